@@ -1,0 +1,21 @@
+"""Texts, vocabularies and minibatches, in NumPy alone (sections 9.2 and 9.3)."""
+
+from d2lrnn.data.data_module import DataModule
+from d2lrnn.data.download import DATA_URL, cache_dir, download, extract
+from d2lrnn.data.minibatches import Minibatches
+from d2lrnn.data.text import TextData, TextFile
+from d2lrnn.data.time_machine import TimeMachine
+from d2lrnn.data.vocab import Vocab
+
+__all__ = [
+    'DATA_URL',
+    'DataModule',
+    'Minibatches',
+    'TextData',
+    'TextFile',
+    'TimeMachine',
+    'Vocab',
+    'cache_dir',
+    'download',
+    'extract',
+]

@@ -1,0 +1,89 @@
+"""`DataModule`, the base class of all data (section 3.2.3)."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from d2lrnn.data.minibatches import Minibatches
+from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import HyperParameters
+
+
+class DataModule(HyperParameters):
+    """Data that a `Trainer` can fit to (section 3.2.3).
+
+    A subclass overrides `get_dataloader(train)`, which returns any iterable of minibatches, most
+    easily through `get_tensorloader`. A backend overrides `tensor`, and `array` where NumPy cannot
+    read its tensors by itself.
+
+    `root` is a folder for files of its own, by default the cache; `seed` decides the order of the
+    minibatches. `num_workers` stands for the book's signature: minibatches are made in place, and
+    a value other than 0 draws a warning.
+    """
+
+    root: str | os.PathLike[str] | None = None  # for subclasses that do not call super().__init__
+    seed: int = 0
+    num_workers: int = 0
+    batch_size: int | None = None
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.save_hyperparameters()
+        if num_workers:
+            warnings.warn(
+                f'num_workers={num_workers} starts no workers: minibatches are made in this '
+                f'process, by one NumPy indexing each.',
+                stacklevel=2,
+            )
+
+    def get_dataloader(self, train: bool) -> Any:
+        """An iterable of the minibatches of training, or of validation: to be overridden."""
+        raise NotImplementedError(
+            f'{type(self).__name__} does not say what its minibatches are: define '
+            f'get_dataloader(self, train), for instance with self.get_tensorloader(...).'
+        )
+
+    def train_dataloader(self) -> Any:
+        """The minibatches of training."""
+        return self.get_dataloader(train=True)
+
+    def val_dataloader(self) -> Any:
+        """The minibatches of validation; None where there are none."""
+        return self.get_dataloader(train=False)
+
+    def get_tensorloader(
+        self,
+        tensors: Sequence[Any],
+        train: bool,
+        indices: Any = slice(0, None),
+    ) -> Minibatches:
+        """Minibatches of `self.batch_size` examples from the rows `indices` of `tensors`.
+
+        `tensors` are the framework's or NumPy arrays, examples first and labels last. They come
+        shuffled, by `self.seed`, if `train`. Raises `ArgumentError` if `self.batch_size` is unset.
+        """
+        if self.batch_size is None:
+            raise ArgumentError(
+                f'{type(self).__name__} has no batch_size: set self.batch_size in __init__, '
+                f'for instance with self.save_hyperparameters().'
+            )
+        arrays = tuple(self.array(tensor)[indices] for tensor in tensors)
+        return Minibatches(
+            arrays, self.batch_size, shuffle=train, seed=self.seed, convert=self.tensor
+        )
+
+    def tensor(self, array: NDArray[Any], device: Any = None) -> Any:
+        """The framework's tensor of `array` on `device`; here the array itself."""
+        return array
+
+    def array(self, tensor: Any) -> NDArray[Any]:
+        """The NumPy array of a framework's tensor, a view where the framework allows it."""
+        return np.asarray(tensor)

@@ -1,0 +1,92 @@
+"""`Minibatches`: the same examples in the same order on every backend (section 9.3)."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import check_integer
+
+Array = NDArray[Any]
+
+
+class Minibatches:
+    """Arrays of examples, cut into minibatches along their first axis.
+
+    `arrays` may be views (overlapping windows, say): a minibatch is one NumPy indexing of each,
+    and nothing else is copied. The last minibatch is smaller where `batch_size` does not divide
+    the number of examples; none is dropped.
+
+    If `shuffle`, epoch e takes the examples in the order `RandomState([seed, e]).permutation(n)`,
+    which every version of NumPy draws alike. Iterating takes the epoch in the attribute `epoch`
+    (0 at first) and starts from its first minibatch each time: there is no hidden position.
+    `convert` makes a framework's tensor of each array that iterating yields.
+
+    Raises `ArgumentError` for no arrays, unequal lengths, no examples, or a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        arrays: Sequence[Array],
+        batch_size: int,
+        shuffle: bool,
+        seed: int = 0,
+        convert: Callable[[Array], Any] | None = None,
+    ) -> None:
+        self.arrays = tuple(np.asarray(array) for array in arrays)
+        shapes = [array.shape for array in self.arrays]
+        if not shapes or () in shapes or len({shape[0] for shape in shapes}) != 1:
+            raise ArgumentError(
+                f'Expected one or more arrays with equally many examples. '
+                f'Received: {len(shapes)} arrays of shapes {shapes}.'
+            )
+        self.num_examples: int = shapes[0][0]
+        if self.num_examples == 0:
+            raise ArgumentError(
+                f'Expected at least one example. Received: arrays of shapes {shapes}; '
+                f'does the split begin behind the end of the data?'
+            )
+        self.batch_size = check_integer('batch_size', batch_size, 1)
+        self.seed = check_integer('seed', seed, 0)
+        if self.seed >= 2**32:
+            raise ArgumentError(f'Expected seed to be below 2**32. Received: seed={seed}.')
+        self.shuffle = shuffle
+        self.convert = convert
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """The number of minibatches."""
+        return math.ceil(self.num_examples / self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iterations follow."""
+        self.epoch = check_integer('epoch', epoch, 0)
+
+    def order(self, epoch: int | None = None) -> NDArray[np.int64]:
+        """The examples' indices in the order of `epoch`, by default the current one: shape (n,)."""
+        if not self.shuffle:
+            return np.arange(self.num_examples)
+        epoch = self.epoch if epoch is None else check_integer('epoch', epoch, 0)
+        return np.random.RandomState([self.seed, epoch]).permutation(self.num_examples)
+
+    def batches(self, epoch: int | None = None) -> Iterator[tuple[Array, ...]]:
+        """The minibatches of `epoch` as NumPy arrays: contiguous, (batch_size or less, ...)."""
+        order = self.order(epoch) if self.shuffle else None
+        for start in range(0, self.num_examples, self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            chosen = rows if order is None else order[rows]
+            yield tuple(np.ascontiguousarray(array[chosen]) for array in self.arrays)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """The minibatches of the current epoch, each array made a tensor by `convert`."""
+        for batch in self.batches():
+            yield batch if self.convert is None else tuple(map(self.convert, batch))
+
+    def label_counts(self) -> list[int]:
+        """How many elements the last array has in each minibatch: the weights of its mean loss."""
+        each = math.prod(self.arrays[-1].shape[1:])
+        starts = range(0, self.num_examples, self.batch_size)
+        return [min(self.batch_size, self.num_examples - start) * each for start in starts]

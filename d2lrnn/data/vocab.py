@@ -1,0 +1,187 @@
+"""`Vocab`, the two-way table between tokens and indices (section 9.2)."""
+
+import collections
+import itertools
+import operator
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from d2lrnn.errors import ArgumentError, DataError
+from d2lrnn.hyperparameters import check_integer
+
+UNKNOWN = '<unk>'
+BLOCK = 1 << 20  # characters turned into NumPy at a time: four bytes each, and indices eight
+
+
+class Vocab:
+    """The distinct tokens of a text, each with its index (section 9.2).
+
+    `tokens` is a str (each character is a token), a list of tokens, or a list of such lists.
+    Indices follow the sorted order of `<unk>`, the `reserved_tokens` and every token that occurs
+    at least `min_freq` times.
+
+    Attributes: `idx_to_token`, a list; `token_to_idx`, a dict; `token_freqs`, the pairs
+    (token, count) of all tokens, by falling count, equal counts in the order of the tokens.
+
+    Raises `ArgumentError` for a negative `min_freq` or tokens that are not strings.
+    """
+
+    def __init__(
+        self,
+        tokens: str | Iterable[Any] = (),
+        min_freq: int = 0,
+        reserved_tokens: Iterable[str] = (),
+    ) -> None:
+        min_freq = check_integer('min_freq', min_freq, 0)
+        if isinstance(reserved_tokens, str):
+            raise ArgumentError(
+                f'Expected reserved_tokens to be a list of strings. '
+                f'Received: reserved_tokens={reserved_tokens!r}; write [{reserved_tokens!r}].'
+            )
+        reserved = list(reserved_tokens)
+        counts = _count(tokens)
+        for token in itertools.chain(reserved, counts):
+            if not isinstance(token, str):
+                raise ArgumentError(
+                    f'Expected every token to be a str. Received: {token!r}, '
+                    f'of type {type(token).__name__}.'
+                )
+        self.token_freqs = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        frequent = [token for token, count in self.token_freqs if count >= min_freq]
+        self._index(sorted({UNKNOWN, *reserved, *frequent}))
+
+    def _index(self, idx_to_token: list[str]) -> None:
+        self.idx_to_token = idx_to_token
+        self.token_to_idx = {token: index for index, token in enumerate(idx_to_token)}
+
+    def __len__(self) -> int:
+        return len(self.idx_to_token)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.idx_to_token)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self.token_to_idx
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocab):
+            return NotImplemented
+        return self.idx_to_token == other.idx_to_token
+
+    def __repr__(self) -> str:
+        return f'Vocab({len(self)} tokens: {", ".join(map(repr, self.idx_to_token[:5]))}, ...)'
+
+    @property
+    def unk(self) -> int:
+        """The index of `<unk>`, which stands for every token that is not in the vocabulary."""
+        return self.token_to_idx[UNKNOWN]
+
+    @property
+    def joiner(self) -> str:
+        """What stands between two tokens of a text: nothing for characters, a space for words."""
+        return ' ' if any(len(t) > 1 and not t.startswith('<') for t in self.idx_to_token) else ''
+
+    def split(self, text: str) -> list[str]:
+        """The tokens of `text`: its characters, or its words if this vocabulary has words."""
+        return text.split() if self.joiner else list(text)
+
+    def __getitem__(self, tokens: Any) -> Any:
+        """The index of a token; for a list or tuple of tokens, however nested, such a list."""
+        if isinstance(tokens, np.ndarray):
+            tokens = tokens.tolist()
+        if isinstance(tokens, (list, tuple)):
+            return [self[token] for token in tokens]
+        return self.token_to_idx.get(tokens, self.unk)
+
+    def to_tokens(self, indices: Any) -> Any:
+        """The token of an index; for a list or an array of indices, a list nested likewise.
+
+        Raises `ArgumentError` for an index that is no integer in [0, len(vocab)).
+        """
+        scalar = getattr(indices, 'ndim', None) == 0 or not hasattr(indices, '__len__')
+        if not scalar and not isinstance(indices, str):
+            return [self.to_tokens(index) for index in indices]
+        try:
+            index = operator.index(indices)
+        except TypeError:
+            index = -1
+        if not 0 <= index < len(self):
+            raise ArgumentError(
+                f'Expected an index in [0, {len(self)}), the size of the vocabulary. '
+                f'Received: {indices!r}.'
+            )
+        return self.idx_to_token[index]
+
+    def encode(self, tokens: str | Iterable[Any]) -> NDArray[np.int32]:
+        """The indices of a str (of its characters), or of a list of tokens or of lists: shape (n,).
+
+        The same numbers as `vocab[list(tokens)]`, without a Python object for each.
+        """
+        if not isinstance(tokens, str):
+            unk = self.unk
+            return np.fromiter((self.token_to_idx.get(t, unk) for t in _flat(tokens)), np.int32)
+        table = np.full(sys.maxunicode + 1, self.unk, np.int32)
+        for token, index in self.token_to_idx.items():
+            if len(token) == 1:
+                table[ord(token)] = index
+        encoded = np.empty(len(tokens), np.int32)
+        for where, codes in code_points(tokens):
+            encoded[where] = table[codes]
+        return encoded
+
+    def to_list(self) -> list[str]:
+        """The tokens by index, to be kept as JSON."""
+        return list(self.idx_to_token)
+
+    @classmethod
+    def from_list(cls, idx_to_token: list[str]) -> 'Vocab':
+        """The vocabulary that `to_list` wrote; its `token_freqs` is empty.
+
+        Raises `DataError` if these are not distinct strings with `<unk>` among them.
+        """
+        if not isinstance(idx_to_token, list) or not all(isinstance(t, str) for t in idx_to_token):
+            raise DataError('A stored vocabulary must be a list of strings.')
+        if len(set(idx_to_token)) != len(idx_to_token) or UNKNOWN not in idx_to_token:
+            raise DataError(
+                f'A stored vocabulary must hold distinct tokens, {UNKNOWN!r} among them. '
+                f'Received: {len(idx_to_token)} tokens, {len(set(idx_to_token))} distinct.'
+            )
+        vocab = cls()
+        vocab._index(list(idx_to_token))
+        return vocab
+
+
+def code_points(text: str) -> Iterator[tuple[slice, NDArray[np.uint32]]]:
+    """The Unicode code points of `text`, block by block, each with its place in the text."""
+    for start in range(0, len(text), BLOCK):
+        block = text[start : start + BLOCK]
+        codes = np.frombuffer(block.encode('utf-32-le', 'surrogatepass'), '<u4')
+        yield slice(start, start + len(block)), codes
+
+
+def _count(tokens: str | Iterable[Any]) -> dict[Any, int]:
+    """How often each token occurs."""
+    if not isinstance(tokens, str):
+        try:
+            return collections.Counter(_flat(tokens))
+        except TypeError as error:
+            raise ArgumentError(f'Expected every token to be a str: {error}.') from error
+    counts = np.zeros(sys.maxunicode + 1, np.int64)
+    for _, codes in code_points(tokens):
+        block = np.bincount(codes)
+        counts[: len(block)] += block
+    return {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
+
+
+def _flat(tokens: Iterable[Any]) -> Iterable[Any]:
+    """A list of tokens as it is; the tokens of a list of lists, one after the other."""
+    tokens = tokens if isinstance(tokens, list) else list(tokens)
+    if not (tokens and isinstance(tokens[0], list)):
+        return tokens
+    if not all(isinstance(line, list) for line in tokens):
+        raise ArgumentError('Expected a list of tokens or a list of lists. Received: a mixture.')
+    return itertools.chain.from_iterable(tokens)

@@ -1,0 +1,57 @@
+"""Recurrent networks of *Dive into Deep Learning*, the same on every framework.
+
+`import d2lrnn as d2l` imports no framework. The first name of a backend that is touched (`d2l.RNN`,
+`d2l.tensor`, ...) loads the one that `D2LRNN_BACKEND` chooses; `from d2lrnn import jax as d2l` is the
+explicit form and gives the same names.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Any
+
+from d2lrnn import backend as backend
+
+__version__ = "0.1.0"
+
+# The core's own public names and where each is defined; every other public name is the backend's.
+_CORE = {
+    "HyperParameters": "hyperparameters",
+    "add_to_class": "hyperparameters",
+    "check_len": "hyperparameters",
+    "check_shape": "hyperparameters",
+    "ProgressBoard": "board",
+    "plot": "figures",
+    "plt": "figures",
+    "set_axes": "figures",
+    "set_figsize": "figures",
+    "use_svg_display": "figures",
+    "DATA_URL": "data",
+    "Vocab": "data",
+    "download": "data",
+    "extract": "data",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):  # what Python, IPython and others ask any object for
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _CORE:
+        value = getattr(importlib.import_module(f"d2lrnn.{_CORE[name]}"), name)
+        globals()[name] = value
+        return value
+    if backend.loaded() and name in backend.active().__all__:
+        return getattr(backend.active(), name)
+    if importlib.util.find_spec(f"{__name__}.{name}"):  # from d2lrnn import data
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in backend.found():  # from d2lrnn import jax as d2l
+        backend.select(name)
+        return sys.modules[__name__]
+    if name in backend.active().__all__:
+        return getattr(backend.active(), name)
+    raise AttributeError(f"d2lrnn has no name {name!r}, nor has its backend {backend.name()!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_CORE, *backend.REQUIRED, *backend.found()})

@@ -1,0 +1,372 @@
+"""The training loop, the same for every framework (book, section 3.2.4).
+
+A backend's `Trainer` adds how a model is prepared, what one epoch of training and of validation is,
+and how gradients are clipped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from d2lrnn.data import Minibatches
+from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError
+from d2lrnn.hyperparameters import HyperParameters
+from d2lrnn.module import keeps_library_step, perplexity
+from d2lrnn.weights import Weights, read_weights, write_weights
+
+Row = dict[str, float]
+
+_said_no_gpu = False
+
+
+class Trainer(HyperParameters):
+    """Trains a model on a data module.
+
+    Args:
+        max_epochs: how many times to go over the training data.
+        num_gpus: 0 trains on the CPU, 1 on the first GPU; 1 where there is none trains on the CPU
+            and says so once.
+        gradient_clip_val: the largest global L2 norm of the gradients; larger ones are scaled down
+            to it (book, section 9.5.3). 0 switches clipping off.
+        progress: show a live plot (Jupyter), a bar (terminal) or plain lines (elsewhere).
+
+    Attributes:
+        history: one dict of floats an epoch: `epoch` (from 1), `train_loss`, `val_loss` (mean over
+            all tokens, nats), for language models `train_ppl`, `val_ppl`, for every other key that
+            was plotted its mean, and `seconds`. Training figures are taken while the weights change.
+        batch_losses: the training loss of each minibatch of the last epoch.
+        interrupted: whether Ctrl-C ended the training.
+
+    Raises:
+        ArgumentError: an argument is out of range, or there are fewer GPUs than asked for.
+    """
+
+    def __init__(
+        self,
+        max_epochs: int,
+        num_gpus: int = 0,
+        gradient_clip_val: float = 0,
+        *,
+        progress: bool = True,
+    ) -> None:
+        self.save_hyperparameters()
+        if max_epochs < 1:
+            raise ArgumentError(f"max_epochs={max_epochs!r}: expected a whole number of at least 1.")
+        if not 0 <= gradient_clip_val < math.inf:
+            raise ArgumentError(
+                f"gradient_clip_val={gradient_clip_val!r}: expected a positive bound of the "
+                "gradients' global norm, or 0 for no clipping."
+            )
+        self.gpus = _choose_gpus(num_gpus, self.available_gpus())
+        self.epoch = 0
+        self.history: list[Row] = []
+        self.batch_losses: list[float] = []
+        self.interrupted = False
+        self._plotted: list[tuple[str, float, Any, bool, int]] = []
+        self._weights_of_batches: dict[bool, list[int]] = {True: [], False: []}
+
+    # What a backend adds ---------------------------------------------------------------------------
+
+    def available_gpus(self) -> Sequence[Any]:
+        """The GPUs that the framework can use."""
+        raise NotImplementedError
+
+    def prepare_model(self, model: Any) -> None:
+        """Tie the model to this trainer, put it on its device and make the optimiser."""
+        raise NotImplementedError
+
+    def prepare_batch(self, batch: Sequence[Any]) -> Sequence[Any]:
+        """Put a minibatch of the framework's tensors on the device."""
+        raise NotImplementedError
+
+    def train_epoch(self) -> np.ndarray[Any, Any]:
+        """Train over every minibatch once; the losses (num_train_batches,), read by the host once."""
+        raise NotImplementedError
+
+    def validation_epoch(self) -> np.ndarray[Any, Any]:
+        """Validate every minibatch once; the losses (num_val_batches,), read by the host once."""
+        raise NotImplementedError
+
+    def to_host(self, scalars: Sequence[Any]) -> np.ndarray[Any, Any]:
+        """Scalars of the framework as one NumPy array, in one transfer."""
+        raise NotImplementedError
+
+    def optimizer_state(self) -> Weights:
+        """The optimiser's state as NumPy arrays by name; empty for plain SGD."""
+        raise NotImplementedError
+
+    def set_optimizer_state(self, state: Weights) -> None:
+        """Replace the optimiser's state by what `optimizer_state` returned."""
+        raise NotImplementedError
+
+    # The loop --------------------------------------------------------------------------------------
+
+    def fit(
+        self, model: Any, data: Any, *, resume: str | None = None, checkpoint: str | None = None
+    ) -> None:
+        """Train `model` on `data`.
+
+        In short::
+
+            prepare the data, the model and its optimiser
+            for each epoch:
+                train over every minibatch, then validate
+                read the losses once, stop where one is not finite
+                add a row to the history and show it
+
+        Ctrl-C ends the training at once: the model keeps its weights, the history its finished epochs.
+
+        Args:
+            model: a `Module`.
+            data: a `DataModule`.
+            resume: a file of `save_checkpoint`; training goes on after its last epoch and gives,
+                bit for bit, what an uninterrupted training would have given.
+            checkpoint: a file to `save_checkpoint` to after each epoch.
+
+        Raises:
+            TrainingDiverged: a loss became NaN or infinite.
+        """
+        self.prepare_data(data)
+        self.prepare_model(model)
+        self.history, self.batch_losses, self.interrupted = [], [], False
+        self.train_batch_idx = self.val_batch_idx = 0
+        first = 0
+        if resume is not None:
+            first = self._load_checkpoint(resume)
+        model.board.begin(self.max_epochs, initial_epoch=first, progress=self.progress)
+        message = None
+        try:
+            for self.epoch in range(first, self.max_epochs):
+                started = time.perf_counter()
+                self.set_epoch(self.epoch)
+                self.fit_epoch()
+                self._finish_epoch(time.perf_counter() - started)
+                if checkpoint is not None:
+                    self.save_checkpoint(checkpoint)
+            self.epoch = self.max_epochs
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self._forget_epoch()
+            message = f"Interrupted in epoch {self.epoch + 1}: the model and its history can be used."
+        finally:
+            self._forget_epoch()
+            model.board.end(message)
+
+    def fit_epoch(self) -> None:
+        """One epoch of training and one of validation; a reader may replace it, as the book does."""
+        self.train_losses = self.train_epoch()
+        if self.val_dataloader is not None:
+            self.val_losses = self.validation_epoch()
+
+    def validate(self, model: Any, data: Any) -> Row:
+        """The mean loss `val_loss` (nats) over the validation split and, of a language model, `val_ppl`."""
+        self.prepare_data(data)
+        if self.val_dataloader is None:
+            raise ArgumentError("The data has no validation split; give it num_val of at least 1.")
+        self.prepare_model(model)
+        self.train_batch_idx = self.val_batch_idx = 0
+        try:
+            self.val_losses = self.validation_epoch()
+            return self._means("val", self.val_losses)
+        finally:
+            self._forget_epoch()
+
+    def prepare_data(self, data: Any) -> None:
+        """Ask the data module for its two loaders."""
+        self.data = data
+        self.train_dataloader = data.train_dataloader()
+        self.val_dataloader = data.val_dataloader()
+        self.num_train_batches = _length(self.train_dataloader)
+        self.num_val_batches = 0 if self.val_dataloader is None else _length(self.val_dataloader)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the training data which epoch this is: its order depends on the seed and on that alone."""
+        if hasattr(self.train_dataloader, "set_epoch"):
+            self.train_dataloader.set_epoch(epoch)
+
+    def library_owns(self, model: Any, step: str, loader: Any) -> bool:
+        """Whether the library may compile `step`: the reader replaced neither it nor the loader."""
+        return keeps_library_step(model, step) and isinstance(loader, Minibatches)
+
+    def minibatches(self, train: bool) -> Iterator[Sequence[Any]]:
+        """The minibatches of an epoch on the device, counted as they go."""
+        for batch in self.train_dataloader if train else self.val_dataloader:
+            self._weights_of_batches[train].append(math.prod(batch[-1].shape))
+            yield self.prepare_batch(batch)
+            if train:
+                self.train_batch_idx += 1
+            else:
+                self.val_batch_idx += 1
+
+    # What is shown and kept ------------------------------------------------------------------------
+
+    def record(self, key: str, value: Any, train: bool) -> None:
+        """Keep a plotted scalar until the end of the epoch; see `Module.plot`."""
+        model: Any = self.model
+        if train:
+            x = self.train_batch_idx / max(self.num_train_batches, 1)
+            every = self.num_train_batches / model.plot_train_per_epoch
+        else:
+            x = self.epoch + 1
+            every = self.num_val_batches / model.plot_valid_per_epoch
+        self._plotted.append((key, x, value, train, max(int(every), 1)))
+
+    def replay(self, losses: Iterable[float], train: bool) -> None:
+        """Plot the losses of a compiled epoch, as its steps would have done one by one."""
+        loader = self.train_dataloader if train else self.val_dataloader
+        self._weights_of_batches[train] = loader.label_counts()
+        ppl = self.model.metric == "ppl"
+        for loss in losses:
+            self.model.plot(self.model.metric, perplexity(loss) if ppl else loss, train)
+            if train:
+                self.train_batch_idx += 1
+            else:
+                self.val_batch_idx += 1
+
+    def _finish_epoch(self, seconds: float) -> None:
+        plotted = self._read_plotted()
+        train = self._losses("train_losses", plotted, True)
+        val = self._losses("val_losses", plotted, False) if self.val_dataloader is not None else None
+        self._stop_if_not_finite(train, "training")
+        if val is not None:
+            self._stop_if_not_finite(val, "validation")
+        row: Row = {"epoch": self.epoch + 1, **self._means("train", train)}
+        if val is not None:
+            row |= self._means("val", val)
+        others = defaultdict(list)
+        for key, _, value, is_train, _ in plotted:
+            others[("train_" if is_train else "val_") + key].append(value)
+        row |= {key: float(np.mean(v)) for key, v in others.items() if key not in row}
+        row["seconds"] = seconds
+        self.batch_losses = [float(loss) for loss in train]
+        for key, x, value, is_train, every in plotted:
+            self.model.board.draw(x, value, ("train_" if is_train else "val_") + key, every_n=every)
+        self._forget_epoch()
+        self.history.append(row)
+        self.model.board.update(self.epoch + 1, row)
+
+    def _forget_epoch(self) -> None:
+        self._plotted.clear()
+        self._weights_of_batches = {True: [], False: []}
+        self.train_losses = self.val_losses = None
+
+    def _read_plotted(self) -> list[tuple[str, float, float, bool, int]]:
+        on_device = [value for _, _, value, _, _ in self._plotted if not isinstance(value, float)]
+        values = iter(self.to_host(on_device)) if on_device else iter(())
+        return [
+            (key, x, value if isinstance(value, float) else float(next(values)), train, every)
+            for key, x, value, train, every in self._plotted
+        ]
+
+    def _losses(
+        self, name: str, plotted: list[tuple[str, float, float, bool, int]], train: bool
+    ) -> np.ndarray[Any, Any]:
+        """The losses that the steps returned or, where a reader's steps return none, plotted."""
+        losses = getattr(self, name)
+        if losses is not None and len(losses):
+            return np.asarray(losses, dtype=np.float64)
+        shown = defaultdict(list)
+        for key, _, value, is_train, _ in plotted:
+            if is_train == train:
+                shown[key].append(value)
+        if shown["loss"]:
+            return np.array(shown["loss"])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(np.array(shown["ppl"]))
+
+    def _means(self, split: str, losses: np.ndarray[Any, Any]) -> Row:
+        if not len(losses):
+            return {}
+        counts = self._weights_of_batches[split == "train"]
+        mean = float(np.average(losses, weights=counts if len(counts) == len(losses) else None))
+        means = {f"{split}_loss": mean}
+        if self.model.metric == "ppl":
+            means[f"{split}_ppl"] = perplexity(mean)
+        return means
+
+    def _stop_if_not_finite(self, losses: np.ndarray[Any, Any], what: str) -> None:
+        broken = np.flatnonzero(~np.isfinite(losses))
+        if len(broken):
+            raise TrainingDiverged(
+                f"The {what} loss became {losses[broken[0]]} in epoch {self.epoch + 1}, minibatch "
+                f"{broken[0] + 1} of {len(losses)}. Try a smaller lr, a gradient_clip_val such as 1 "
+                f"(it is {self.gradient_clip_val}), or a smaller sigma of the initial weights."
+            )
+
+    # Checkpoints -----------------------------------------------------------------------------------
+
+    def save_checkpoint(self, path: str) -> None:
+        """Write all that decides the rest of the training: weights, optimiser state, epoch, history.
+
+        Raises:
+            ArgumentError: the training was interrupted in the middle of an epoch.
+        """
+        if self.interrupted:
+            raise ArgumentError(
+                f"Epoch {self.epoch + 1} was interrupted, so the weights belong to no end of an epoch. "
+                "`fit(..., checkpoint=path)` writes a checkpoint after each epoch; `model.save` keeps "
+                "these weights."
+            )
+        arrays = {f"model/{name}": array for name, array in self.model.get_weights().items()}
+        arrays |= {f"optimizer/{name}": a for name, a in self.optimizer_state().items()}
+        seed = getattr(self.data, "seed", None)
+        state = {"epoch": len(self.history), "seed": seed, "history": self.history}
+        write_weights(path, arrays, checkpoint=json.dumps(state))
+
+    def _load_checkpoint(self, path: str) -> int:
+        from safetensors import safe_open
+
+        arrays = read_weights(path)
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        if "checkpoint" not in metadata:
+            raise WeightsError(
+                f"resume={path!r} holds weights but is no checkpoint. `trainer.save_checkpoint` "
+                "writes one; to start from these weights use `model.load`."
+            )
+        checkpoint = json.loads(metadata["checkpoint"])
+        if checkpoint["seed"] != getattr(self.data, "seed", None):
+            raise WeightsError(
+                f"resume={path!r} was trained on data of seed={checkpoint['seed']}, this data has "
+                f"seed={getattr(self.data, 'seed', None)}: its minibatches would come in another order."
+            )
+        parts: dict[str, Weights] = {"model": {}, "optimizer": {}}
+        for name, array in arrays.items():
+            part, _, rest = name.partition("/")
+            parts[part][rest] = array
+        self.model.set_weights(parts["model"])
+        self.set_optimizer_state(parts["optimizer"])
+        self.history = checkpoint["history"]
+        self.train_batch_idx = checkpoint["epoch"] * self.num_train_batches
+        self.val_batch_idx = checkpoint["epoch"] * self.num_val_batches
+        return int(checkpoint["epoch"])
+
+
+def _length(loader: Any) -> int:
+    try:
+        return len(loader)
+    except TypeError:  # an iterable of the reader's that does not know its length
+        return sum(1 for _ in loader)
+
+
+def _choose_gpus(num_gpus: int, available: Sequence[Any]) -> list[Any]:
+    global _said_no_gpu
+    if num_gpus not in (0, 1):
+        raise ArgumentError(
+            f"num_gpus={num_gpus!r}: {len(available)} GPU(s) can be used here, and a model trains on "
+            "one. Use num_gpus=1 for the first GPU, or 0 for the CPU."
+        )
+    if num_gpus == 1 and not available:
+        if not _said_no_gpu:
+            _said_no_gpu = True
+            warnings.warn("num_gpus=1, but there is no GPU: training on the CPU.", stacklevel=4)
+        return []
+    return list(available[:num_gpus])

@@ -1,0 +1,108 @@
+"""`Module`, `Classifier`, `LinearRegression` and the data modules, in PyTorch (book, chapters 3 and 4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from d2lrnn import data as core_data
+from d2lrnn import module as core
+from d2lrnn.errors import ArgumentError
+from d2lrnn.module import library_step
+
+from .ops import exp, from_numpy, numpy, reshape
+from .weights import get_weights, set_weights
+
+
+class Module(nn.Module, core.Module):
+    """A `torch.nn.Module` with the book's hooks (section 3.2.2)."""
+
+    def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
+        super().__init__()
+        self.save_hyperparameters()
+
+    def loss(self, Y_hat, Y):
+        raise NotImplementedError(f"{type(self).__name__} defines no loss(self, Y_hat, Y).")
+
+    def forward(self, X):
+        if not hasattr(self, "net"):
+            raise ArgumentError(f"{type(self).__name__} needs self.net, or its own forward(self, X).")
+        return self.net(X)
+
+    @library_step
+    def training_step(self, batch):
+        loss = self.loss(self(*batch[:-1]), batch[-1])
+        self.plot_loss(loss, train=True)
+        return loss
+
+    @library_step
+    def validation_step(self, batch):
+        loss = self.loss(self(*batch[:-1]), batch[-1])
+        self.plot_loss(loss, train=False)
+        return loss
+
+    def plot_loss(self, loss, train):
+        """Plot a mean loss as the model's metric: itself, or the perplexity."""
+        loss = loss.detach()
+        self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+
+    @property
+    def device(self):
+        """Where the parameters are."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    get_weights = get_weights
+    set_weights = set_weights
+
+
+class Classifier(Module):
+    """A model with the cross-entropy as its loss (book, section 4.3)."""
+
+    def loss(self, Y_hat, Y, averaged=True):
+        """Mean cross-entropy in nats of the logits `Y_hat` (..., num_classes) to the classes `Y` (...)."""
+        logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
+        return F.cross_entropy(logits, reshape(Y, (-1,)), reduction="mean" if averaged else "none")
+
+    def accuracy(self, Y_hat, Y, averaged=True):
+        """How often the largest logit is the class, or for each example whether it is."""
+        hits = (Y_hat.argmax(-1) == Y).float()
+        return hits.mean() if averaged else hits
+
+
+class LinearRegression(Module):
+    """y = X w + b under the squared error, with PyTorch's layer (book, section 3.5)."""
+
+    def __init__(self, lr):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.LazyLinear(1)
+
+    def loss(self, Y_hat, Y):
+        """Mean of (Y_hat - Y)^2 / 2."""
+        return F.mse_loss(Y_hat, Y) / 2
+
+    def get_w_b(self):
+        """The weights (num_inputs, 1) and the bias (1,)."""
+        return self.net.weight.T, self.net.bias
+
+
+class DataModule(core_data.DataModule):
+    """Minibatches as PyTorch tensors."""
+
+    def tensor(self, array, device=None):
+        return from_numpy(array, device)
+
+    def array(self, tensor):
+        return numpy(tensor) if isinstance(tensor, torch.Tensor) else super().array(tensor)
+
+
+class TextFile(core_data.TextFile, DataModule):
+    __doc__ = core_data.TextFile.__doc__
+
+
+class TimeMachine(core_data.TimeMachine, DataModule):
+    __doc__ = core_data.TimeMachine.__doc__

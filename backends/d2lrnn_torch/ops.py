@@ -1,0 +1,102 @@
+"""The book's tensor functions and devices, in PyTorch (book, section 2.1 and appendix 'd2l')."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+import torch
+
+from d2lrnn.errors import ArgumentError
+
+arange = torch.arange
+concat = torch.cat
+exp = torch.exp
+float32 = torch.float32
+int32 = torch.int32
+int64 = torch.int64
+matmul = torch.matmul
+normal = torch.normal
+ones = torch.ones
+randn = torch.randn
+sigmoid = torch.sigmoid
+sin = torch.sin
+stack = torch.stack
+swapaxes = torch.swapaxes
+tanh = torch.tanh
+tensor = torch.tensor
+zeros = torch.zeros
+
+
+def argmax(x, axis=None):
+    return torch.argmax(x, dim=axis)
+
+
+def astype(x, dtype):
+    return x.to(dtype)
+
+
+def expand_dims(x, axis):
+    return torch.unsqueeze(x, axis)
+
+
+def numpy(x):
+    """The values of `x` as a NumPy array on the host."""
+    return x.detach().cpu().numpy()
+
+
+def reduce_mean(x, axis=None, keepdims=False):
+    return x.mean() if axis is None else x.mean(dim=axis, keepdim=keepdims)
+
+
+def reduce_sum(x, axis=None, keepdims=False):
+    return x.sum() if axis is None else x.sum(dim=axis, keepdim=keepdims)
+
+
+def reshape(x, shape):
+    return torch.reshape(x, (shape,) if isinstance(shape, int) else shape)
+
+
+def to(x, device):
+    return x.to(device)
+
+
+def transpose(x, axes=None):
+    """`x` with its axes reversed, or in the order of `axes`."""
+    return torch.permute(x, tuple(reversed(range(x.ndim))) if axes is None else axes)
+
+
+def cpu():
+    return torch.device("cpu")
+
+
+def gpu(i=0):
+    """The GPU of index `i`, whether it exists or not."""
+    return torch.device(f"cuda:{i}")
+
+
+def num_gpus():
+    return torch.cuda.device_count()
+
+
+def try_gpu(i=0):
+    """The GPU of index `i` if there is one, otherwise the CPU (book, section 6.7)."""
+    return gpu(i) if num_gpus() > i else cpu()
+
+
+def from_numpy(array, device=None):
+    """A NumPy array as a tensor; indices become int64, as PyTorch wants them, and reals float32."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise ArgumentError(f"array of dtype {array.dtype}: expected numbers.")
+    dtype = {"f": torch.float32, "b": torch.bool}.get(array.dtype.kind, torch.int64)
+    return torch.tensor(array, dtype=dtype, device=device)
+
+
+def versions():
+    """The versions that decide the numbers, and the devices, for `d2lrnn doctor` and the runs."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(num_gpus())]
+    return {
+        "framework": f"torch {torch.__version__}",
+        "devices": gpus or [f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"],
+    }

@@ -1,0 +1,322 @@
+"""The active backend against the oracle: the same weights and minibatches give the same numbers.
+
+The suite names no framework; it runs once in the environment of each, chosen by `D2LRNN_BACKEND`.
+Everything goes in and comes out as NumPy arrays. The backend computes in float32, whose rounding
+`eps` is 6e-8 relative for each operation; the tolerances below allow for it and for little else.
+"""
+
+import functools
+
+import make_golden
+import numpy as np
+import oracle
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import d2lrnn as d2l
+
+# Hidden states and logits are of order one and a few dozen roundings from the weights: 1e-6. A
+# second bias, another activation or a transposed matrix would be off by 1e-2 and more.
+VALUES = {"rtol": 0, "atol": 1e-5}
+# A mean over tokens: the roundings of its terms average out, those of its log and sum remain.
+LOSS = 1e-6
+# Of the largest entry: entries that are sums of cancelling terms have no relative accuracy.
+GRADIENTS = 1e-4
+# Weights of order one after one step of lr 0.5: half the error of the gradient, far below 1e-5.
+WEIGHTS = 1e-5
+# Each of 20 steps starts from the rounding of those before it.
+LOSSES = 1e-4
+# As for the losses: ten times what one step may be off, after twenty.
+TRAINED_WEIGHTS = 1e-4
+
+GOLDEN = sorted(path.stem for path in make_golden.FOLDER.glob("*.npz"))
+LAYERS = ("high-level", "scratch")
+PATHS = ("compiled", "step by step")
+
+golden_files = pytest.mark.parametrize("name", GOLDEN)
+all_layers = pytest.mark.parametrize("layers", LAYERS)
+all_paths = pytest.mark.parametrize("path", PATHS)
+# Each size is compiled anew, so the examples are few; the same ones every time, so that a failure
+# can be repeated and nothing fails by chance.
+few_sizes = settings(deadline=None, max_examples=10, derandomize=True)
+size = st.integers(1, 6)
+
+
+@functools.cache
+def golden_case(name):
+    return make_golden.read(make_golden.FOLDER / f"{name}.npz")
+
+
+class Windows(d2l.DataModule):
+    """Training minibatches in the order in which they are given; no validation."""
+
+    def __init__(self, X, Y, batch_size):
+        super().__init__()
+        self.X, self.Y = X, Y  # (num_windows, num_steps)
+        self.batch_size = batch_size
+
+    def get_dataloader(self, train):
+        if train:
+            return self.get_tensorloader([self.X, self.Y], train=False, indices=slice(0, None))
+        return None
+
+
+def language_model(layers, weights, activation="tanh", lr=1.0, path="compiled", calls=None):
+    """A model of the backend with these weights; "step by step" it counts its `calls`."""
+    vocab_size, num_hiddens = weights["rnn.W_xh"].shape
+    sizes = {"num_inputs": vocab_size, "num_hiddens": num_hiddens}
+    if layers == "scratch":
+        rnn, base = d2l.RNNScratch(**sizes, activation=activation), d2l.RNNLMScratch
+    else:
+        rnn, base = d2l.RNN(**sizes, activation=activation), d2l.RNNLM
+    if path == "step by step":
+
+        class StepByStep(base):
+            def training_step(self, *args, **kwargs):
+                if calls is not None:
+                    calls.append(1)
+                return super().training_step(*args, **kwargs)
+
+        base = StepByStep
+    model = base(rnn, vocab_size=vocab_size, lr=lr)
+    model.set_weights(weights)
+    return model
+
+
+def fit(model, X, Y, batch_size, bound):
+    """Train for one epoch: the loss of each minibatch, and the weights after the last."""
+    trainer = d2l.Trainer(max_epochs=1, gradient_clip_val=bound, progress=False)
+    trainer.fit(model, Windows(X, Y, batch_size))
+    return np.array(trainer.batch_losses), model.get_weights()
+
+
+@functools.cache
+def fit_golden(name, layers, path):
+    """Train through all minibatches of a golden file; done once for the tests that compare it."""
+    golden = golden_case(name)
+    calls = []
+    model = language_model(
+        layers, golden["weights"], golden["activation"], golden["lr"], path, calls
+    )
+    losses, weights = fit(model, golden["X"], golden["Y"], golden["batch_size"], golden["bound"])
+    return losses, weights, len(calls)
+
+
+def first_minibatch(golden):
+    return golden["X"][: golden["batch_size"]], golden["Y"][: golden["batch_size"]]
+
+
+def assert_forward(model, X, state, outputs, final_state, logits):
+    """Compare with what the oracle's `forward` returns; its state is that of the one layer."""
+    layer_state = None if state is None else state[None]  # (num_layers 1, batch_size, num_hiddens)
+    found_outputs, found_state = model.recurrence(X, layer_state)
+    np.testing.assert_allclose(found_outputs, outputs, **VALUES)
+    assert found_outputs.shape == outputs.shape
+    assert found_state.shape == (1, *final_state.shape)
+    np.testing.assert_allclose(found_state[0], final_state, **VALUES)
+    found_logits = model.logits(X, layer_state)
+    assert found_logits.shape == logits.shape
+    np.testing.assert_allclose(found_logits, logits, **VALUES)
+
+
+def assert_gradients(model, X, Y, state, loss, grads):
+    found_loss, found = model.gradients(X, Y, None if state is None else state[None])
+    assert found_loss == pytest.approx(loss, rel=LOSS)
+    assert set(found) == set(oracle.NAMES)
+    for name, expected in grads.items():
+        assert_close_to_largest(found[name], expected, GRADIENTS, name)
+
+
+def assert_close_to_largest(found, expected, tolerance, name=""):
+    assert found.shape == expected.shape, name
+    atol = tolerance * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol, err_msg=name)
+
+
+def assert_weights(found, expected, tolerance):
+    assert set(found) == set(oracle.NAMES)
+    for name in oracle.NAMES:
+        assert found[name].shape == expected[name].shape, name
+        np.testing.assert_allclose(
+            found[name], expected[name], rtol=0, atol=tolerance, err_msg=name
+        )
+
+
+# The golden files ---------------------------------------------------------------------------------
+
+
+@golden_files
+@all_layers
+@pytest.mark.parametrize("start", ["without_state", "with_state"])
+def test_forward_and_gradients(name, layers, start):
+    golden = golden_case(name)
+    expected = golden[start]
+    model = language_model(layers, golden["weights"], golden["activation"])
+    state = golden["state"] if start == "with_state" else None
+    X, Y = first_minibatch(golden)
+    assert_forward(model, X, state, expected["outputs"], expected["state"], expected["logits"])
+    assert_gradients(model, X, Y, state, expected["loss"], expected["gradients"])
+
+
+@golden_files
+@all_layers
+@all_paths
+def test_weights_after_one_step(name, layers, path):
+    golden = golden_case(name)
+    model = language_model(layers, golden["weights"], golden["activation"], golden["lr"], path)
+    losses, weights = fit(model, *first_minibatch(golden), golden["batch_size"], golden["bound"])
+    np.testing.assert_allclose(losses, [golden["without_state"]["loss"]], rtol=LOSS)
+    assert_weights(weights, golden["after_one_step"], WEIGHTS)
+
+
+@golden_files
+@all_layers
+@all_paths
+def test_twenty_steps_of_training(name, layers, path):
+    golden = golden_case(name)
+    losses, weights, _ = fit_golden(name, layers, path)
+    np.testing.assert_allclose(losses, golden["losses"], rtol=LOSSES)
+    assert_weights(weights, golden["after_training"], TRAINED_WEIGHTS)
+
+
+@golden_files
+@all_layers
+def test_compiled_and_step_by_step_agree(name, layers):
+    compiled_losses, compiled_weights, _ = fit_golden(name, layers, "compiled")
+    losses, weights, calls = fit_golden(name, layers, "step by step")
+    assert calls == len(losses) == make_golden.NUM_MINIBATCHES  # the last, smaller one included
+    np.testing.assert_allclose(compiled_losses, losses, rtol=LOSSES)
+    assert_weights(compiled_weights, weights, TRAINED_WEIGHTS)
+
+
+@golden_files
+def test_scratch_and_high_level_layers_agree(name):
+    golden = golden_case(name)
+    X, Y = first_minibatch(golden)
+    scratch, high_level = (
+        language_model(layers, golden["weights"], golden["activation"]) for layers in LAYERS
+    )
+    for state in None, golden["state"][None]:
+        for found, expected in zip(
+            scratch.recurrence(X, state), high_level.recurrence(X, state), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, **VALUES)
+        np.testing.assert_allclose(scratch.logits(X, state), high_level.logits(X, state), **VALUES)
+        loss, grads = scratch.gradients(X, Y, state)
+        expected_loss, expected_grads = high_level.gradients(X, Y, state)
+        assert loss == pytest.approx(expected_loss, rel=LOSS)
+        for key, expected in expected_grads.items():
+            assert_close_to_largest(grads[key], expected, GRADIENTS, key)
+    for path in PATHS:
+        losses, weights, _ = fit_golden(name, "scratch", path)
+        expected_losses, expected_weights, _ = fit_golden(name, "high-level", path)
+        np.testing.assert_allclose(losses, expected_losses, rtol=LOSSES)
+        assert_weights(weights, expected_weights, TRAINED_WEIGHTS)
+
+
+# What trains, and what does not -------------------------------------------------------------------
+
+
+@all_layers
+def test_weights_set_are_the_weights_got(layers):
+    weights = golden_case(GOLDEN[0])["weights"]
+    found = language_model(layers, weights).get_weights()
+    assert set(found) == set(oracle.NAMES)
+    for name, expected in weights.items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)
+
+
+@all_layers
+@all_paths
+def test_exactly_the_five_parameters_train(layers, path):
+    """A redundant bias, if the layer has one, neither moves nor adds to the step of `b_h`."""
+    golden = golden_case("tanh-unclipped")
+    model = language_model(layers, golden["weights"], lr=golden["lr"], path=path)
+    X, Y = first_minibatch(golden)
+    _, weights = fit(model, X, Y, golden["batch_size"], bound=0)
+    assert set(weights) == set(oracle.NAMES)
+    for name, gradient in golden["without_state"]["gradients"].items():
+        moved = golden["weights"][name] - weights[name].astype(np.float64)
+        # A difference of float32 weights of order one keeps 1e-7 of the step's 1e-2.
+        assert_close_to_largest(moved, golden["lr"] * gradient, 1e-3, name)
+    # What get_weights returns is all there is: with it, the oracle gives the model's own outputs.
+    assert_forward(model, X, None, *oracle.forward(weights, X))
+
+
+@all_layers
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_a_state_passed_back_continues_the_sequence(layers, activation):
+    golden = golden_case(f"{activation}-unclipped")
+    model = language_model(layers, golden["weights"], activation)
+    X, _ = first_minibatch(golden)
+    whole, final_state = model.recurrence(X)
+    _, state = model.recurrence(X[:, :1])
+    rest, continued = model.recurrence(X[:, 1:], state)
+    np.testing.assert_allclose(rest, whole[1:], **VALUES)
+    np.testing.assert_allclose(continued, final_state, **VALUES)
+
+
+# Sizes drawn at random ----------------------------------------------------------------------------
+
+
+def draw(seed, vocab_size, num_hiddens, num_windows, num_steps):
+    """Weights, tokens X and Y, and a state, all in float32 or whole numbers."""
+    rng = np.random.RandomState(seed)
+    weights = oracle.initial_weights(vocab_size, num_hiddens, seed, sigma=0.3)
+    X, Y = rng.randint(vocab_size, size=(2, num_windows, num_steps)).astype(np.int32)
+    return weights, X, Y, rng.normal(0, 1, (num_windows, num_hiddens)).astype(np.float32)
+
+
+@all_layers
+@few_sizes
+@given(
+    seed=st.integers(0, 1000),
+    vocab_size=st.integers(2, 8),
+    num_hiddens=size,
+    batch_size=size,
+    num_steps=size,
+    activation=st.sampled_from(["tanh", "relu"]),
+    with_state=st.booleans(),
+)
+def test_forward_and_gradients_of_any_size(
+    layers, seed, vocab_size, num_hiddens, batch_size, num_steps, activation, with_state
+):
+    weights, X, Y, state = draw(seed, vocab_size, num_hiddens, batch_size, num_steps)
+    state = state if with_state else None
+    if activation == "relu":
+        assume(make_golden.distance_from_kink(weights, X, state) > make_golden.KINK)
+    loss, grads, _ = oracle.gradients(weights, X, Y, state, activation)
+    largest = [np.abs(g).max() for g in grads.values()]
+    # What all but cancels has few digits left in float32; a zero (W_hh of one step) is exact.
+    assume(all(g == 0 or g > 1e-3 for g in largest))
+    model = language_model(layers, weights, activation)
+    assert_forward(model, X, state, *oracle.forward(weights, X, state, activation))
+    assert_gradients(model, X, Y, state, loss, grads)
+
+
+@all_layers
+@all_paths
+@few_sizes
+@given(
+    seed=st.integers(0, 1000),
+    vocab_size=st.integers(2, 8),
+    num_hiddens=size,
+    num_windows=st.integers(1, 9),
+    batch_size=size,
+    num_steps=size,
+    bound=st.sampled_from([0, 0.1, 100]),
+)
+def test_training_of_any_size(
+    layers, path, seed, vocab_size, num_hiddens, num_windows, batch_size, num_steps, bound
+):
+    """Also minibatches larger than the data or of one window, and a last one that is full."""
+    weights, X, Y, _ = draw(seed, vocab_size, num_hiddens, num_windows, num_steps)
+    model = language_model(layers, weights, lr=0.5, path=path)
+    losses, trained = fit(model, X, Y, batch_size, bound)
+    expected_losses, expected = oracle.train(
+        weights, make_golden.minibatches(X, Y, batch_size), 0.5, bound
+    )
+    np.testing.assert_allclose(losses, expected_losses, rtol=LOSSES)
+    assert_weights(trained, expected, TRAINED_WEIGHTS)

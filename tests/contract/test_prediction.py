@@ -1,0 +1,107 @@
+"""`predict`: greedy decoding as in the book, and sampling."""
+
+import numpy as np
+import pytest
+from conftest import base_class, fit, make_model
+
+import d2lrnn as d2l
+from d2lrnn.errors import ArgumentError
+
+
+@pytest.fixture
+def trained(layers, data):
+    model = make_model(layers, len(data.vocab), lr=1)
+    fit(model, data, max_epochs=20, gradient_clip_val=1)
+    return model
+
+
+def greedy(model, prefix, num_preds, vocab):
+    """Decoding without a carried state: the whole text is run again for each token."""
+    indices = vocab[list(prefix)]
+    for _ in range(num_preds):
+        logits = model.logits(np.array([indices], np.int32))[0, -1].copy()
+        logits[vocab.unk] = -np.inf
+        indices.append(int(logits.argmax()))
+    return "".join(vocab.to_tokens(indices))
+
+
+def test_greedy(trained, data):
+    assert trained.predict("it has", 20, data.vocab) == greedy(trained, "it has", 20, data.vocab)
+
+
+def test_before_training(model, data):
+    assert model.predict("it has", 20, data.vocab) == greedy(model, "it has", 20, data.vocab)
+
+
+def test_nothing_to_predict(model, data):
+    assert model.predict("it has", 0, data.vocab) == "it has"
+
+
+def test_each_token_costs_one_step(layers, data):
+    steps = []
+
+    class Counting(base_class(layers)):
+        def step(self, *args, **kwargs):
+            steps.append(1)
+            return super().step(*args, **kwargs)
+
+    make_model(layers, len(data.vocab), base=Counting).predict("it has", 20, data.vocab)
+    assert len(steps) == 6 + 20 - 1
+
+
+def test_sampling(trained, data):
+    texts = [trained.predict("it has", 30, data.vocab, seed=seed) for seed in (0, 0, 1)]
+    assert texts[0] == texts[1] != texts[2]
+    assert texts[0] != trained.predict("it has", 30, data.vocab)
+
+
+def test_temperature(trained, data):
+    text = trained.predict("it has", 30, data.vocab, temperature=1e-4, seed=0)
+    assert text == trained.predict("it has", 30, data.vocab)
+    assert text == trained.predict("it has", 30, data.vocab, temperature=0)
+    assert text != trained.predict("it has", 30, data.vocab, temperature=3.0, seed=0)
+
+
+def test_unknown_characters(model, data):
+    text = model.predict("it%has", 5, data.vocab)
+    assert text.startswith("it<unk>has")
+    assert text.count("<unk>") == 1
+
+
+def test_unknown_is_never_predicted(layers, data):
+    class Puzzled(base_class(layers)):
+        def output_layer(self, hiddens):
+            logits = super().output_layer(hiddens)
+            bias = np.zeros(len(data.vocab), np.float32)
+            bias[data.vocab.unk] = 100
+            return logits + d2l.tensor(bias)
+
+    model = make_model(layers, len(data.vocab), base=Puzzled)
+    assert "<unk>" not in model.predict("it has", 10, data.vocab)
+    assert "<unk>" not in model.predict("it has", 10, data.vocab, temperature=5.0, seed=1)
+
+
+def test_words(layers, text_file):
+    data = d2l.TextFile(text_file, 4, 3, num_train=8, num_val=2, tokens="word")
+    model = make_model(layers, len(data.vocab))
+    words = model.predict("it has", 5, data.vocab).split(" ")
+    assert words[:2] == ["it", "has"]
+    assert len(words) == 7
+    assert set(words) <= set(data.vocab.idx_to_token)
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        ({"prefix": ""}, "prefix=''"),
+        ({"num_preds": -1}, "num_preds=-1"),
+        ({"num_preds": 1.5}, "num_preds=1.5"),
+        ({"temperature": -1}, "temperature=-1"),
+        ({"temperature": 0, "seed": 1}, "seed=1"),
+        ({"vocab": d2l.Vocab("ab")}, "vocab has 3 tokens"),
+    ],
+)
+def test_wrong_arguments(model, data, arguments, named):
+    arguments = {"prefix": "it has", "num_preds": 4, "vocab": data.vocab, **arguments}
+    with pytest.raises(ArgumentError, match=named):
+        model.predict(**arguments)

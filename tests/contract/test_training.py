@@ -1,0 +1,254 @@
+"""`Trainer`: what is trained, what is kept, how it ends."""
+
+import math
+import signal
+import warnings
+
+import numpy as np
+import pytest
+from conftest import NUM_STEPS, NUM_TRAIN, NUM_VAL, assert_same_weights, base_class, fit, make_model
+
+import d2lrnn as d2l
+from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError
+
+
+def test_training_lowers_the_perplexity(model, data):
+    history = fit(model, data, max_epochs=30, gradient_clip_val=1).history
+    assert history[-1]["train_ppl"] < 0.8 * history[0]["train_ppl"]
+
+
+def test_history_is_plain_floats(model, data):
+    history = fit(model, data, max_epochs=3).history
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    for row in history:
+        names = ["epoch", "train_loss", "train_ppl", "val_loss", "val_ppl", "seconds"]
+        assert [*row] == names
+        assert all(type(value) in (float, int) for value in row.values())
+        assert row["train_ppl"] == pytest.approx(math.exp(row["train_loss"]))
+
+
+def test_validation_is_the_mean_over_all_tokens(model, data):
+    trainer = fit(model, data, max_epochs=1)
+    X, Y = data.X[NUM_TRAIN:][:NUM_VAL], data.Y[NUM_TRAIN:][:NUM_VAL]
+    logits = model.logits(X).astype(np.float64)  # (NUM_VAL, NUM_STEPS, vocab_size)
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = -np.take_along_axis(log_p, Y[..., None], -1).mean()
+    # The minibatches are of 6, 6 and 1 windows: an unweighted mean would be off by 1e-2.
+    assert trainer.history[0]["val_loss"] == pytest.approx(expected, rel=1e-6)
+    assert trainer.validate(model, data) == {
+        "val_loss": pytest.approx(expected, rel=1e-6),
+        "val_ppl": pytest.approx(math.exp(expected), rel=1e-6),
+    }
+
+
+def test_training_loss_is_the_mean_over_all_tokens(model, data):
+    trainer = fit(model, data, max_epochs=1)
+    expected = np.average(trainer.batch_losses, weights=[6, 6, 6, 2])
+    assert trainer.history[0]["train_loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_training_twice_gives_the_same(layers, data):
+    one, two = (make_model(layers, len(data.vocab)) for _ in range(2))
+    first, second = fit(one, data), fit(two, data)
+    assert first.batch_losses == second.batch_losses
+    assert_same_weights(one.get_weights(), two.get_weights())
+
+
+def test_fit_goes_on_from_the_models_weights(layers, data):
+    model = make_model(layers, len(data.vocab))
+    last = fit(model, data, max_epochs=20).history[-1]["train_loss"]
+    assert fit(model, data, max_epochs=1).history[0]["train_loss"] < last + 0.1
+
+
+def test_the_seed_of_the_data_matters(layers, text_file):
+    losses = []
+    for seed in (0, 1):
+        data = d2l.TextFile(text_file, 6, NUM_STEPS, num_train=20, num_val=0, seed=seed)
+        losses.append(fit(make_model(layers, len(data.vocab)), data, max_epochs=1).batch_losses)
+    assert losses[0] != losses[1]
+
+
+def test_without_validation(model, text_file):
+    data = d2l.TextFile(text_file, 6, NUM_STEPS, num_train=20, num_val=0)
+    assert len(data.vocab) == model.vocab_size
+    assert [*fit(model, data).history[-1]] == ["epoch", "train_loss", "train_ppl", "seconds"]
+
+
+def test_clipping_changes_the_training(layers, data):
+    weights = []
+    for bound in (0, 1e-3):
+        model = make_model(layers, len(data.vocab))
+        before = model.get_weights()
+        fit(model, data, max_epochs=1, gradient_clip_val=bound)
+        weights.append((before, model.get_weights()))
+    moved = [
+        math.sqrt(sum(((after[n] - before[n]) ** 2).sum() for n in before))
+        for before, after in weights
+    ]
+    # Four minibatches at lr 0.5, each of a gradient of norm 1e-3 at the most.
+    assert moved[1] <= 4 * 0.5 * 1e-3 * 1.001
+    assert moved[0] > 10 * moved[1]
+
+
+def test_a_readers_training_step_is_used(layers, data):
+    calls = {"train": 0, "val": 0}
+
+    class Counting(base_class(layers)):
+        def training_step(self, *args):
+            calls["train"] += 1
+            return super().training_step(*args)
+
+        def validation_step(self, *args):
+            calls["val"] += 1
+            return super().validation_step(*args)
+
+    stepwise = make_model(layers, len(data.vocab), base=Counting)
+    library = make_model(layers, len(data.vocab))
+    one, two = fit(stepwise, data), fit(library, data)
+    assert calls == {"train": 2 * 4, "val": 2 * 3}
+    # The same float32 operations, fused differently by a compiler.
+    np.testing.assert_allclose(one.batch_losses, two.batch_losses, rtol=1e-5)
+    for name, weight in stepwise.get_weights().items():
+        np.testing.assert_allclose(weight, library.get_weights()[name], atol=1e-5)
+    for a, b in zip(one.history, two.history, strict=True):
+        assert a["val_ppl"] == pytest.approx(b["val_ppl"], rel=1e-5)
+
+
+def test_a_readers_clip_gradients_is_used(layers, data):
+    class Frozen(d2l.Trainer):
+        """Clips every gradient to zero, whatever the framework's way to hand them over."""
+
+        def clip_gradients(self, grad_clip_val, *args):
+            return super().clip_gradients(1e-30, *args)
+
+    model = make_model(layers, len(data.vocab))
+    before = model.get_weights()
+    Frozen(max_epochs=1, gradient_clip_val=1, progress=False).fit(model, data)
+    for name, weight in model.get_weights().items():
+        np.testing.assert_allclose(weight, before[name], atol=1e-12, err_msg=name)
+
+
+def test_a_readers_loss_is_used(layers, data):
+    class Doubled(base_class(layers)):
+        def loss(self, *args, **kwargs):
+            loss = super().loss(*args, **kwargs)
+            return (2 * loss[0], *loss[1:]) if isinstance(loss, tuple) else 2 * loss
+
+    doubled = fit(make_model(layers, len(data.vocab), base=Doubled), data, max_epochs=1)
+    plain = fit(make_model(layers, len(data.vocab)), data, max_epochs=1)
+    assert doubled.batch_losses[0] == pytest.approx(2 * plain.batch_losses[0], rel=1e-6)
+
+
+def test_plots_are_kept(model, data):
+    fit(model, data, max_epochs=3)
+    points = model.board.data
+    assert set(points) == {"train_ppl", "val_ppl"}
+    assert [x for x, _ in points["val_ppl"]] == [1, 2, 3]
+    assert len(points["train_ppl"]) == 2 * 3  # plot_train_per_epoch
+
+
+def test_divergence_names_the_place(layers, data):
+    model = make_model(layers, len(data.vocab), lr=1e30, activation="relu")
+    with pytest.raises(TrainingDiverged, match=r"epoch 1, minibatch \d of \d.*lr.*gradient_clip_val"):
+        fit(model, data, max_epochs=3)
+
+
+def test_ctrl_c_leaves_a_usable_model_and_history(layers, data):
+    class Interrupted(d2l.Trainer):
+        def set_epoch(self, epoch):
+            super().set_epoch(epoch)
+            if epoch == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    model = make_model(layers, len(data.vocab))
+    trainer = Interrupted(max_epochs=50, progress=False)
+    trainer.fit(model, data)
+    assert trainer.interrupted
+    assert len(trainer.history) == 2
+    assert len(model.predict("the", 4, data.vocab)) == 7
+    assert np.isfinite(model.get_weights()["rnn.W_xh"]).all()
+
+
+def test_a_checkpoint_continues_bit_for_bit(layers, data, tmp_path):
+    whole = make_model(layers, len(data.vocab))
+    expected = fit(whole, data, max_epochs=4, gradient_clip_val=1)
+
+    checkpoint = str(tmp_path / "checkpoint.safetensors")
+    half = make_model(layers, len(data.vocab))
+    d2l.Trainer(2, gradient_clip_val=1, progress=False).fit(half, data, checkpoint=checkpoint)
+    rest = make_model(layers, len(data.vocab), seed=9)
+    trainer = d2l.Trainer(4, gradient_clip_val=1, progress=False)
+    trainer.fit(rest, data, resume=checkpoint)
+
+    assert [row["train_loss"] for row in trainer.history] == [
+        row["train_loss"] for row in expected.history
+    ]
+    assert_same_weights(rest.get_weights(), whole.get_weights())
+
+
+def test_a_checkpoint_of_another_seed_is_refused(model, data, text_file, tmp_path):
+    path = str(tmp_path / "checkpoint.safetensors")
+    fit(model, data).save_checkpoint(path)
+    other = d2l.TextFile(text_file, 6, NUM_STEPS, num_train=20, num_val=13, seed=5)
+    with pytest.raises(WeightsError, match="seed=0.*seed=5"):
+        d2l.Trainer(4, progress=False).fit(model, other, resume=path)
+
+
+def test_weights_are_no_checkpoint(model, data, tmp_path):
+    path = str(tmp_path / "weights.safetensors")
+    model.save(path)
+    with pytest.raises(WeightsError, match="no checkpoint"):
+        d2l.Trainer(4, progress=False).fit(model, data, resume=path)
+
+
+def test_a_missing_gpu_is_said_once(monkeypatch):
+    from d2lrnn import trainer
+
+    monkeypatch.setattr(trainer, "_said_no_gpu", False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        d2l.Trainer(max_epochs=1, num_gpus=1)
+        d2l.Trainer(max_epochs=1, num_gpus=1)
+    said = [str(w.message) for w in caught if "num_gpus=1" in str(w.message)]
+    assert len(said) == (0 if d2l.num_gpus() else 1)
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        ({"max_epochs": 0}, "max_epochs=0"),
+        ({"max_epochs": 1, "num_gpus": 99}, "num_gpus=99"),
+        ({"max_epochs": 1, "num_gpus": -1}, "num_gpus=-1"),
+        ({"max_epochs": 1, "gradient_clip_val": -1}, "gradient_clip_val=-1"),
+        ({"max_epochs": 1, "gradient_clip_val": math.nan}, "gradient_clip_val=nan"),
+    ],
+)
+def test_wrong_arguments(arguments, named):
+    with pytest.raises(ArgumentError, match=named):
+        d2l.Trainer(**arguments)
+
+
+def test_plot_before_fit(model):
+    with pytest.raises(ArgumentError, match="trainer"):
+        model.plot("loss", 1.0, train=True)
+
+
+class Line(d2l.DataModule):
+    """y = 2 x_1 - 3 x_2 + 4."""
+
+    def __init__(self, batch_size=16):
+        super().__init__()
+        self.save_hyperparameters()
+        x = np.random.RandomState(1).randn(70, 2).astype(np.float32)
+        self.x, self.y = d2l.tensor(x), d2l.tensor(x @ np.float32([[2], [-3]]) + 4)
+
+    def get_dataloader(self, train):
+        return self.get_tensorloader([self.x, self.y], train, slice(0, 50) if train else slice(50, 70))
+
+
+def test_linear_regression():
+    model = d2l.LinearRegression(lr=0.1)
+    trainer = fit(model, Line(), max_epochs=40)
+    assert [*trainer.history[0]] == ["epoch", "train_loss", "val_loss", "seconds"]
+    # An exact line: what is left after 40 epochs is below the rounding of float32.
+    assert trainer.history[-1]["val_loss"] < 1e-6

@@ -1,7 +1,7 @@
 """Iterating the data gives the framework's tensors, in the order that NumPy decides."""
 
 import numpy as np
-from conftest import BATCH_SIZE, NUM_STEPS, NUM_TRAIN, NUM_VAL
+from small_models import BATCH_SIZE, NUM_STEPS, NUM_TRAIN, NUM_VAL
 
 import d2lrnn as d2l
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import BATCH_SIZE, NUM_HIDDENS, NUM_STEPS, base_class, fit, make_model
+from small_models import BATCH_SIZE, NUM_HIDDENS, NUM_STEPS, base_class, fit, make_model
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError

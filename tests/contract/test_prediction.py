@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import base_class, fit, make_model
+from small_models import base_class, fit, make_model
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError

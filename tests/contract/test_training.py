@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import NUM_STEPS, NUM_TRAIN, NUM_VAL, assert_same_weights, base_class, fit, make_model
+from small_models import NUM_STEPS, NUM_TRAIN, NUM_VAL, assert_same_weights, base_class, fit, make_model
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError

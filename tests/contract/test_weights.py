@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import NUM_HIDDENS, assert_same_weights, make_model
+from small_models import NUM_HIDDENS, assert_same_weights, make_model
 from safetensors.numpy import load_file, save_file
 
 from d2lrnn.errors import WeightsError

@@ -149,3 +149,11 @@ print(matplotlib.get_backend().lower())
 def test_an_unknown_name_of_the_module():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         figures.nothing  # noqa: B018
+
+
+def test_a_column_is_one_series():
+    figure, axes = figures.plt.subplots()
+    column = np.arange(4.0).reshape(4, 1)
+    figures.plot(np.arange(4), [column, 2 * column], axes=axes)
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), [0, 2, 4, 6])
+    figures.plt.close(figure)

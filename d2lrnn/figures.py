@@ -1,0 +1,188 @@
+"""Plots as the book's cells ask for them (book, section 2.4), in a notebook, a script or a server.
+
+Matplotlib is imported when something is first plotted, and no window is ever opened by this module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from d2lrnn import backend
+from d2lrnn.errors import ArgumentError
+
+Limits = tuple[float, float] | Sequence[float] | None
+
+plt: Any  # matplotlib.pyplot, imported by `__getattr__` when it is first asked for
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plt":
+        globals()["plt"] = _pyplot()
+        return globals()["plt"]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    chosen = "MPLBACKEND" in os.environ or matplotlib.get_backend(auto_select=False) is not None
+    if not chosen and not _has_display():
+        matplotlib.use("agg")
+    return importlib.import_module("matplotlib.pyplot")
+
+
+def _has_display() -> bool:
+    if in_notebook() or sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def in_notebook() -> bool:
+    """Whether this code runs in a Jupyter kernel, whose front end can show a picture."""
+    ipython = sys.modules.get("IPython")
+    # Only a kernel's shell has a kernel; IPython in a terminal has none. Colab's is a subclass.
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def use_svg_display() -> None:
+    """Let Jupyter show figures as SVG; without a notebook this does nothing (book, section 2.4)."""
+    if in_notebook():
+        inline = importlib.import_module("matplotlib_inline.backend_inline")
+        inline.set_matplotlib_formats("svg")
+
+
+def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
+    """Set the width and height, in inches, of the figures made from now on (book, section 2.4)."""
+    use_svg_display()
+    _plt().rcParams["figure.figsize"] = figsize
+
+
+def set_axes(
+    axes: Any,
+    xlabel: str | None,
+    ylabel: str | None,
+    xlim: Limits,
+    ylim: Limits,
+    xscale: str,
+    yscale: str,
+    legend: Sequence[str] | str | None = (),
+) -> None:
+    """Label, scale, limit and grid the Matplotlib `axes`; `None` leaves a label or limit alone.
+
+    `legend` names the lines in the order they were drawn (book, section 2.4).
+    """
+    axes.set_xlabel(xlabel or "")
+    axes.set_ylabel(ylabel or "")
+    axes.set_xscale(xscale)
+    axes.set_yscale(yscale)
+    axes.set_xlim(xlim)
+    axes.set_ylim(ylim)
+    if legend:
+        axes.legend([legend] if isinstance(legend, str) else legend)
+    axes.grid(True)
+
+
+def plot(
+    X: Any,
+    Y: Any = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    legend: Sequence[str] | str | None = (),
+    xlim: Limits = None,
+    ylim: Limits = None,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    fmts: Sequence[str] = ("-", "m--", "g-.", "r:"),
+    figsize: tuple[float, float] = (3.5, 2.5),
+    axes: Any = None,
+) -> None:
+    """Plot one line or several, `Y` over `X` (book, section 2.4).
+
+    Args:
+        X: where the points lie: one series, or a list of them, one per series of `Y`. Series are
+            lists of numbers, arrays or tensors of any framework, of one axis. Without `Y`, the
+            series to plot, over 0, 1, 2, ...
+        Y: a series, a list of series, or an array of two axes, one series per row.
+        xlabel: the label of the horizontal axis; `ylabel` that of the vertical one.
+        legend: the names of the lines.
+        xlim: the two ends of the horizontal axis; `ylim` those of the vertical one.
+        xscale: 'linear' or 'log', as `yscale`.
+        fmts: Matplotlib formats of the lines, used in turn.
+        figsize: width and height in inches of a figure made for this plot.
+        axes: Matplotlib axes to clear and plot into; by default the current ones.
+
+    Raises:
+        ArgumentError: `X` and `Y` hold different numbers of series or points, or no numbers.
+    """
+    if Y is None:
+        ys = _series("X", X)
+        xs = [np.arange(len(y)) for y in ys]
+    else:
+        xs, ys = _series("X", X), _series("Y", Y)
+        if len(xs) == 1:
+            xs = xs * len(ys)
+    if len(xs) != len(ys):
+        raise ArgumentError(
+            f"plot got {len(xs)} series in X and {len(ys)} in Y; "
+            "give X as one series, or as one per series of Y."
+        )
+    for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        if len(x) != len(y):
+            raise ArgumentError(
+                f"plot got {len(x)} points in X and {len(y)} in Y for series {i}; they must match."
+            )
+    set_figsize(figsize)
+    if axes is None:
+        if not _plt().get_fignums():
+            _plt().figure(layout="constrained")  # room for the labels, however small the figure
+        axes = _plt().gca()
+    axes.cla()
+    for x, y, fmt in zip(xs, ys, cycle(fmts), strict=False):
+        axes.plot(x, y, fmt)
+    set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
+
+
+def _plt() -> Any:
+    return getattr(sys.modules[__name__], "plt")  # noqa: B009  (goes through __getattr__)
+
+
+def _series(name: str, values: Any) -> list[NDArray[Any]]:
+    """`values` as a list of arrays of one axis: it is one series itself, or holds several."""
+    if getattr(values, "ndim", None) == 0 or not hasattr(values, "__len__"):
+        raise ArgumentError(
+            f"plot takes a series of numbers for {name}; got {type(values).__name__}."
+        )
+    is_one = len(values) == 0 or np.ndim(values[0]) == 0
+    arrays = [_array(name, values)] if is_one else [_array(name, row) for row in values]
+    # The labels and predictions of a regression, (n, 1), are one series each.
+    arrays = [a[:, 0] if a.ndim == 2 and a.shape[1] == 1 else a for a in arrays]
+    for array in arrays:
+        if array.ndim != 1:
+            raise ArgumentError(
+                f"plot takes series of one axis; {name} has one of shape {array.shape}."
+            )
+    return arrays
+
+
+def _array(name: str, series: Any) -> NDArray[Any]:
+    try:
+        array = np.asarray(series)
+    except (RuntimeError, TypeError, ValueError):
+        pass  # a tensor on a device, one with a gradient, or one that NumPy cannot read at all
+    else:
+        if array.dtype != object:
+            return array
+    if backend.loaded() and not isinstance(series, list | tuple):
+        return np.asarray(backend.active().numpy(series))
+    try:
+        return np.array([float(value) for value in series])
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"plot takes numbers for {name}; {error}.") from None

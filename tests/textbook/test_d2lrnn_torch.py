@@ -1,0 +1,191 @@
+"""Cells of chapters 9 and 10 in PyTorch."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import d2lrnn as d2l
+
+
+class Sine(d2l.DataModule):
+    """Section 9.1: a noisy sine and its last tau values."""
+
+    def __init__(self, batch_size=16, T=1000, num_train=600, tau=4):
+        self.save_hyperparameters()
+        self.time = torch.arange(1, T + 1, dtype=torch.float32)
+        self.x = torch.sin(0.01 * self.time) + torch.randn(T) * 0.2
+
+    def get_dataloader(self, train):
+        lagged = [self.x[i : self.T - self.tau + i] for i in range(self.tau)]
+        self.features = d2l.stack(lagged, 1)
+        self.labels = d2l.reshape(self.x[self.tau :], (-1, 1))
+        i = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader([self.features, self.labels], train, i)
+
+
+def test_9_1_autoregression():
+    torch.manual_seed(1)
+    data = Sine()
+    model = d2l.LinearRegression(lr=0.01)
+    trainer = d2l.Trainer(max_epochs=5)
+    trainer.fit(model, data)
+    assert trainer.history[-1]["val_loss"] < 0.05  # noise alone: 0.02 to 0.03
+    one_step = d2l.numpy(model(data.features))
+    assert one_step.shape == (996, 1)
+    d2l.plot(data.time[4:], [data.labels, one_step], "time", "x", legend=["labels", "1-step preds"])
+
+
+def test_9_5_from_scratch(data):
+    class RNNScratch(d2l.Module):
+        def __init__(self, num_inputs, num_hiddens, sigma=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            self.W_xh = nn.Parameter(d2l.randn(num_inputs, num_hiddens) * sigma)
+            self.W_hh = nn.Parameter(d2l.randn(num_hiddens, num_hiddens) * sigma)
+            self.b_h = nn.Parameter(d2l.zeros(num_hiddens))
+
+        def forward(self, inputs, state=None):
+            if state is None:
+                state = d2l.zeros((inputs.shape[1], self.num_hiddens), device=inputs.device)
+            outputs = []
+            for X in inputs:
+                state = d2l.tanh(
+                    d2l.matmul(X, self.W_xh) + d2l.matmul(state, self.W_hh) + self.b_h
+                )
+                outputs.append(state)
+            return outputs, state
+
+    rnn = RNNScratch(num_inputs=16, num_hiddens=32)
+    outputs, state = rnn(d2l.ones((100, 2, 16)))
+    d2l.check_len(outputs, 100)
+    d2l.check_shape(outputs[0], (2, 32))
+    d2l.check_shape(state, (2, 32))
+
+    class RNNLMScratch(d2l.Classifier):
+        def __init__(self, rnn, vocab_size, lr=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            self.init_params()
+
+        def init_params(self):
+            self.W_hq = nn.Parameter(d2l.randn(self.rnn.num_hiddens, self.vocab_size) * 0.1)
+            self.b_q = nn.Parameter(d2l.zeros(self.vocab_size))
+
+        def training_step(self, batch):
+            loss = self.loss(self(*batch[:-1]), batch[-1])
+            self.plot("ppl", d2l.exp(loss), train=True)
+            return loss
+
+        def validation_step(self, batch):
+            loss = self.loss(self(*batch[:-1]), batch[-1])
+            self.plot("ppl", d2l.exp(loss), train=False)
+
+    # The next cells attach the rest.
+    @d2l.add_to_class(RNNLMScratch)
+    def one_hot(self, X):
+        return F.one_hot(X.T, self.vocab_size).type(torch.float32)
+
+    @d2l.add_to_class(RNNLMScratch)
+    def output_layer(self, rnn_outputs):
+        return d2l.stack([d2l.matmul(H, self.W_hq) + self.b_q for H in rnn_outputs], 1)
+
+    @d2l.add_to_class(RNNLMScratch)
+    def forward(self, X, state=None):
+        rnn_outputs, _ = self.rnn(self.one_hot(X), state)
+        return self.output_layer(rnn_outputs)
+
+    calls = []
+
+    @d2l.add_to_class(d2l.Trainer)
+    def clip_gradients(self, grad_clip_val, model):
+        calls.append(grad_clip_val)
+        params = [p for p in model.parameters() if p.requires_grad]
+        norm = torch.sqrt(sum(torch.sum(p.grad**2) for p in params))
+        if norm > grad_clip_val:
+            for param in params:
+                param.grad[:] *= grad_clip_val / norm
+
+    rnn = RNNScratch(num_inputs=len(data.vocab), num_hiddens=32)
+    model = RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=1)
+    trainer = d2l.Trainer(max_epochs=30, gradient_clip_val=1, num_gpus=1)
+    trainer.fit(model, data)
+    history = trainer.history
+    # A validation step that only plots, as in the book, still has its loss in the history.
+    assert history[-1]["val_ppl"] > 1
+    assert history[-1]["train_ppl"] < 0.8 * history[0]["train_ppl"]
+    assert calls == [1] * 30 * 8
+
+
+def test_9_6_concise(data, perplexities):
+    class RNN(d2l.Module):
+        def __init__(self, num_inputs, num_hiddens):
+            super().__init__()
+            self.save_hyperparameters()
+            self.rnn = nn.RNN(num_inputs, num_hiddens)
+
+        def forward(self, inputs, H=None):
+            return self.rnn(inputs, H)
+
+    class RNNLM(d2l.RNNLMScratch):
+        def init_params(self):
+            self.linear = nn.LazyLinear(self.vocab_size)
+
+        def output_layer(self, hiddens):
+            return d2l.swapaxes(self.linear(hiddens), 0, 1)
+
+    rnn = RNN(num_inputs=len(data.vocab), num_hiddens=32)
+    model = RNNLM(rnn, vocab_size=len(data.vocab), lr=1)
+    assert model.predict("it has", 20, data.vocab).startswith("it has")
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert len(model.predict("it has", 20, data.vocab, d2l.try_gpu())) == 26
+
+    # The reader's layer keeps PyTorch's second bias; its canonical weights hold the sum.
+    library = d2l.RNNLM(d2l.RNN(len(data.vocab), 32), len(data.vocab))
+    library.set_weights(model.get_weights())
+    np.testing.assert_allclose(library.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
+
+
+def test_10_1_another_recurrent_layer(data, perplexities):
+    class GRU(d2l.RNN):
+        def __init__(self, num_inputs, num_hiddens):
+            d2l.Module.__init__(self)
+            self.save_hyperparameters()
+            self.rnn = nn.GRU(num_inputs, num_hiddens)
+
+    gru = GRU(num_inputs=len(data.vocab), num_hiddens=16)
+    model = d2l.RNNLM(gru, vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert set(model.get_weights()) >= {"linear.weight", "rnn.rnn.weight_ih_l0"}
+
+
+def test_a_reader_replaces_the_epoch():
+    seen = []
+
+    @d2l.add_to_class(d2l.Trainer)
+    def prepare_batch(self, batch):
+        return [a.to(self.device) for a in batch]
+
+    @d2l.add_to_class(d2l.Trainer)
+    def fit_epoch(self):
+        self.model.train()
+        for batch in self.train_dataloader:
+            loss = self.model.training_step(self.prepare_batch(batch))
+            self.optim.zero_grad()
+            with torch.no_grad():
+                loss.backward()
+                self.optim.step()
+            self.train_batch_idx += 1
+            seen.append(loss.item())
+        self.model.eval()
+        for batch in self.val_dataloader:
+            with torch.no_grad():
+                self.model.validation_step(self.prepare_batch(batch))
+            self.val_batch_idx += 1
+
+    trainer = d2l.Trainer(max_epochs=3)
+    trainer.fit(d2l.LinearRegression(lr=0.01), Sine())
+    assert len(seen) == 3 * 38
+    assert trainer.history[-1]["train_loss"] < trainer.history[0]["train_loss"]

@@ -71,7 +71,7 @@ class Trainer(HyperParameters):
         self.batch_losses: list[float] = []
         self.interrupted = False
         self._plotted: list[tuple[str, float, Any, bool, int]] = []
-        self._weights_of_batches: dict[bool, list[int]] = {True: [], False: []}
+        self._forget_epoch()
 
     # What a backend adds ---------------------------------------------------------------------------
 
@@ -255,8 +255,9 @@ class Trainer(HyperParameters):
 
     def _forget_epoch(self) -> None:
         self._plotted.clear()
-        self._weights_of_batches = {True: [], False: []}
-        self.train_losses = self.val_losses = None
+        self._weights_of_batches: dict[bool, list[int]] = {True: [], False: []}
+        self.train_losses: Any = None
+        self.val_losses: Any = None
 
     def _read_plotted(self) -> list[tuple[str, float, float, bool, int]]:
         on_device = [value for _, _, value, _, _ in self._plotted if not isinstance(value, float)]

@@ -1,0 +1,176 @@
+"""What is done with this repository: `nox -l` lists it, `nox` does what CI does.
+
+Every framework has one environment, `.nox/<name>`, which all its sessions share and later runs
+reuse; `core` is the one without a framework. A session starts with `environment`, which makes it,
+or updates it when the dependencies have changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "none"  # `environment` makes them, since sessions share them
+nox.options.reuse_venv = "yes"
+
+ROOT = Path(__file__).parent
+NOX = ROOT / ".nox"
+TOOLS = ("hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "types-requests")
+
+
+class Framework(NamedTuple):
+    extra: str
+    gpu_extra: str | None = None  # None where no GPU build can be installed
+    last_python: tuple[int, int] = (3, 13)
+
+
+FRAMEWORKS = {
+    "torch": Framework("torch", "torch-cuda"),
+    "jax": Framework("jax", "jax-cuda"),
+    "mxnet": Framework("mxnet", last_python=(3, 12)),
+    "tensorflow": Framework("tensorflow-cpu", "tensorflow-cuda"),
+}
+
+# Frameworks and Matplotlib write here, not in the home folder, and read no settings from there.
+STATE = {
+    "CUDA_CACHE_PATH": str(NOX / "state" / "cuda"),
+    "KERAS_HOME": str(NOX / "state" / "keras"),
+    "MPLCONFIGDIR": str(NOX / "state" / "matplotlib"),
+    "MPLBACKEND": None,
+    "PYTHONPATH": None,
+}
+
+
+# Sessions ---------------------------------------------------------------------------------------
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules, formatting, and the types of the core."""
+    python = environment(session, "core")
+    session.run(python, "-m", "ruff", "check", ".", external=True)
+    session.run(python, "-m", "ruff", "format", "--check", ".", external=True)
+    session.run(python, "-m", "mypy", external=True)
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """The tests of what needs no framework, where none is installed."""
+    python = environment(session, "core")
+    tests = session.posargs or ["tests/core", "tests/parity/test_oracle.py"]
+    pytest(session, python, "-W", "error", *tests, D2LRNN_BACKEND=None)
+
+
+def tests(session: nox.Session, name: str) -> None:
+    """The shared suite on one framework."""
+    python = environment(session, name)
+    own = f"tests/textbook/test_d2lrnn_{name}.py"  # cells in the idiom of this framework
+    tests = session.posargs or ["tests/contract", "tests/parity", own]
+    pytest(session, python, *tests, D2LRNN_BACKEND=name)
+
+
+for _name in FRAMEWORKS:
+
+    @nox.session(name=f"tests-{_name}")
+    def _tests(session: nox.Session, name: str = _name) -> None:
+        tests(session, name)
+
+    _tests.__doc__ = f"The shared suite on the backend {_name}."
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job: train section 9.6 on the backend of D2LRNN_BACKEND (torch if unset)."""
+    name = os.environ.get("D2LRNN_BACKEND", "").strip() or "torch"
+    python = environment(session, name)
+    run(session, python, "-m", "d2lrnn", "train", *session.posargs, D2LRNN_BACKEND=name)
+
+
+nox.options.sessions = ["lint", "core", *(f"tests-{name}" for name in FRAMEWORKS)]
+
+
+# Running and installing -------------------------------------------------------------------------
+
+
+def run(session: nox.Session, *command: str, **env: str | None) -> None:
+    """Run `command`, with `STATE` and `env` in its environment (None unsets a variable)."""
+    # Ctrl-C reaches the command itself, which may take a moment to end cleanly.
+    session.run(*command, env=STATE | env, external=True, interrupt_timeout=60)
+
+
+def pytest(session: nox.Session, python: str, *arguments: str, **env: str | None) -> None:
+    run(session, python, "-m", "pytest", *arguments, **env)
+
+
+def environment(session: nox.Session, name: str) -> str:
+    """Make, update or reuse the environment of a framework (or `core`); returns its Python."""
+    if name != "core" and name not in FRAMEWORKS:
+        session.error(
+            f"There is no backend {name!r} here; expected one of {', '.join(FRAMEWORKS)}."
+        )
+    framework = FRAMEWORKS.get(name)
+    if framework and sys.version_info[:2] > framework.last_python:
+        newest = ".".join(map(str, framework.last_python))
+        session.skip(
+            f"{name} needs Python {newest} or older; nox runs on {sys.version.split()[0]}."
+        )
+
+    with_gpu = framework is not None and framework.gpu_extra is not None and has_gpu()
+    extra = f"[{framework.gpu_extra if with_gpu else framework.extra}]" if framework else ""
+    constraints = "tools" if with_gpu else name  # GPU builds have versions of their own
+    made_from = {
+        "interpreter": [sys.base_prefix, platform.python_version(), platform.machine(), str(ROOT)],
+        "with_gpu": with_gpu,
+        "packages": [extra, *TOOLS, *inputs(f"{constraints}.txt", "tools.txt")],
+    }
+
+    folder = NOX / name
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp = folder / "d2lrnn.json"
+    was_made_from = json.loads(stamp.read_text()) if stamp.exists() and python.exists() else {}
+    if was_made_from == made_from:
+        return str(python)
+    if any(was_made_from.get(key) != made_from[key] for key in ("interpreter", "with_gpu")):
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run(sys.executable, "-m", "virtualenv", "-q", str(folder), external=True)
+    stamp.unlink(missing_ok=True)
+    session.run(
+        *(str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"),
+        *("-c", f"constraints/{constraints}.txt", "-e", f".{extra}", *TOOLS),
+        external=True,
+    )
+    stamp.write_text(json.dumps(made_from))
+    return str(python)
+
+
+def inputs(*constraints: str) -> list[str]:
+    """Hashes of what decides an installation: parts of pyproject.toml, and the constraints."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packaging = [project["build-system"], project["project"], project["tool"]["hatch"]]
+    texts = [(ROOT / "constraints" / name).read_text(encoding="utf-8") for name in constraints]
+    return [
+        hashlib.sha256(text.encode()).hexdigest()
+        for text in (json.dumps(packaging, sort_keys=True), *texts)
+    ]
+
+
+@cache
+def has_gpu() -> bool:
+    """Whether nvidia-smi is there, answers, and lists a GPU."""
+    try:
+        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0 and "GPU" in answer.stdout

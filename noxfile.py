@@ -7,6 +7,7 @@ or updates it when the dependencies have changed.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -98,7 +100,110 @@ def demo(session: nox.Session) -> None:
     run(session, python, "-m", "d2lrnn", "train", *session.posargs, D2LRNN_BACKEND=name)
 
 
-nox.options.sessions = ["lint", "core", *(f"tests-{name}" for name in FRAMEWORKS)]
+@nox.session
+def exchange(session: nox.Session) -> None:
+    """Section 9.6 on all frameworks from common weights; each reads what every other wrote.
+
+    `-- --backends torch,jax` chooses the frameworks, `-- --max-epochs 3` shortens the training.
+    """
+    options = arguments(session, backends=",".join(FRAMEWORKS), max_epochs="100")
+    names = options["backends"].split(",")
+    folder = Path(session.create_tmp())
+    env = {"D2LRNN_EXCHANGE": str(folder), "D2LRNN_EXCHANGE_BACKENDS": options["backends"]}
+    env |= real_text()
+    for name in names:
+        train = ("tests/exchange/train.py", str(folder), options["max_epochs"])
+        run(session, environment(session, name), *train, D2LRNN_BACKEND=name, **env)
+    for name in names:
+        python = environment(session, name)
+        pytest(session, python, "tests/exchange/test_reading.py", D2LRNN_BACKEND=name, **env)
+    pytest(session, environment(session, "core"), "-s", "tests/exchange/test_agreement.py", **env)
+
+
+@nox.session
+def compare(session: nox.Session) -> None:
+    """Section 9.6 on all frameworks, and a report that lays them side by side.
+
+    Each is trained from common initial weights and then from those of its own initialiser.
+    `-- --backends torch,jax` chooses the frameworks, `--weights FILE` the common weights, and
+    `--output DIR` the folder for all; every other option goes to `d2lrnn train`. A framework that
+    fails is shown as failed, and the session then fails at its end.
+    """
+    parser = argparse.ArgumentParser(prog="nox -s compare --", allow_abbrev=False, add_help=False)
+    parser.add_argument("--backends", default=",".join(FRAMEWORKS))
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--output", type=Path)
+    options, training = parser.parse_known_args(session.posargs)
+    names = options.backends.split(",")
+    folder = (options.output or Path(f"runs/compare-{datetime.now():%Y-%m-%d-%H%M%S}")).absolute()
+    if unknown := [name for name in names if name not in FRAMEWORKS]:
+        session.error(f"--backends {unknown[0]}: expected some of {', '.join(FRAMEWORKS)}.")
+    if taken := {"--run", "--resume", "--backend"} & {word.split("=")[0] for word in training}:
+        session.error(f"{taken.pop()} cannot be given here: this session sets it.")
+    if folder.exists():
+        session.error(f"There is a {folder} already; choose another folder with --output.")
+    if not any(word.split("=")[0] == "--prefix" for word in training):
+        training += [f"--prefix={text}" for text in ("it has", "time traveller", "the future")]
+        training += ["--num-preds=60"]
+
+    core = environment(session, "core")
+    folder.mkdir(parents=True)
+    common = options.weights or folder / "common.safetensors"
+    if options.weights is None:
+        run(session, core, "-m", "d2lrnn.comparison.initial", str(common), *training, **real_text())
+    failed = [
+        name
+        for name in names
+        if not train(session, name, folder / f"{name}-common", *training, f"--weights={common}")
+        or not train(session, name, folder / f"{name}-own", *training)
+    ]
+    runs = [folder / f"{name}-{start}" for start in ("common", "own") for name in names]
+    made = [str(path) for path in runs if path.exists()]  # after a failure the second is not tried
+    run(session, core, "-m", "d2lrnn", "compare", *made, "--output", str(folder / "report"))
+    if failed:
+        session.error(f"{', '.join(failed)} failed; the report shows how.")
+
+
+def train(session: nox.Session, name: str, folder: Path, *options: str) -> bool:
+    """Train on the backend `name` into `folder`, and tell there, in failed.json, if that fails."""
+    log = folder.with_suffix(".log")
+    with log.open("w+", encoding="utf-8", errors="replace") as stderr:
+        try:
+            error = not_here(name)
+            if error is None:
+                session.run(
+                    *(environment(session, name), "-m", "d2lrnn", "train"),
+                    *("--backend", name, "--run", str(folder), *options),
+                    env=STATE | real_text(),
+                    stderr=stderr,
+                    external=True,
+                    interrupt_timeout=60,
+                )
+        except nox.command.CommandFailed as failure:
+            stderr.seek(0)
+            error = "".join(stderr.readlines()[-40:]).strip() or str(failure)
+    if error is not None:
+        session.warn(f"{name} failed: {error}")
+        folder.mkdir(exist_ok=True)
+        told = json.dumps({"backend": name, "error": error})
+        (folder / "failed.json").write_text(told, encoding="utf-8")
+    return error is None
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The pages in headless Chromium; skipped with a warning where there is none, but not in CI."""
+    python = environment(session, "core")
+    playwright = ("-c", "constraints/core.txt", "playwright")
+    session.run(python, "-m", "pip", "install", "-q", *playwright, external=True)
+    pytest(session, python, "-rs", *(session.posargs or ["tests/browser"]))
+
+
+nox.options.sessions = [
+    *("lint", "core"),
+    *(f"tests-{name}" for name in FRAMEWORKS),
+    *("exchange", "browser"),
+]
 
 
 # Running and installing -------------------------------------------------------------------------
@@ -114,6 +219,22 @@ def pytest(session: nox.Session, python: str, *arguments: str, **env: str | None
     run(session, python, "-m", "pytest", *arguments, **env)
 
 
+def arguments(session: nox.Session, **defaults: str) -> dict[str, str]:
+    """The options `-- --some-name value` of a session, over their `defaults`."""
+    parser = argparse.ArgumentParser(prog=f"nox -s {session.name} --")
+    for name, value in defaults.items():
+        parser.add_argument("--" + name.replace("_", "-"), default=value)
+    return vars(parser.parse_args(session.posargs))
+
+
+def real_text() -> dict[str, str]:
+    """Where the real text lies, if it is known: in D2LRNN_DATA, or in `../shared/data`."""
+    shared = ROOT.parent / "shared" / "data"
+    if "D2LRNN_DATA" not in os.environ and (shared / "timemachine.txt").is_file():
+        return {"D2LRNN_DATA": str(shared)}
+    return {}
+
+
 def environment(session: nox.Session, name: str) -> str:
     """Make, update or reuse the environment of a framework (or `core`); returns its Python."""
     if name != "core" and name not in FRAMEWORKS:
@@ -121,11 +242,8 @@ def environment(session: nox.Session, name: str) -> str:
             f"There is no backend {name!r} here; expected one of {', '.join(FRAMEWORKS)}."
         )
     framework = FRAMEWORKS.get(name)
-    if framework and sys.version_info[:2] > framework.last_python:
-        newest = ".".join(map(str, framework.last_python))
-        session.skip(
-            f"{name} needs Python {newest} or older; nox runs on {sys.version.split()[0]}."
-        )
+    if why := not_here(name):
+        session.skip(why)
 
     with_gpu = framework is not None and framework.gpu_extra is not None and has_gpu()
     extra = f"[{framework.gpu_extra if with_gpu else framework.extra}]" if framework else ""
@@ -153,6 +271,15 @@ def environment(session: nox.Session, name: str) -> str:
     )
     stamp.write_text(json.dumps(made_from))
     return str(python)
+
+
+def not_here(name: str) -> str | None:
+    """Why the framework cannot be installed here, if so."""
+    framework = FRAMEWORKS.get(name)
+    if framework is None or sys.version_info[:2] <= framework.last_python:
+        return None
+    newest = ".".join(map(str, framework.last_python))
+    return f"{name} needs Python {newest} or older; nox runs on {sys.version.split()[0]}."
 
 
 def inputs(*constraints: str) -> list[str]:

@@ -22,6 +22,7 @@ _CORE = {
     "check_len": "hyperparameters",
     "check_shape": "hyperparameters",
     "ProgressBoard": "board",
+    "compare": "comparison",
     "plot": "figures",
     "plt": "figures",
     "set_axes": "figures",

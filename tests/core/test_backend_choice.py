@@ -44,7 +44,7 @@ class World:
         )
 
     def distribution(self, name, backends, extras=(), origin=None):
-        folder = self.folder / f"{name.replace("-", "_")}-1.0.dist-info"
+        folder = self.folder / f"{name.replace('-', '_')}-1.0.dist-info"
         folder.mkdir(exist_ok=True)
         lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0"]
         lines += [f"Provides-Extra: {extra}" for extra in extras]

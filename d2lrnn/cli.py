@@ -1,0 +1,567 @@
+"""The command line: `d2lrnn train`, `d2lrnn generate`, `d2lrnn doctor`, `d2lrnn compare`.
+
+Exit codes: 0, 1 for a failure in use, 2 for a wrong usage, 130 for Ctrl-C. What is heavy is imported
+by the command that needs it, so that `--help` comes at once.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from d2lrnn import __version__, backend
+from d2lrnn.errors import BackendError, UserError
+
+if TYPE_CHECKING:
+    from d2lrnn.data import Vocab
+    from d2lrnn.run import Run
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a text may have letters that the terminal lacks
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_note  # type: ignore[assignment]
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # what frameworks tell programmers
+            warnings.simplefilter("once", UserWarning)
+        try:
+            return int(cli.main(arguments, standalone_mode=False) or 0)
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except UserError as error:
+            click.echo(f"Error: {error}", err=True)
+            return 1
+        except (KeyboardInterrupt, click.Abort):
+            return INTERRUPTED
+
+
+def _show_note(message: Warning | str, *_: Any) -> None:
+    click.echo(f"Note: {message}", err=True)
+
+
+class Sections(click.Command):
+    """A command whose help lists its options under headings; `section` of an option names its own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(param, "section", "Other"), []).append(record)
+        for section, records in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(records)
+
+
+class SectionOption(click.Option):
+    def __init__(self, *args: Any, section: str = "Other", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+def _option(section: str, *names: str, **settings: Any) -> Callable[[Command], Command]:
+    if isinstance(settings.get("type"), click.IntRange | click.FloatRange):
+        settings.setdefault("metavar", "NUMBER")
+    settings.setdefault("show_default", settings.get("default") is not None)
+    return click.option(*names, cls=SectionOption, section=section, **settings)
+
+
+def _announced(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        try:
+            backend.entry_point(value)
+        except BackendError as error:
+            raise click.BadParameter(str(error)) from error
+    return value
+
+
+POSITIVE = click.FloatRange(0, min_open=True)
+AT_LEAST_0 = click.IntRange(0)
+AT_LEAST_1 = click.IntRange(1)
+SEED = click.IntRange(0, 2**32 - 1)
+FILE = click.Path(path_type=Path)
+
+MODEL, DATA, TRAINING, OUTPUT = "The model", "The data", "The training", "What is kept and shown"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="d2lrnn")
+def cli() -> None:
+    """Recurrent networks of "Dive into Deep Learning", the same on every framework.
+
+    Train the character-level language model of section 9.6 on The Time Machine, then let it write:
+
+    \b
+      d2lrnn train
+      d2lrnn generate --run runs/NAME --prefix "it has"
+
+    The framework is the one that --backend or else the environment variable D2LRNN_BACKEND names,
+    by default the first installed. `d2lrnn doctor` tells what is installed and how to add more.
+    """
+
+
+@cli.command(cls=Sections)
+@_option(
+    MODEL,
+    "--backend",
+    "backend_name",
+    metavar="NAME",
+    callback=_announced,
+    help="Framework: torch, jax, tensorflow, mxnet, or one of another package. Default: "
+    "D2LRNN_BACKEND, else the first installed.",
+)
+@_option(
+    MODEL,
+    "--model",
+    type=click.Choice(["rnn", "scratch"]),
+    default="rnn",
+    help="rnn: the framework's own layer (section 9.6); scratch: written out (section 9.5).",
+)
+@_option(
+    MODEL,
+    "--num-hiddens",
+    type=AT_LEAST_1,
+    default=32,
+    help="h, the size of the hidden state H_t.",
+)
+@_option(
+    MODEL,
+    "--activation",
+    type=click.Choice(["tanh", "relu"]),
+    default="tanh",
+    help="phi in H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h).",
+)
+@_option(
+    MODEL,
+    "--sigma",
+    type=POSITIVE,
+    help="Standard deviation of the initial weights; only with --model scratch.  [default: 0.01]",
+)
+@_option(
+    MODEL,
+    "--weights",
+    type=FILE,
+    metavar="FILE",
+    help="Start from these weights (safetensors, of a model of the same sizes, from any backend) "
+    "instead of random ones.",
+)
+@_option(
+    DATA,
+    "--text",
+    type=FILE,
+    metavar="FILE",
+    help="A text of your own, in UTF-8, instead of The Time Machine.",
+)
+@_option(
+    DATA,
+    "--tokens",
+    type=click.Choice(["char", "word"]),
+    default="char",
+    help="What a token is: a character or a word.",
+)
+@_option(
+    DATA,
+    "--min-freq",
+    type=AT_LEAST_0,
+    default=0,
+    help="Tokens that occur fewer times than this become <unk>.",
+)
+@_option(
+    DATA,
+    "--num-steps",
+    type=AT_LEAST_1,
+    default=32,
+    help="T, the number of tokens in a window: how far gradients flow back in time.",
+)
+@_option(
+    DATA,
+    "--batch-size",
+    type=AT_LEAST_1,
+    default=1024,
+    help="n, the number of windows in a minibatch.",
+)
+@_option(
+    DATA,
+    "--num-train",
+    type=AT_LEAST_1,
+    default=10000,
+    help="Number of windows for training, from the beginning of the text, one token apart.",
+)
+@_option(
+    DATA,
+    "--num-val",
+    type=AT_LEAST_0,
+    default=5000,
+    help="Number of windows for validation, which follow them; 0 for none.",
+)
+@_option(
+    TRAINING,
+    "--max-epochs",
+    type=AT_LEAST_1,
+    default=100,
+    help="How many times to go over the training windows.",
+)
+@_option(
+    TRAINING,
+    "--lr",
+    type=POSITIVE,
+    default=1.0,
+    help="eta, the learning rate of SGD: each step is -eta times the gradient.",
+)
+@_option(
+    TRAINING,
+    "--gradient-clip-val",
+    type=click.FloatRange(0),
+    default=1.0,
+    help="theta: gradients g are scaled by min(1, theta / ||g||), their global L2 norm; 0 for no "
+    "clipping (section 9.5.3).",
+)
+@_option(
+    TRAINING,
+    "--num-gpus",
+    type=AT_LEAST_0,
+    default=1,
+    help="1: the first GPU, or the CPU where there is none; 0: the CPU.",
+)
+@_option(
+    TRAINING,
+    "--seed",
+    type=SEED,
+    default=0,
+    help="Decides the initial weights and the order of the minibatches.",
+)
+@_option(
+    TRAINING,
+    "--resume",
+    type=FILE,
+    metavar="DIR",
+    help="Continue the run in DIR, ended in any way, from its last whole epoch up to --max-epochs, "
+    "in a new run; all that makes the training is taken from it.",
+)
+@_option(
+    OUTPUT,
+    "--prefix",
+    "prefixes",
+    metavar="TEXT",
+    multiple=True,
+    default=["it has"],
+    help="Text to continue before and after training; may be given several times.",
+)
+@_option(
+    OUTPUT,
+    "--num-preds",
+    type=AT_LEAST_0,
+    default=20,
+    help="How many tokens to continue it by.",
+)
+@_option(
+    OUTPUT,
+    "--run",
+    "run_path",
+    type=FILE,
+    metavar="DIR",
+    help="The folder to write; it must not exist.  [default: runs/BACKEND-DATE-TIME]",
+)
+def train(
+    backend_name: str | None,
+    run_path: Path | None,
+    resume: Path | None,
+    prefixes: tuple[str, ...],
+    num_preds: int,
+    **options: Any,
+) -> int:
+    """Train a language model and keep the run.
+
+    With no options this is section 9.6: minibatches of 1024 windows of 32 characters of The Time
+    Machine, a hidden state of size 32, 100 epochs of SGD at learning rate 1, gradients clipped to
+    norm 1. Its perplexity falls to about 5.8 in training and 7.2 in validation (a model that knows
+    nothing has 28, the size of the vocabulary).
+
+    The run is a folder: config.json, history.json (losses in nats per token, perplexities, seconds
+    an epoch), weights.safetensors, perplexity.svg and .png, samples.json, vocab.json, versions.json
+    and a checkpoint. Ctrl-C ends the training early and keeps what was learned.
+    """
+    from d2lrnn import run as runs
+
+    ctx = click.get_current_context()
+    if run_path is not None and run_path.exists():
+        raise runs.already_there(run_path)
+    earlier = None
+    if resume is not None:
+        earlier = runs.Run.open(resume, unfinished=True)
+        options, backend_name = _options_of(earlier, ctx, options), earlier.backend
+    else:
+        options = _complete(options)
+    _choose_backend(backend_name)
+    d2l = backend.active()
+    click.echo(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
+
+    data = _data(d2l, options)
+    click.echo(
+        f"Text: {data.source}; {len(data.corpus):,} tokens, a vocabulary of {len(data.vocab)}"
+    )
+    _note_unknown(prefixes, data.vocab)
+    model = runs.build_model(options, len(data.vocab))
+    if earlier is not None:
+        _check_same_data(earlier, runs.sha1_of_corpus(data), options["max_epochs"])
+        model.set_weights(earlier.weights_of_checkpoint())
+    elif options["weights"] is not None:
+        model.load(options["weights"])
+    trainer = d2l.Trainer(
+        max_epochs=options["max_epochs"],
+        gradient_clip_val=options["gradient_clip_val"],
+        num_gpus=options["num_gpus"],
+    )
+    before = [model.predict(prefix, num_preds, data.vocab) for prefix in prefixes]
+    for text in before:
+        click.echo(f"Before: {text}")
+
+    run = runs.Run.create(
+        run_path or runs.default_path(backend.name()),
+        {
+            **options,
+            "prefix": list(prefixes),
+            "num_preds": num_preds,
+            "resume": resume and str(resume.absolute()),
+        },
+        data,
+        device=(trainer.gpus or ["cpu"])[0],
+    )
+    run.begin(model)
+    try:
+        trainer.fit(
+            model,
+            data,
+            resume=None if earlier is None else str(earlier.checkpoint),
+            checkpoint=str(run.checkpoint),
+        )
+        after = [model.predict(prefix, num_preds, data.vocab) for prefix in prefixes]
+        samples = [
+            {"prefix": p, "before": b, "after": a, "num_preds": num_preds}
+            for p, b, a in zip(prefixes, before, after, strict=True)
+        ]
+        run.finish(model, trainer.history, samples, trainer.interrupted)
+    except (Exception, KeyboardInterrupt) as error:
+        run.fail(error, trainer.history)
+        click.echo(f"The run in {run.path} is marked as failed.", err=True)
+        raise
+
+    if trainer.history:
+        click.echo(_perplexities(trainer.history[-1]))
+    for text in after:
+        click.echo(f"After:  {text}")
+    click.echo(_what_next(ctx, run, trainer.interrupted, prefixes[0]))
+    return INTERRUPTED if trainer.interrupted else 0
+
+
+def _complete(options: dict[str, Any]) -> dict[str, Any]:
+    """The options as a run keeps them: absolute paths, and sigma only where it has an effect."""
+    if options["sigma"] is not None and options["model"] != "scratch":
+        raise click.UsageError(
+            "--sigma has an effect only with --model scratch: the framework's own layer has its own "
+            "initial weights."
+        )
+    if options["model"] == "scratch" and options["sigma"] is None:
+        options["sigma"] = 0.01
+    for name in ("text", "weights"):
+        options[name] = options[name] and str(options[name].absolute())
+    return options
+
+
+def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of `run`, with --max-epochs if it is given; any other given is an error."""
+    is_given = {p for p in ctx.params if ctx.get_parameter_source(p) is ParameterSource.COMMANDLINE}
+    for param in ctx.command.params:
+        if param.name in is_given & ({"backend_name", *given} - {"max_epochs"}):
+            raise click.UsageError(
+                f"--resume takes {param.opts[0]} from the run; only --max-epochs, --run, --prefix and "
+                "--num-preds can be given with it."
+            )
+    options = {name: run.config["options"].get(name) for name in given}
+    if "max_epochs" in is_given:
+        options["max_epochs"] = given["max_epochs"]
+    return options
+
+
+def _choose_backend(wanted: str | None, own: str | None = None) -> None:
+    """Load the backend `wanted`, else that of D2LRNN_BACKEND, else a run's `own`, else the first."""
+    if wanted is not None:
+        backend.select(wanted)
+    elif own in backend.found() and backend.from_environment() is None:
+        try:
+            backend.select(own)
+        except backend.NotInstalled:
+            backend.active()
+    else:
+        backend.active()
+
+
+def _data(d2l: Any, options: dict[str, Any]) -> Any:
+    names = ("batch_size", "num_steps", "num_train", "num_val", "tokens", "min_freq", "seed")
+    settings = {name: options[name] for name in names}
+    if options["text"] is not None:
+        return d2l.TextFile(options["text"], **settings)
+    return d2l.TimeMachine(**settings)
+
+
+def _check_same_data(run: Run, sha1: str, max_epochs: int) -> None:
+    from d2lrnn.errors import RunError
+
+    if run.config["data"]["sha1"] != sha1:
+        raise RunError(
+            f"The run {run.path} was trained on other data than is found now. It was "
+            f"{run.config['data']['source']}."
+        )
+    if run.epochs_of_checkpoint() >= max_epochs:
+        raise RunError(
+            f"The run {run.path} has {run.epochs_of_checkpoint()} epochs already, and --max-epochs is "
+            f"{max_epochs}; give more to continue it."
+        )
+
+
+def _note_unknown(prefixes: Iterable[str], vocab: Vocab) -> None:
+    unknown = sorted({t for prefix in prefixes for t in vocab.split(prefix) if t not in vocab})
+    if unknown:
+        click.echo(
+            f"Note: the vocabulary does not know {', '.join(map(repr, unknown))} of the prefix: taken "
+            "as <unk>.",
+            err=True,
+        )
+
+
+def _perplexities(row: dict[str, float]) -> str:
+    parts = [
+        f"{split} {row[key]:.2f}"
+        for split, key in (("training", "train_ppl"), ("validation", "val_ppl"))
+        if key in row
+    ]
+    return f"Perplexity after {row['epoch']} epochs: {', '.join(parts)}"
+
+
+def _what_next(ctx: click.Context, run: Run, interrupted: bool, prefix: str) -> str:
+    program = ctx.find_root().info_name
+    folder = shlex.quote(str(run.path))
+    lines = [
+        f"The run is in {run.path}. To let it write more, type:",
+        f"  {program} generate --run {folder} --prefix {shlex.quote(prefix)} --num 200",
+    ]
+    if interrupted and run.checkpoint.is_file():
+        lines += ["To go on training it, type:", f"  {program} train --resume {folder}"]
+    return "\n".join(lines)
+
+
+@cli.command()
+@click.option(
+    "--run",
+    "run_path",
+    type=FILE,
+    metavar="DIR",
+    required=True,
+    help="The folder of the run, as `d2lrnn train` has written it, on any backend.",
+)
+@click.option(
+    "--prefix",
+    "prefixes",
+    metavar="TEXT",
+    multiple=True,
+    default=["it has"],
+    show_default=True,
+    help="Text to continue; may be given several times.",
+)
+@click.option(
+    "--num",
+    type=AT_LEAST_0,
+    default=20,
+    show_default=True,
+    help="How many tokens (characters or words, as in the run) to continue it by.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0),
+    help="Draw each token from softmax(O_t / temperature), O_t the logits: below 1 the likely become "
+    "likelier, above 1 all become alike; 0 always takes the likeliest.  [default: 0; 1 with --seed]",
+)
+@click.option("--seed", type=SEED, help="Of the drawing: the same seed, the same text.")
+@click.option(
+    "--backend",
+    "backend_name",
+    metavar="NAME",
+    callback=_announced,
+    help="Framework.  [default: D2LRNN_BACKEND, else the run's own if it is installed, else the first "
+    "installed]",
+)
+def generate(
+    run_path: Path,
+    prefixes: tuple[str, ...],
+    num: int,
+    temperature: float | None,
+    seed: int | None,
+    backend_name: str | None,
+) -> None:
+    """Continue a text with the model of a run.
+
+    Prints each prefix with its continuation, and nothing else, on standard output.
+    """
+    from d2lrnn.run import Run
+
+    run = Run.open(run_path)
+    _note_unknown(prefixes, run.vocab)
+    _choose_backend(backend_name, own=run.backend)
+    model = run.model()
+    for prefix in prefixes:
+        click.echo(model.predict(prefix, num, run.vocab, temperature=temperature, seed=seed))
+
+
+@cli.command()
+def doctor() -> int:
+    """Tell what works here, and what to type where something does not.
+
+    Lists the versions, each backend with its devices, which of them is active, and where texts are
+    looked for. The exit code is 0 if at least one backend works, else 1.
+    """
+    from d2lrnn.doctor import report
+
+    text, works = report()
+    click.echo(text)
+    return 0 if works else 1
+
+
+@cli.command()
+@click.argument("run_paths", metavar="RUN RUN ...", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--output",
+    type=FILE,
+    metavar="DIR",
+    help="The folder of the report; it must not exist.  [default: runs/compare-DATE-TIME]",
+)
+def compare(run_paths: tuple[Path, ...], output: Path | None) -> None:
+    """Lay finished runs side by side, whichever backends trained them.
+
+    Prints their perplexities, times and differences, and writes a report: report.html, which needs
+    nothing else to be read, report.md, report.json, and the plots as SVG and PNG. Runs of different
+    data get separate plots; a run that failed is shown with its error.
+    """
+    from rich.console import Console
+
+    from d2lrnn.comparison import compare, terminal
+    from d2lrnn.run import default_path
+
+    comparison = compare(run_paths)
+    report = comparison.write(output or default_path("compare"))
+    terminal.show(comparison.content, Console())
+    click.echo(f"The report is {report}.")

@@ -1,0 +1,201 @@
+"""`d2lrnn doctor`: what works here, and what to type where something does not.
+
+One process runs one framework, so each backend is tried in a process of its own: this module, run
+with the backend's name, prints what it found as a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any, TypedDict
+
+from d2lrnn import __version__, backend
+from d2lrnn.errors import BackendError, DataError
+
+TIME_OUT = 120  # seconds; a framework's first import on a slow disk takes many
+
+
+class Finding(TypedDict):
+    """What was found out about a backend."""
+
+    state: str  # 'works', 'not installed' or 'broken'
+    detail: str  # the framework's version; the pip command; the error
+    devices: list[str]
+
+
+def examine(name: str, time_out: float = TIME_OUT) -> Finding:
+    """Try the backend `name` in a process of its own."""
+    command = [sys.executable, "-m", "d2lrnn.doctor", name]
+    try:
+        child = subprocess.run(command, capture_output=True, timeout=time_out, errors="replace")
+    except subprocess.TimeoutExpired:
+        return _finding("broken", f"its import did not end within {time_out:g} seconds")
+    try:
+        finding: Finding = json.loads(child.stdout.splitlines()[-1])
+    except (IndexError, ValueError):  # the framework took the whole process down
+        last = (child.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return _finding(
+            "broken", f"its import ended the process with status {child.returncode}: {last}"
+        )
+    return finding
+
+
+def _examine_here(name: str) -> Finding:
+    try:
+        versions = backend.select(name).versions()
+        return _finding("works", versions["framework"], versions["devices"])
+    except backend.NotInstalled as error:
+        return _finding("not installed", error.command)
+    except Exception as error:  # where the framework's own error is known, it is told
+        cause = error.__cause__ or error
+        return _finding("broken", f"{type(cause).__name__}: {cause}")
+
+
+def _finding(state: str, detail: str, devices: list[str] | None = None) -> Finding:
+    return {"state": state, "detail": detail, "devices": devices or []}
+
+
+def report() -> tuple[str, bool]:
+    """What is to be told, and whether at least one backend works."""
+    names = list(backend.found())
+    with ThreadPoolExecutor(max(len(names), 1)) as pool:
+        findings = dict(zip(names, pool.map(examine, names), strict=True))
+    works = any(finding["state"] == "works" for finding in findings.values())
+    active, to_do = _active(findings)
+    data, to_do_for_data = _data()
+    to_do += [*_unused_gpus(findings), *to_do_for_data]
+    lines = [
+        f"d2lrnn {__version__}, Python {platform.python_version()} ({sys.executable})",
+        platform.platform(),
+        "",
+        "Backends",
+        *_backends(findings),
+        f"Active: {active}",
+        "",
+        "Data",
+        *data,
+    ]
+    if to_do:
+        lines += ["", "What to do", *(f"  {line}" for line in to_do)]
+    return "\n".join(lines), works
+
+
+def _backends(findings: Mapping[str, Finding]) -> Iterator[str]:
+    width = max(map(len, findings), default=0)
+    for name, finding in findings.items():
+        if finding["state"] == "works":
+            says = f"{finding['detail']}, on {', '.join(finding['devices'])}"
+        elif finding["state"] == "not installed":
+            says = f"not installed; to install it: {finding['detail']}"
+        else:
+            says = "broken: " + finding["detail"].replace("\n", f"\n  {'':{width}}  ")
+        yield f"  {name:{width}}  {says}"
+    if not findings:
+        yield "  none is announced to d2lrnn"
+
+
+def _active(findings: Mapping[str, Finding]) -> tuple[str, list[str]]:
+    """Which backend `import d2lrnn` would use, or why none; and what to do about the latter."""
+    working = [name for name, finding in findings.items() if finding["state"] == "works"]
+    instead = (
+        [f"Use a backend that works: export {backend.ENVIRONMENT}={working[0]}"] if working else []
+    )
+    wanted = backend.from_environment()
+    if wanted is None:
+        present = [
+            name
+            for name, finding in findings.items()
+            if finding["state"] == "works"
+            or (finding["state"] == "broken" and name in backend.DEFAULT_ORDER)
+        ]
+        why = f"the first installed, as {backend.ENVIRONMENT} is unset"
+        if not present:
+            installs = [f["detail"] for f in findings.values() if f["state"] == "not installed"]
+            to_do = [f"Install a backend: {installs[0]}"] if installs else []
+            return "none, as no backend can be used", to_do
+        wanted = present[0]
+    else:
+        why = f"{backend.ENVIRONMENT}={wanted}"
+        try:
+            backend.entry_point(wanted)
+        except BackendError as error:
+            return f"none. {backend.ENVIRONMENT} is wrong: {error}", instead
+    finding = findings[wanted]
+    if finding["state"] == "works":
+        return f"{wanted} ({why})", []
+    if finding["state"] == "not installed":
+        to_do = [f"Install {wanted}: {finding['detail']}", *instead]
+    else:
+        to_do = [f"Mend the installation of {wanted}; its error stands above.", *instead]
+    return f"none. {wanted} ({why}) is {finding['state']}.", to_do
+
+
+def _unused_gpus(findings: Mapping[str, Finding]) -> Iterator[str]:
+    """Hints for backends that see no GPU where there is one, if an extra brings its support."""
+    if shutil.which("nvidia-smi") is None:
+        return
+    for name, finding in findings.items():
+        point, extra = backend.found()[name], f"{name}-cuda"
+        has_extra = point.dist and extra in (point.dist.metadata.get_all("Provides-Extra") or [])
+        only_cpu = all("cpu" in device.lower() for device in finding["devices"])
+        if has_extra and finding["state"] == "works" and only_cpu:
+            yield f"Let {name} use the GPU: {backend.install_command(point, extra=extra)}"
+
+
+def _data() -> tuple[list[str], list[str]]:
+    """Lines about the folders that texts are looked for in, and what to do to get the book's."""
+    from d2lrnn.data.download import DATA_URL, cache_dir, data_folder
+    from d2lrnn.data.time_machine import NAME
+
+    to_do = []
+    try:
+        given = data_folder()
+        given_line = f"  D2LRNN_DATA  {_contents(given)}" if given else "  D2LRNN_DATA  is not set"
+    except DataError as error:
+        given, given_line = None, f"  D2LRNN_DATA  {error}"
+        to_do.append("Set it right, or unset it: unset D2LRNN_DATA")
+    if not any(folder and (folder / NAME).is_file() for folder in (given, cache_dir())):
+        to_do += [
+            f"The Time Machine is not here yet; its first use downloads {DATA_URL}{NAME}.",
+            "Without a network, bring that file here in a folder and type: export D2LRNN_DATA=FOLDER",
+        ]
+    return [given_line, f"  cache        {_contents(cache_dir())}"], to_do
+
+
+def _contents(folder: Path, at_most: int = 8) -> str:
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+    except FileNotFoundError:
+        return f"{folder}: not made yet"
+    except OSError as error:
+        return f"{folder}: cannot be read ({error.strerror})"
+    told = [_describe(path) for path in files[:at_most]]
+    told += [f"and {len(files) - at_most} more"] if len(files) > at_most else []
+    return f"{folder}: {', '.join(told) or 'empty'}"
+
+
+def _describe(path: Path) -> str:
+    from d2lrnn.data.time_machine import NAME, SHA1
+
+    said = f"{path.stat().st_size:,} bytes"
+    if path.name == NAME:
+        with path.open("rb") as file:
+            right = file_digest(file, "sha1").hexdigest() == SHA1
+        said += ", as in the book" if right else ", NOT the book's text: remove it"
+    return f"{path.name} ({said})"
+
+
+def _main(arguments: list[str]) -> Any:
+    print("\n" + json.dumps(_examine_here(arguments[0])), flush=True)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -1,0 +1,448 @@
+"""A run: the folder that keeps everything about one training.
+
+config.json          status, backend, all options, data (its source and SHA-1), size of the vocabulary
+vocab.json           the tokens by index
+versions.json        d2lrnn, Python, NumPy, the framework, its devices, the platform
+initial.safetensors  the weights before training
+sources.json         the source of the model's classes, as installed
+checkpoint.safetensors   what decides the rest of the training, after each epoch
+history.json         a row an epoch: losses in nats per token, perplexities, seconds
+samples.json         the continuation of each prefix before and after
+weights.safetensors  the weights under their canonical names, readable by any backend
+perplexity.svg .png  the history, drawn
+
+The folder is made, and so its name taken, when training starts; `config.json` then has the status
+`running`. It is replaced last of all, by one of status `finished`, `interrupted` (Ctrl-C; all files
+are there) or `failed` (with the error; no weights). So a folder that is `running` and in which
+nothing runs was left half-written. Numbers that JSON lacks are the strings Infinity, -Infinity, NaN.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import math
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+from d2lrnn import __version__, backend
+from d2lrnn.data import Vocab
+from d2lrnn.errors import DataError, RunError
+from d2lrnn.weights import Weights, read_weights, write_weights
+
+FORMAT = "d2lrnn run 1"
+
+Status = Literal["running", "finished", "interrupted", "failed"]
+Row = dict[str, float]
+
+_KEYS = ("status", "backend", "options", "data", "vocab_size")
+_MODEL = ("model", "num_hiddens", "activation", "sigma", "lr", "seed")  # options that make a model
+_FILES = (
+    "vocab.json",
+    "versions.json",
+    "history.json",
+    "samples.json",
+    "weights.safetensors",
+)
+
+
+class Run:
+    """The folder of a training; `create` makes one, `open` reads one, whichever backend wrote it.
+
+    Attributes:
+        path: the folder.
+        config: `status`, `backend`, `started`, `options` (those of `d2lrnn train`), `vocab_size`,
+            `device`, `interrupted`, `peak_memory` (bytes), and `data`: `source`, `num_tokens`, and
+            `sha1`, of the tokens' indices (int32, little-endian), so that equal ones mean equal
+            data; of a failed run also `error`.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path = path
+        self.config = config
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        options: Mapping[str, Any],
+        data: Any,
+        device: Any = "cpu",
+    ) -> Run:
+        """Make the folder `path` for a training that begins now.
+
+        Args:
+            path: a folder that does not exist yet.
+            options: those of `d2lrnn train`.
+            data: the data module that is trained on.
+            device: where the model is trained.
+
+        Raises:
+            RunError: `path` exists already, or cannot be written.
+        """
+        run = cls(
+            Path(path),
+            {
+                "format": FORMAT,
+                "status": "running",
+                "backend": backend.name(),
+                "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+                "options": dict(options),
+                "data": {
+                    "source": data.source,
+                    "num_tokens": len(data.corpus),
+                    "sha1": sha1_of_corpus(data),
+                },
+                "vocab_size": len(data.vocab),
+                "device": str(device),
+                "interrupted": False,
+            },
+        )
+        with run._writing():
+            try:
+                run.path.mkdir(parents=True)
+            except FileExistsError:
+                raise already_there(run.path) from None
+            run._write("config.json", run.config)
+            run._write("vocab.json", data.vocab.to_list())
+            run._write("versions.json", versions())
+        return run
+
+    def begin(self, model: Any) -> None:
+        """Write what is known of `model` before training: its weights and its source."""
+        with self._writing():
+            write_weights(self.path / "initial.safetensors", model.get_weights())
+            self._write("sources.json", sources_of(model))
+
+    def finish(
+        self,
+        model: Any,
+        history: Sequence[Row],
+        samples: Sequence[Mapping[str, Any]],
+        interrupted: bool = False,
+    ) -> None:
+        """Write what the training gave.
+
+        Args:
+            model: the trained model.
+            history: a row an epoch, as in `Trainer.history`.
+            samples: dicts of `prefix`, `before`, `after` and `num_preds`.
+            interrupted: whether Ctrl-C ended the training.
+        """
+        with self._writing():
+            self._write("history.json", history)
+            self._write("samples.json", samples)
+            draw_perplexity(history, self.path)
+            model.save(str(self.path / "weights.safetensors"))
+            self._end(
+                "interrupted" if interrupted else "finished",
+                interrupted=interrupted,
+                peak_memory=peak_memory(),
+            )
+
+    def fail(self, error: BaseException, history: Sequence[Row]) -> None:
+        """Mark the run as failed by `error`, after the epochs of `history`."""
+        with self._writing():
+            self._write("history.json", history)
+            self._end("failed", error=str(error) or type(error).__name__)
+
+    def _end(self, status: Status, **news: Any) -> None:
+        ended = datetime.now().astimezone().isoformat(timespec="seconds")
+        self.config = {**self.config, "status": status, "ended": ended, **news}
+        self._write("config.json", self.config)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], unfinished: bool = False) -> Run:
+        """The run in the folder `path`, whichever backend has written it.
+
+        Args:
+            path: a folder that `d2lrnn train` wrote.
+            unfinished: accept one that still runs, was broken off, or failed, if it has a checkpoint.
+
+        Raises:
+            RunError: the folder is no run, has not finished, failed, or lacks a file.
+        """
+        run = cls(Path(path), {})
+        if not run.path.is_dir():
+            raise RunError(f"There is no folder {run.path}. `d2lrnn train` makes runs, in runs/.")
+        if not (run.path / "config.json").is_file():
+            raise RunError(f"The folder {run.path} is no run of d2lrnn: it has no config.json.")
+        run.config = run._read_config()
+        if unfinished:
+            if not run.checkpoint.is_file():
+                raise RunError(f"The run {run.path} has no {run.checkpoint.name} to continue from.")
+            return run
+        if run.config["status"] == "running":
+            raise RunError(
+                f"The run {run.path} has not finished: it is still in training, or was ended by "
+                f"force. In the latter case, continue it with: d2lrnn train --resume {run.path}"
+            )
+        if run.config["status"] == "failed":
+            raise RunError(
+                f"The run {run.path} failed: {run.config.get('error', 'no reason given')}"
+            )
+        missing = [name for name in _FILES if not (run.path / name).is_file()]
+        if missing:
+            raise RunError(f"The run {run.path} is not whole: it lacks {', '.join(missing)}.")
+        return run
+
+    def _read_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self._read("config.json", dict)
+        if config.get("format") != FORMAT:
+            raise RunError(
+                f"The folder {self.path} is no run that this d2lrnn {__version__} can read: its "
+                f"config.json has format={config.get('format')!r}, expected {FORMAT!r}."
+            )
+        options = config.get("options")
+        missing = [key for key in _KEYS if key not in config]
+        missing += [f"options.{key}" for key in _MODEL if key not in (options or {})]
+        if missing:
+            raise RunError(
+                f"{self.path / 'config.json'} is damaged: it lacks {', '.join(missing)}."
+            )
+        return config
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend that trained it."""
+        return str(self.config["backend"])
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state after the last whole epoch, which `Trainer.fit(resume=...)` goes on from."""
+        return self.path / "checkpoint.safetensors"
+
+    @cached_property
+    def vocab(self) -> Vocab:
+        """The vocabulary that the model was trained with."""
+        try:
+            vocab = Vocab.from_list(self._read("vocab.json", list))
+        except DataError as error:
+            raise RunError(f"{self.path / 'vocab.json'} is damaged: {error}") from error
+        if len(vocab) != self.config["vocab_size"]:
+            raise RunError(
+                f"{self.path / 'vocab.json'} has {len(vocab)} tokens, but config.json says "
+                f"{self.config['vocab_size']}: they are not of the same run."
+            )
+        return vocab
+
+    @cached_property
+    def history(self) -> list[Row]:
+        """A row an epoch: `epoch` (from 1), `train_loss`, `val_loss`, `train_ppl`, `val_ppl`, `seconds`."""
+        rows = self._read("history.json", list)
+        try:
+            return [
+                {key: float(v) if isinstance(v, str) else v for key, v in row.items()}
+                for row in rows
+            ]
+        except (AttributeError, ValueError) as error:
+            raise RunError(f"{self.path / 'history.json'} is damaged: {error}.") from error
+
+    @cached_property
+    def samples(self) -> list[dict[str, Any]]:
+        """For each prefix: `prefix`, `before`, `after`, `num_preds`."""
+        samples: list[dict[str, Any]] = self._read("samples.json", list)
+        return samples
+
+    @cached_property
+    def versions(self) -> dict[str, Any]:
+        """What it was trained with: `d2lrnn`, `python`, `numpy`, `platform`, `framework`, `devices`."""
+        found: dict[str, Any] = self._read("versions.json", dict)
+        return found
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The trained weights, by canonical name."""
+        return read_weights(self.path / "weights.safetensors")
+
+    @cached_property
+    def initial_weights(self) -> Weights:
+        """The weights that training began from, by canonical name."""
+        return read_weights(self.path / "initial.safetensors")
+
+    @cached_property
+    def sources(self) -> dict[str, dict[str, str]]:
+        """By name of the model's classes: `module` and `source`, the code as it was installed."""
+        sources: dict[str, dict[str, str]] = self._read("sources.json", dict)
+        return sources
+
+    def model(self) -> Any:
+        """The trained model, on the active backend.
+
+        Raises:
+            WeightsError: the weights do not fit the options in the configuration.
+        """
+        model = build_model(self.config["options"], len(self.vocab))
+        model.load(str(self.path / "weights.safetensors"))
+        return model
+
+    def weights_of_checkpoint(self) -> Weights:
+        """The weights after the last whole epoch, by canonical name."""
+        arrays = read_weights(self.checkpoint)
+        return {
+            name.removeprefix("model/"): array
+            for name, array in arrays.items()
+            if name.startswith("model/")
+        }
+
+    def epochs_of_checkpoint(self) -> int:
+        """How many epochs were done when the checkpoint was written."""
+        from safetensors import safe_open
+
+        with safe_open(self.checkpoint, framework="numpy") as file:
+            return int(json.loads(file.metadata()["checkpoint"])["epoch"])
+
+    # Files -----------------------------------------------------------------------------------------
+
+    def _write(self, name: str, value: Any) -> None:
+        """Write `value` as JSON, so that the file is never seen half-written."""
+        partial = self.path / f".{name}.part"
+        text = json.dumps(_to_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, self.path / name)
+
+    def _read(self, name: str, expected: type) -> Any:
+        try:
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunError(f"{self.path / name} cannot be read: {error.strerror}.") from error
+        except ValueError as error:  # not JSON, or not UTF-8
+            raise RunError(f"{self.path / name} is damaged: {error}.") from error
+        if not isinstance(value, expected):
+            raise RunError(f"{self.path / name} is damaged: it holds no JSON {expected.__name__}.")
+        return value
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"The run cannot be written to {self.path}: {error.strerror or error}. Choose another "
+                "folder with --run."
+            ) from error
+
+
+def already_there(path: Path) -> RunError:
+    """The error for a run that would be written over `path`."""
+    return RunError(
+        f"{path} exists already, and a run is never overwritten. Choose another folder with --run."
+    )
+
+
+def default_path(backend_name: str) -> Path:
+    """`runs/<backend>-<date>-<time>` in the current folder; a number is added where that exists."""
+    first = Path("runs") / f"{backend_name}-{datetime.now():%Y-%m-%d-%H%M%S}"
+    path, numbers = first, count(2)
+    while path.exists():
+        path = first.with_name(f"{first.name}-{next(numbers)}")
+    return path
+
+
+def build_model(options: Mapping[str, Any], vocab_size: int) -> Any:
+    """The untrained model of section 9.5 ('scratch') or 9.6 ('rnn'), on the active backend."""
+    d2l = backend.active()
+    num_hiddens, seed = options["num_hiddens"], options["seed"]
+    if options["model"] == "scratch":
+        rnn = d2l.RNNScratch(
+            num_inputs=vocab_size,
+            num_hiddens=num_hiddens,
+            sigma=options["sigma"],
+            activation=options["activation"],
+            seed=seed,
+        )
+        return d2l.RNNLMScratch(rnn, vocab_size=vocab_size, lr=options["lr"], seed=seed)
+    rnn = d2l.RNN(num_hiddens=num_hiddens, activation=options["activation"], seed=seed)
+    return d2l.RNNLM(rnn, vocab_size=vocab_size, lr=options["lr"], seed=seed)
+
+
+def sha1_of_corpus(data: Any) -> str:
+    """The SHA-1 of the tokens' indices (int32, little-endian): equal ones mean equal data."""
+    return hashlib.sha1(data.corpus.astype("<i4").tobytes(), usedforsecurity=False).hexdigest()
+
+
+def versions() -> dict[str, Any]:
+    """The versions that decide the numbers, and the devices."""
+    return {
+        "d2lrnn": __version__,
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "platform": platform.platform(),
+        **backend.active().versions(),
+    }
+
+
+def sources_of(model: Any) -> dict[str, dict[str, str]]:
+    """The source of the class of `model` and of that of its recurrent layer, by their names.
+
+    Other classes of the same file that such a class names, a cell for instance, come before it.
+    """
+    kinds = (type(model.rnn), type(model))
+    found = {}
+    for kind in kinds:
+        source = inspect.getsource(kind)
+        words = set(re.findall(r"\w+", source))
+        beside = inspect.getmembers(sys.modules[kind.__module__], inspect.isclass)
+        named = [
+            inspect.getsource(other)
+            for name, other in beside
+            if name in words and other.__module__ == kind.__module__ and other not in kinds
+        ]
+        found[kind.__name__] = {"module": kind.__module__, "source": "\n\n".join([*named, source])}
+    return found
+
+
+def peak_memory() -> int | None:
+    """The largest resident memory of this process so far, in bytes; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def draw_perplexity(history: Sequence[Row], folder: Path) -> None:
+    """Draw the perplexities of `history` over the epochs, into perplexity.svg and perplexity.png."""
+    import matplotlib
+    from matplotlib.figure import Figure  # not pyplot: it would look for a display
+    from matplotlib.ticker import MaxNLocator
+
+    from d2lrnn.figures import set_axes
+
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    axes = figure.add_subplot()
+    epochs = [row["epoch"] for row in history]
+    lines = [key for key in ("train_ppl", "val_ppl") if history and key in history[0]]
+    for key, style in zip(lines, ("-", "--"), strict=False):
+        perplexities = [row[key] if math.isfinite(row[key]) else math.nan for row in history]
+        axes.plot(epochs, perplexities, style, marker="." if len(history) < 10 else "")
+    set_axes(axes, "epoch", "perplexity", None, None, "linear", "linear", lines)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "d2lrnn"}):
+        figure.savefig(folder / "perplexity.svg", metadata={"Date": None})
+        figure.savefig(folder / "perplexity.png", dpi=200)
+
+
+_NOT_IN_JSON = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return _NOT_IN_JSON.get(value, "NaN")
+    if isinstance(value, Mapping):
+        return {key: _to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_json(item) for item in value]
+    return value

@@ -1,0 +1,307 @@
+"""The folder of a run: what is written, what is read back, what is refused (d2lrnn/run.py)."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from d2lrnn import backend
+from d2lrnn.data import Vocab
+from d2lrnn.errors import RunError
+from d2lrnn.run import Run, default_path, draw_perplexity
+from d2lrnn.weights import read_weights, write_weights
+
+OPTIONS = {
+    "model": "rnn",
+    "num_hiddens": 3,
+    "activation": "tanh",
+    "sigma": None,
+    "lr": 1.0,
+    "seed": 0,
+}
+HISTORY = [
+    {"epoch": 1, "train_loss": 900.0, "train_ppl": math.inf, "val_ppl": math.nan, "seconds": 0.1},
+    {"epoch": 2, "train_loss": 2.0, "train_ppl": 7.4, "val_ppl": 9.0, "seconds": 0.1},
+]
+SAMPLES = [{"prefix": "é", "before": "éb", "after": "éc", "num_preds": 1}]
+
+
+class Model:
+    """Stands for a backend's model: weights that are saved and loaded."""
+
+    def __init__(self, **settings):
+        self.settings = settings
+        self.weights = {"rnn.b_h": np.zeros(3, np.float32)}
+
+    def save(self, path):
+        write_weights(path, self.weights)
+
+    def load(self, path):
+        self.weights = read_weights(path)
+
+
+@pytest.fixture(autouse=True)
+def package(monkeypatch):
+    """A backend whose models are `Model`s."""
+    package = SimpleNamespace(
+        versions=lambda: {"framework": "fake 1.0", "devices": ["CPU"]},
+        RNN=lambda **settings: settings,
+        RNNScratch=lambda **settings: settings,
+        RNNLM=lambda rnn, **settings: Model(rnn=rnn, **settings),
+        RNNLMScratch=lambda rnn, **settings: Model(rnn=rnn, scratch=True, **settings),
+    )
+    monkeypatch.setattr(backend, "_active", ("fake", package))
+    monkeypatch.delenv("D2LRNN_BACKEND", raising=False)
+
+
+@pytest.fixture
+def data():
+    corpus = np.array([1, 2, 1, 0], np.int32)
+    return SimpleNamespace(source="a test", corpus=corpus, vocab=Vocab("abcé"))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "runs" / "one"
+
+
+def finished(path, data, options=OPTIONS, **settings):
+    run = Run.create(path, options, data)
+    model = Model()
+    model.weights["rnn.b_h"][:] = [1, 2, 3]
+    run.finish(model, HISTORY, SAMPLES, **settings)
+    return path
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+# What is written -----------------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_read_back(path, data):
+    run = Run.open(finished(path, data))
+    assert run.backend == "fake"
+    assert run.config["status"] == "finished"
+    assert run.config["interrupted"] is False
+    assert run.config["options"] == OPTIONS
+    assert run.config["data"]["source"] == "a test"
+    assert run.config["data"]["num_tokens"] == 4
+    assert run.config["vocab_size"] == 5
+    assert run.vocab == data.vocab
+    assert run.samples == SAMPLES
+    assert run.versions.keys() >= {"d2lrnn", "python", "numpy", "platform", "framework", "devices"}
+    np.testing.assert_equal(run.history, HISTORY)  # infinity and NaN as well
+    assert isinstance(run.history[0]["epoch"], int)
+
+
+def test_every_file_is_strict_json_or_a_picture(path, data):
+    finished(path, data)
+    names = {file.name for file in path.iterdir()}
+    assert names == {
+        "config.json",
+        "history.json",
+        "perplexity.png",
+        "perplexity.svg",
+        "samples.json",
+        "versions.json",
+        "vocab.json",
+        "weights.safetensors",
+    }
+    for name in names:
+        if name.endswith(".json"):
+            json.loads((path / name).read_text(encoding="utf-8"), parse_constant=refuse)
+    assert "é" in (path / "samples.json").read_text(encoding="utf-8")
+    assert (path / "perplexity.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_plot_has_names_and_is_the_same_each_time(tmp_path):
+    pictures = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        draw_perplexity(HISTORY, tmp_path / name)
+        pictures.append((tmp_path / name / "perplexity.svg").read_bytes())
+    assert pictures[0] == pictures[1]
+    for word in (b">epoch<", b">perplexity<", b">train_ppl<", b">val_ppl<"):
+        assert word in pictures[0]
+    draw_perplexity([], tmp_path)  # Ctrl-C in the first epoch
+
+
+def test_the_sha1_tells_data_apart(tmp_path, data):
+    runs = []
+    for name in ("a", "b"):
+        runs.append(Run.create(tmp_path / name, OPTIONS, data))
+    data.corpus = data.corpus[:-1]
+    runs.append(Run.create(tmp_path / "c", OPTIONS, data))
+    first, second, other = [run.config["data"]["sha1"] for run in runs]
+    assert first == second != other
+    assert len(first) == 40
+
+
+def test_the_model_is_made_by_the_active_backend(path, data):
+    run = Run.open(finished(path, data))
+    model = run.model()
+    rnn = {"num_hiddens": 3, "activation": "tanh", "seed": 0}
+    assert model.settings == {"rnn": rnn, "vocab_size": 5, "lr": 1.0, "seed": 0}
+    assert model.weights["rnn.b_h"].tolist() == [1, 2, 3]
+
+
+def test_the_scratch_model(path, data):
+    options = {**OPTIONS, "model": "scratch", "sigma": 0.5, "activation": "relu", "seed": 7}
+    model = Run.open(finished(path, data, options)).model()
+    assert model.settings["scratch"]
+    assert model.settings["seed"] == 7
+    rnn = {"num_inputs": 5, "num_hiddens": 3, "sigma": 0.5, "activation": "relu", "seed": 7}
+    assert model.settings["rnn"] == rnn
+
+
+def test_a_run_of_a_backend_that_is_not_here_is_read(path, data, monkeypatch):
+    finished(path, data)
+    monkeypatch.setattr(backend, "_active", ("other", backend.active()))
+    run = Run.open(path)
+    assert run.backend == "fake"
+    assert run.model().weights["rnn.b_h"].tolist() == [1, 2, 3]
+
+
+def test_an_interrupted_run_can_be_used(path, data):
+    run = Run.open(finished(path, data, interrupted=True))
+    assert run.config["status"] == "interrupted"
+    assert run.config["interrupted"] is True
+    run.model()
+
+
+# Names ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_never_overwritten(path, data):
+    finished(path, data)
+    with pytest.raises(RunError, match=r"one exists already.*--run"):
+        Run.create(path, OPTIONS, data)
+    assert Run.open(path).config["status"] == "finished"
+
+
+def test_the_name_is_taken_at_the_start(path, data):
+    Run.create(path, OPTIONS, data)
+    with pytest.raises(RunError, match="exists already"):
+        Run.create(path, OPTIONS, data)
+
+
+def test_a_file_in_the_way(path, data):
+    path.parent.mkdir()
+    path.write_text("mine")
+    with pytest.raises(RunError, match="exists already"):
+        Run.create(path, OPTIONS, data)
+    with pytest.raises(RunError, match="cannot be written"):
+        Run.create(path / "below", OPTIONS, data)
+    assert path.read_text() == "mine"
+
+
+def test_default_names_do_not_collide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = set()
+    for _ in range(3):
+        path = default_path("fake")
+        assert path.parts[0] == "runs"
+        assert path.name.startswith("fake-20")
+        path.mkdir(parents=True)
+        names.add(path)
+    assert len(names) == 3
+
+
+# What is refused -----------------------------------------------------------------------------------
+
+
+def test_a_run_that_has_not_finished(path, data):
+    Run.create(path, OPTIONS, data)
+    with pytest.raises(RunError, match="has not finished"):
+        Run.open(path)
+    with pytest.raises(RunError, match=r"no checkpoint\.safetensors"):
+        Run.open(path, unfinished=True)
+
+
+def test_an_unfinished_run_is_opened_for_its_checkpoint(path, data):
+    run = Run.create(path, OPTIONS, data)
+    arrays = {"model/rnn.b_h": np.ones(3, np.float32), "optimizer/0/m": np.ones(2)}
+    write_weights(run.checkpoint, arrays, checkpoint=json.dumps({"epoch": 4}))
+    run = Run.open(path, unfinished=True)
+    assert list(run.weights_of_checkpoint()) == ["rnn.b_h"]
+    assert run.epochs_of_checkpoint() == 4
+
+
+def test_a_failed_run_tells_its_error(path, data):
+    run = Run.create(path, OPTIONS, data)
+    run.fail(ArithmeticError("the loss became nan"), HISTORY[:1])
+    assert json.loads((path / "config.json").read_text())["status"] == "failed"
+    assert len(json.loads((path / "history.json").read_text())) == 1
+    assert not (path / "weights.safetensors").exists()
+    with pytest.raises(RunError, match="failed: the loss became nan"):
+        Run.open(path)
+
+
+def test_no_folder_and_no_run(tmp_path):
+    with pytest.raises(RunError, match="There is no folder"):
+        Run.open(tmp_path / "nowhere")
+    with pytest.raises(RunError, match=r"no run of d2lrnn: it has no config\.json"):
+        Run.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["vocab.json", "versions.json", "history.json", "samples.json", "weights.safetensors"]
+)
+def test_a_missing_file_is_named(path, data, name):
+    finished(path, data)
+    (path / name).unlink()
+    with pytest.raises(RunError, match=f"lacks {name}"):
+        Run.open(path)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{", "damaged"),
+        ("[]", "holds no JSON dict"),
+        ('{"architectures": ["GPT2"]}', "format=None, expected 'd2lrnn run 1'"),
+        ('{"format": "d2lrnn run 2"}', "format='d2lrnn run 2'"),
+        ('{"format": "d2lrnn run 1"}', r"lacks status.*options\.model"),
+    ],
+)
+def test_a_foreign_or_damaged_configuration(path, data, content, message):
+    finished(path, data)
+    (path / "config.json").write_text(content)
+    with pytest.raises(RunError, match=message):
+        Run.open(path)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("vocab.json", '["a", "<unk>"]', "2 tokens, but config.json says 5"),
+        ("vocab.json", '["a", "a"]', "distinct"),
+        ("vocab.json", "\x00", "damaged"),
+        ("history.json", "[1]", "damaged"),
+        ("history.json", '[{"train_ppl": "much"}]', "damaged"),
+        ("samples.json", "{}", "holds no JSON list"),
+    ],
+)
+def test_a_damaged_file_is_named(path, data, name, content, message):
+    finished(path, data)
+    (path / name).write_text(content)
+    run = Run.open(path)
+    with pytest.raises(RunError, match=message) as caught:
+        getattr(run, name.removesuffix(".json"))
+    assert name in str(caught.value)
+
+
+def test_a_file_that_cannot_be_written_names_the_folder(path, data, monkeypatch):
+    run = Run.create(path, OPTIONS, data)
+
+    def disk_is_full(_, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Model, "save", disk_is_full)
+    with pytest.raises(RunError, match=r"one: No space left on device"):
+        run.finish(Model(), HISTORY, SAMPLES)
+    assert json.loads((path / "config.json").read_text())["status"] == "running"

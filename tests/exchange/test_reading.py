@@ -1,0 +1,40 @@
+"""The active backend reads what every backend has written (by train.py) and says the same of it."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from train import NUM_PREDS, PREFIX, model_of, section_9_6
+
+import d2lrnn as d2l
+
+FOLDER = Path(os.environ["D2LRNN_EXCHANGE"])
+WRITERS = os.environ["D2LRNN_EXCHANGE_BACKENDS"].split(",")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return section_9_6()
+
+
+@pytest.fixture(params=WRITERS)
+def written(request):
+    return json.loads((FOLDER / f"{request.param}.json").read_text())
+
+
+@pytest.fixture
+def model(written, data):
+    model = model_of(data)
+    model.load(FOLDER / f"{written['backend']}.safetensors")
+    return model
+
+
+def test_the_same_characters_follow(model, written, data):
+    assert model.predict(PREFIX, NUM_PREDS, data.vocab) == written["continuation"]
+    assert len(written["continuation"]) == len(PREFIX) + NUM_PREDS
+
+
+def test_the_same_validation_perplexity(model, written, data):
+    found = d2l.Trainer(max_epochs=1).validate(model, data)["val_ppl"]
+    assert found == pytest.approx(written["validated_ppl"], rel=1e-4)

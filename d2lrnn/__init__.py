@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from d2lrnn import backend as backend
+from d2lrnn import preparation as preparation
 
 __version__ = "0.1.0"
 

@@ -49,6 +49,17 @@ class Trainer(HyperParameters):
         ArgumentError: an argument is out of range, or there are fewer GPUs than asked for.
     """
 
+    max_epochs: int
+    num_gpus: int
+    gradient_clip_val: float
+    progress: bool
+    model: Any
+    data: Any
+    train_dataloader: Any
+    val_dataloader: Any
+    train_losses: Any  # of the minibatches of this epoch, or None
+    val_losses: Any
+
     def __init__(
         self,
         max_epochs: int,
@@ -70,6 +81,7 @@ class Trainer(HyperParameters):
         self.history: list[Row] = []
         self.batch_losses: list[float] = []
         self.interrupted = False
+        self._is_between_epochs = True
         self._plotted: list[tuple[str, float, Any, bool, int]] = []
         self._forget_epoch()
 
@@ -137,6 +149,7 @@ class Trainer(HyperParameters):
         self.prepare_data(data)
         self.prepare_model(model)
         self.history, self.batch_losses, self.interrupted = [], [], False
+        self._is_between_epochs = True
         self.train_batch_idx = self.val_batch_idx = 0
         first = 0
         if resume is not None:
@@ -154,8 +167,14 @@ class Trainer(HyperParameters):
             self.epoch = self.max_epochs
         except KeyboardInterrupt:
             self.interrupted = True
-            self._forget_epoch()
-            message = f"Interrupted in epoch {self.epoch + 1}: the model and its history can be used."
+            self._is_between_epochs = len(self.history) > self.epoch
+            if self._is_between_epochs:
+                message = f"Interrupted after epoch {self.epoch + 1}"
+                if checkpoint is not None:
+                    self.save_checkpoint(checkpoint)
+            else:
+                message = f"Interrupted in epoch {self.epoch + 1}"
+            message += ": the model and its history can be used."
         finally:
             self._forget_epoch()
             model.board.end(message)
@@ -182,10 +201,11 @@ class Trainer(HyperParameters):
     def prepare_data(self, data: Any) -> None:
         """Ask the data module for its two loaders."""
         self.data = data
-        self.train_dataloader = data.train_dataloader()
-        self.val_dataloader = data.val_dataloader()
-        self.num_train_batches = _length(self.train_dataloader)
-        self.num_val_batches = 0 if self.val_dataloader is None else _length(self.val_dataloader)
+        self.train_dataloader = _of_known_length(data.train_dataloader())
+        val = data.val_dataloader()
+        self.val_dataloader = None if val is None else _of_known_length(val)
+        self.num_train_batches = len(self.train_dataloader)
+        self.num_val_batches = 0 if self.val_dataloader is None else len(self.val_dataloader)
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the training data which epoch this is: its order depends on the seed and on that alone."""
@@ -256,8 +276,7 @@ class Trainer(HyperParameters):
     def _forget_epoch(self) -> None:
         self._plotted.clear()
         self._weights_of_batches: dict[bool, list[int]] = {True: [], False: []}
-        self.train_losses: Any = None
-        self.val_losses: Any = None
+        self.train_losses = self.val_losses = None
 
     def _read_plotted(self) -> list[tuple[str, float, float, bool, int]]:
         on_device = [value for _, _, value, _, _ in self._plotted if not isinstance(value, float)]
@@ -281,7 +300,7 @@ class Trainer(HyperParameters):
         if shown["loss"]:
             return np.array(shown["loss"])
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(np.array(shown["ppl"]))
+            return np.asarray(np.log(np.array(shown["ppl"])))
 
     def _means(self, split: str, losses: np.ndarray[Any, Any]) -> Row:
         if not len(losses):
@@ -310,7 +329,7 @@ class Trainer(HyperParameters):
         Raises:
             ArgumentError: the training was interrupted in the middle of an epoch.
         """
-        if self.interrupted:
+        if not self._is_between_epochs:
             raise ArgumentError(
                 f"Epoch {self.epoch + 1} was interrupted, so the weights belong to no end of an epoch. "
                 "`fit(..., checkpoint=path)` writes a checkpoint after each epoch; `model.save` keeps "
@@ -351,11 +370,9 @@ class Trainer(HyperParameters):
         return int(checkpoint["epoch"])
 
 
-def _length(loader: Any) -> int:
-    try:
-        return len(loader)
-    except TypeError:  # an iterable of the reader's that does not know its length
-        return sum(1 for _ in loader)
+def _of_known_length(loader: Any) -> Any:
+    """`loader`, or a list of its minibatches if it is an iterable of the reader's without a length."""
+    return loader if hasattr(loader, "__len__") else list(loader)
 
 
 def _choose_gpus(num_gpus: int, available: Sequence[Any]) -> list[Any]:

@@ -24,7 +24,7 @@ def write_weights(path: str | os.PathLike[str], weights: Mapping[str, Any], **me
 
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    tensors = {name: np.asarray(array, order="C") for name, array in weights.items()}
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         partial.write_bytes(save(tensors, metadata={"format": "d2lrnn", **metadata}))

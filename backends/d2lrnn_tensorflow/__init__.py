@@ -1,0 +1,137 @@
+"""TensorFlow backend of d2lrnn: the names that `import d2lrnn as d2l` gives on `D2LRNN_BACKEND=tensorflow`.
+
+TensorFlow and Keras read their settings when they are imported, so these are made here, first: Keras 3
+runs on TensorFlow whatever `~/.keras/keras.json` says, log lines of no use to a reader are left out, and a
+GPU's memory is taken as it is needed, not all at once.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextlib.contextmanager
+def _without_log_lines():
+    """Hold back what C++ writes to standard error; TF_CPP_MIN_LOG_LEVEL is not heard during the import."""
+    try:
+        standard_error = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    with tempfile.TemporaryFile() as log:
+        sys.stderr.flush()
+        os.dup2(log.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+            if failed:
+                log.seek(0)
+                sys.stderr.write(log.read().decode(errors="replace"))
+
+
+with _without_log_lines():
+    import tensorflow as tf
+
+    if not tf.keras.__version__.startswith("3."):
+        raise ImportError(
+            f"tf.keras is Keras {tf.keras.__version__}, Keras 3 is needed. Unset TF_USE_LEGACY_KERAS."
+        )
+    if tf.keras.config.backend() != "tensorflow":
+        raise ImportError(
+            f"Keras was imported before d2lrnn and runs on {tf.keras.config.backend()!r}. Start a new "
+            "process and import d2lrnn first, or set KERAS_BACKEND=tensorflow."
+        )
+    for _gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # TensorFlow is in use already, and stays as it is
+            tf.config.experimental.set_memory_growth(_gpu, True)
+
+from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine  # noqa: E402
+from .ops import (  # noqa: E402
+    arange,
+    argmax,
+    astype,
+    concat,
+    cpu,
+    exp,
+    expand_dims,
+    float32,
+    gpu,
+    int32,
+    int64,
+    matmul,
+    normal,
+    num_gpus,
+    numpy,
+    ones,
+    randn,
+    reduce_mean,
+    reduce_sum,
+    reshape,
+    sigmoid,
+    sin,
+    stack,
+    swapaxes,
+    tanh,
+    tensor,
+    to,
+    transpose,
+    try_gpu,
+    versions,
+    zeros,
+)
+from .rnn import RNN, RNNLM  # noqa: E402
+from .rnn_scratch import RNNLMScratch, RNNScratch  # noqa: E402
+from .trainer import Trainer  # noqa: E402
+
+__all__ = [
+    "Classifier",
+    "DataModule",
+    "LinearRegression",
+    "Module",
+    "RNN",
+    "RNNLM",
+    "RNNLMScratch",
+    "RNNScratch",
+    "TextFile",
+    "TimeMachine",
+    "Trainer",
+    "arange",
+    "argmax",
+    "astype",
+    "concat",
+    "cpu",
+    "exp",
+    "expand_dims",
+    "float32",
+    "gpu",
+    "int32",
+    "int64",
+    "matmul",
+    "normal",
+    "num_gpus",
+    "numpy",
+    "ones",
+    "randn",
+    "reduce_mean",
+    "reduce_sum",
+    "reshape",
+    "sigmoid",
+    "sin",
+    "stack",
+    "swapaxes",
+    "tanh",
+    "tensor",
+    "to",
+    "transpose",
+    "try_gpu",
+    "versions",
+    "zeros",
+]

@@ -1,0 +1,115 @@
+"""The book's tensor functions and devices, in TensorFlow (book, section 2.1 and appendix 'd2l')."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+
+import numpy as np
+import tensorflow as tf
+
+from d2lrnn.errors import ArgumentError
+
+arange = tf.range
+astype = tf.cast
+exp = tf.exp
+expand_dims = tf.expand_dims
+float32 = tf.float32
+int32 = tf.int32
+int64 = tf.int64
+matmul = tf.matmul
+normal = tf.random.normal
+ones = tf.ones
+reduce_mean = tf.reduce_mean
+reduce_sum = tf.reduce_sum
+reshape = tf.reshape
+sigmoid = tf.sigmoid
+sin = tf.sin
+stack = tf.stack
+tanh = tf.tanh
+tensor = tf.constant
+transpose = tf.transpose
+zeros = tf.zeros
+
+
+def argmax(x, axis=None):
+    """Where `x` is largest along `axis`; without an axis, in `x` flattened."""
+    return tf.argmax(tf.reshape(x, (-1,)), 0) if axis is None else tf.argmax(x, axis)
+
+
+def concat(tensors, axis=0):
+    return tf.concat(tensors, axis)
+
+
+def numpy(x):
+    """The values of `x` as a NumPy array on the host."""
+    return np.asarray(x.numpy())
+
+
+def randn(*shape):
+    """Draws from N(0, 1), of the shape given as numbers or as one sequence."""
+    return tf.random.normal(shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape)
+
+
+def swapaxes(x, axis1, axis2):
+    axes = list(range(len(x.shape)))
+    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    return tf.transpose(x, axes)
+
+
+def to(x, device):
+    """A copy of `x` on `device`, or `x` itself if it is there."""
+    with device:
+        return tf.identity(x)
+
+
+def cpu():
+    return tf.device("/CPU:0")
+
+
+def gpu(i=0):
+    """The GPU of index `i`, whether it exists or not."""
+    return tf.device(f"/GPU:{i}")
+
+
+def num_gpus():
+    return len(tf.config.list_logical_devices("GPU"))
+
+
+def try_gpu(i=0):
+    """The GPU of index `i` if there is one, otherwise the CPU (book, section 6.7).
+
+    It is used as `with d2l.try_gpu(): ...`; what is made inside the block is there.
+    """
+    return gpu(i) if num_gpus() > i else cpu()
+
+
+def device_name(device):
+    """'CPU:0' or 'GPU:0', of a device of the functions above or of a full name in TensorFlow's way."""
+    spec = tf.DeviceSpec.from_string(device if isinstance(device, str) else device._device_name)
+    return f"{spec.device_type}:{spec.device_index or 0}"
+
+
+def from_numpy(array, device=None):
+    """A NumPy array as a tensor; whole numbers become int64, and reals float32.
+
+    Not int32, which TensorFlow keeps in the host's memory even where there is a GPU.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise ArgumentError(f"array of dtype {array.dtype}: expected numbers.")
+    dtype = {"f": tf.float32, "b": tf.bool}.get(array.dtype.kind, tf.int64)
+    with contextlib.nullcontext() if device is None else device:
+        return tf.constant(array, dtype)
+
+
+def versions():
+    """The versions that decide the numbers, and the devices, for `d2lrnn doctor` and the runs."""
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    return {
+        "framework": f"tensorflow {tf.__version__}, keras {tf.keras.__version__}",
+        "devices": gpus or [f"CPU ({platform.machine()})"],
+    }

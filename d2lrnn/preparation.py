@@ -1,0 +1,31 @@
+"""What a framework needs before it is imported, done in time also where a reader's cell imports it.
+
+`import d2lrnn` loads no backend, so a cell may import the framework before it touches a backend's
+name. A backend that must prepare for its framework does so in `prepare.py`, a script of its own.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from d2lrnn.backend import DEFAULT_ORDER, found
+
+
+class Preparation(MetaPathFinder):
+    """Finds no module, but runs `prepare.py` when the framework of a backend's name is looked for."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        point = found().get(fullname) if fullname in DEFAULT_ORDER else None
+        package = find_spec(point.module) if point else None
+        if package and package.origin:
+            script = Path(package.origin).with_name("prepare.py")
+            if script.is_file():
+                runpy.run_path(str(script))
+
+
+sys.meta_path.insert(0, Preparation())

@@ -1,0 +1,468 @@
+"""Cells of chapters 9 and 10 in TensorFlow, and what Keras 3 makes peculiar."""
+
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import d2lrnn as d2l
+from d2lrnn.errors import ArgumentError
+
+
+class Sine(d2l.DataModule):
+    """Section 9.1: a noisy sine and its last tau values."""
+
+    def __init__(self, batch_size=16, T=1000, num_train=600, tau=4):
+        self.save_hyperparameters()
+        self.time = d2l.arange(1, T + 1, dtype=d2l.float32)
+        self.x = d2l.sin(0.01 * self.time) + d2l.normal([T]) * 0.2
+
+    def get_dataloader(self, train):
+        lagged = [self.x[i : self.T - self.tau + i] for i in range(self.tau)]
+        self.features = d2l.stack(lagged, 1)
+        self.labels = d2l.reshape(self.x[self.tau :], (-1, 1))
+        i = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader([self.features, self.labels], train, i)
+
+
+class RNN(d2l.Module):
+    """Section 9.6.1. Keras 3 has no `time_major`: what the book leaves to it is transposed here."""
+
+    def __init__(self, num_hiddens):
+        super().__init__()
+        self.save_hyperparameters()
+        self.rnn = tf.keras.layers.SimpleRNN(num_hiddens, return_sequences=True, return_state=True)
+
+    def forward(self, inputs, H=None):
+        outputs, H = self.rnn(d2l.transpose(inputs, (1, 0, 2)), H)
+        return d2l.transpose(outputs, (1, 0, 2)), H
+
+
+class RNNLM(d2l.RNNLMScratch):
+    def init_params(self):
+        self.linear = tf.keras.layers.Dense(self.vocab_size)
+
+    def output_layer(self, hiddens):
+        return d2l.transpose(self.linear(hiddens), (1, 0, 2))
+
+
+class RNNScratch(d2l.Module):
+    """Section 9.5.1."""
+
+    def __init__(self, num_inputs, num_hiddens, sigma=0.01):
+        super().__init__()
+        self.save_hyperparameters()
+        self.W_xh = tf.Variable(d2l.normal((num_inputs, num_hiddens)) * sigma)
+        self.W_hh = tf.Variable(d2l.normal((num_hiddens, num_hiddens)) * sigma)
+        self.b_h = tf.Variable(d2l.zeros(num_hiddens))
+
+    def forward(self, inputs, state=None):
+        if state is None:
+            state = d2l.zeros((inputs.shape[1], self.num_hiddens))
+        else:
+            (state,) = state
+            state = d2l.reshape(state, (-1, self.num_hiddens))
+        outputs = []
+        for X in inputs:
+            state = d2l.tanh(d2l.matmul(X, self.W_xh) + d2l.matmul(state, self.W_hh) + self.b_h)
+            outputs.append(state)
+        return outputs, state
+
+
+def clip_gradients(self, grad_clip_val, grads):
+    norm = tf.math.sqrt(sum(tf.reduce_sum(grad**2) for grad in grads))
+    if tf.greater(norm, grad_clip_val):
+        return [grad * grad_clip_val / norm for grad in grads]
+    return grads
+
+
+def library_model(data, **settings):
+    return d2l.RNNLM(d2l.RNN(7), vocab_size=len(data.vocab), **settings)
+
+
+def test_9_1_autoregression():
+    tf.keras.utils.set_random_seed(1)
+    data = Sine()
+    model = d2l.LinearRegression(lr=0.01)
+    trainer = d2l.Trainer(max_epochs=15)
+    trainer.fit(model, data)
+    assert trainer.history[-1]["val_loss"] < 0.05  # noise alone: 0.02 to 0.03
+    one_step = d2l.numpy(model(data.features))
+    assert one_step.shape == (996, 1)
+    w, b = model.get_w_b()
+    assert w.shape == (4, 1) and b.shape == (1,)
+    d2l.plot(data.time[4:], [data.labels, one_step], "time", "x", legend=["labels", "1-step preds"])
+
+
+def test_9_5_from_scratch(data):
+    rnn = RNNScratch(num_inputs=16, num_hiddens=32)
+    outputs, state = rnn(d2l.ones((100, 2, 16)))
+    d2l.check_len(outputs, 100)
+    d2l.check_shape(outputs[0], (2, 32))
+    d2l.check_shape(state, (2, 32))
+
+    class RNNLMScratch(d2l.Classifier):
+        def __init__(self, rnn, vocab_size, lr=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            self.init_params()
+
+        def init_params(self):
+            self.W_hq = tf.Variable(d2l.normal((self.rnn.num_hiddens, self.vocab_size)) * 0.1)
+            self.b_q = tf.Variable(d2l.zeros(self.vocab_size))
+
+        def training_step(self, batch):
+            loss = self.loss(self(*batch[:-1]), batch[-1])
+            self.plot("ppl", d2l.exp(loss), train=True)
+            return loss
+
+        def validation_step(self, batch):
+            loss = self.loss(self(*batch[:-1]), batch[-1])
+            self.plot("ppl", d2l.exp(loss), train=False)
+
+    # The next cells attach the rest.
+    @d2l.add_to_class(RNNLMScratch)
+    def one_hot(self, X):
+        return tf.one_hot(tf.transpose(X), self.vocab_size)
+
+    @d2l.add_to_class(RNNLMScratch)
+    def output_layer(self, rnn_outputs):
+        return d2l.stack([d2l.matmul(H, self.W_hq) + self.b_q for H in rnn_outputs], 1)
+
+    @d2l.add_to_class(RNNLMScratch)
+    def forward(self, X, state=None):
+        rnn_outputs, _ = self.rnn(self.one_hot(X), state)
+        return self.output_layer(rnn_outputs)
+
+    d2l.add_to_class(d2l.Trainer)(clip_gradients)
+    with d2l.try_gpu():
+        rnn = RNNScratch(num_inputs=len(data.vocab), num_hiddens=32)
+        model = RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=1)
+    assert len(model.trainable_variables) == 5
+    trainer = d2l.Trainer(max_epochs=20, gradient_clip_val=1)
+    before = model.get_weights()
+    trainer.fit(model, data)
+    history = trainer.history
+    assert history[-1]["val_ppl"] > 1  # of a validation step that only plots
+    assert history[-1]["train_ppl"] < 0.8 * history[0]["train_ppl"]
+    assert set(before) == {"rnn.W_xh", "rnn.W_hh", "rnn.b_h", "linear.W_hq", "linear.b_q"}
+    assert all(np.any(before[name] != array) for name, array in model.get_weights().items())
+
+
+def test_9_5_the_readers_layer_in_the_librarys_model(data, perplexities):
+    rnn = RNNScratch(num_inputs=len(data.vocab), num_hiddens=32)
+    model = d2l.RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=1)
+    first, last = perplexities(model, max_epochs=20)
+    assert last < 0.8 * first
+    assert len(model.predict("it has", 20, data.vocab)) == 26
+
+
+def test_9_6_concise(data, perplexities):
+    with d2l.try_gpu():
+        rnn = RNN(num_hiddens=32)
+        model = RNNLM(rnn, vocab_size=len(data.vocab), lr=1)
+    assert model.predict("it has", 20, data.vocab).startswith("it has")
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert len(model.trainable_variables) == 5
+    assert len(model.predict("it has", 20, data.vocab, d2l.try_gpu())) == 26
+
+    library = d2l.RNNLM(d2l.RNN(32), len(data.vocab))
+    library.set_weights(model.get_weights())
+    np.testing.assert_allclose(library.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
+
+
+def test_10_2_another_recurrent_layer(data, perplexities, tmp_path):
+    class GRU(d2l.RNN):
+        def __init__(self, num_hiddens):
+            d2l.Module.__init__(self)
+            self.save_hyperparameters()
+            self.rnn = tf.keras.layers.GRU(num_hiddens, return_sequences=True, return_state=True)
+
+    def gru_model():
+        return d2l.RNNLM(GRU(num_hiddens=16), vocab_size=len(data.vocab), lr=4)
+
+    model = gru_model()
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    model.save(tmp_path / "gru.safetensors")
+    other = gru_model()  # Keras counts its layers on, the names of the weights stay
+    other.load(tmp_path / "gru.safetensors")
+    assert other.predict("it has", 20, data.vocab) == model.predict("it has", 20, data.vocab)
+
+
+def test_a_reader_replaces_the_epoch():
+    seen = []
+
+    @d2l.add_to_class(d2l.Trainer)
+    def prepare_batch(self, batch):
+        return batch
+
+    @d2l.add_to_class(d2l.Trainer)
+    def fit_epoch(self):
+        self.model.training = True
+        for batch in self.train_dataloader:
+            with tf.GradientTape() as tape:
+                loss = self.model.training_step(self.prepare_batch(batch))
+            grads = tape.gradient(loss, self.model.trainable_variables)
+            if self.gradient_clip_val > 0:
+                grads = self.clip_gradients(self.gradient_clip_val, grads)
+            self.optim.apply_gradients(zip(grads, self.model.trainable_variables, strict=True))
+            self.train_batch_idx += 1
+            seen.append(float(loss))
+        self.model.training = False
+        for batch in self.val_dataloader:
+            self.model.validation_step(self.prepare_batch(batch))
+            self.val_batch_idx += 1
+
+    trainer = d2l.Trainer(max_epochs=3, gradient_clip_val=1)
+    trainer.fit(d2l.LinearRegression(lr=0.01), Sine())
+    assert len(seen) == 3 * 38
+    assert trainer.history[-1]["train_loss"] < trainer.history[0]["train_loss"]
+
+
+# What is compiled ---------------------------------------------------------------------------------
+
+
+def fit_counting_forward(data, model, max_epochs=3):
+    """Train; how often Python ran through `forward`, and the weights."""
+    calls = []
+    forward = type(model).forward
+
+    class Counting(type(model)):
+        def forward(self, *args):
+            calls.append(tf.executing_eagerly())
+            return forward(self, *args)
+
+    model.__class__ = Counting
+    trainer = d2l.Trainer(max_epochs=max_epochs, gradient_clip_val=0.1, progress=False)
+    trainer.fit(model, data)
+    return calls, model.get_weights()
+
+
+def test_the_librarys_model_is_traced_once_a_fit(data):
+    calls, _ = fit_counting_forward(data, library_model(data, lr=1))
+    assert calls == [False] * 4  # whole and smaller minibatches, of training and validation
+
+
+def test_a_readers_clipping_with_an_if_is_compiled_as_well(data):
+    _, expected = fit_counting_forward(data, library_model(data, lr=1))
+    d2l.add_to_class(d2l.Trainer)(clip_gradients)
+    calls, weights = fit_counting_forward(data, library_model(data, lr=1))
+    assert not any(calls)
+    for name, array in expected.items():  # float32, another order of sums
+        np.testing.assert_allclose(weights[name], array, atol=1e-5)
+
+
+def test_what_only_works_eagerly_is_run_so(data):
+    class Reading(d2l.RNNLM):
+        def loss(self, Y_hat, Y):
+            loss = super().loss(Y_hat, Y)
+            self.losses_seen.append(float(loss))
+            return loss
+
+    model = Reading(d2l.RNN(7), vocab_size=len(data.vocab), lr=1)
+    model.losses_seen = []
+    calls, weights = fit_counting_forward(data, model, max_epochs=1)
+    assert calls.count(True) == len(model.losses_seen) == 8 + 3
+    _, expected = fit_counting_forward(data, library_model(data, lr=1), max_epochs=1)
+    for name, array in expected.items():
+        np.testing.assert_allclose(weights[name], array, atol=1e-5)
+
+
+def test_a_loss_that_plots_is_run_eagerly(data):
+    class Plotting(d2l.RNNLM):
+        def loss(self, Y_hat, Y):
+            loss = super().loss(Y_hat, Y)
+            self.plot("nats", loss, train=self.training)
+            return loss
+
+    trainer = d2l.Trainer(max_epochs=2)
+    trainer.fit(Plotting(d2l.RNN(7), vocab_size=len(data.vocab), lr=1), data)
+    row = trainer.history[-1]
+    assert row["val_nats"] == pytest.approx(row["val_loss"], rel=0.05)  # weighted otherwise
+
+
+def test_predictions_share_one_graph_until_a_method_changes(data):
+    model = library_model(data)
+    text = model.predict("it", 5, data.vocab)
+    step = model._step
+    model.predict("it has the time", 9, data.vocab)
+    assert model._step is step
+    assert step.call.experimental_get_tracing_count() == 2  # with a state and without
+
+    @d2l.add_to_class(d2l.RNNLM)
+    def output_layer(self, hiddens):
+        return -d2l.swapaxes(self.linear(hiddens), 0, 1)
+
+    assert model.predict("it", 5, data.vocab) != text
+
+
+def test_long_sequences_are_not_unrolled(data):
+    model = library_model(data)
+    X = np.tile(data.X[:2], 30)  # (2, 180)
+    whole = model.logits(X)
+    assert not model.rnn.rnn.unroll
+    short = model.logits(X[:, :40])
+    assert model.rnn.rnn.unroll
+    np.testing.assert_allclose(whole[:, :40], short, atol=1e-5)
+
+
+def test_large_windows_are_kept_as_one_sequence(data, monkeypatch):
+    _, expected = fit_counting_forward(data, library_model(data, lr=1))
+    monkeypatch.setattr("d2lrnn_tensorflow.trainer.LARGEST_COPY", 0)
+    _, weights = fit_counting_forward(data, library_model(data, lr=1))
+    for name, array in expected.items():
+        np.testing.assert_array_equal(weights[name], array)
+
+
+# What Keras 3 makes peculiar ----------------------------------------------------------------------
+
+
+def test_variables_of_every_kind_are_trained():
+    class Net(d2l.Module):
+        def __init__(self):
+            super().__init__()
+            self.save_hyperparameters()
+            self.w = tf.Variable([[1.0]])
+            self.again = self.w
+            self.listed = [tf.Variable(2.0), tf.Variable(3.0)]
+            self.frozen = tf.Variable(0.0, trainable=False)
+            self.keras = tf.keras.Variable(4.0)
+            self.dense = tf.keras.layers.Dense(5)
+            self.dense.build((None, 6))
+
+    class Outer(d2l.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.save_hyperparameters()
+            self.b = tf.Variable(1.0)
+
+    model = Outer(Net())
+    assert len(model.trainable_variables) == 1 + 1 + 2 + 1 + 2
+    assert len(model.trainable_weights) == 7 and len(model.weights) == 8
+    names = {"b", "net.w", "net.listed.0", "net.listed.1", "net.frozen", "net.keras"}
+    assert set(model.get_weights()) == names | {"net.dense.0.kernel", "net.dense.1.bias"}
+    model.set_weights({name: array + 1 for name, array in model.get_weights().items()})
+    assert float(model.b) == 2 and float(model.net.listed[1]) == 4
+
+
+def test_hyperparameters_survive_keras():
+    class Net(d2l.Module):
+        def __init__(self, sizes, options, lr=1):
+            super().__init__(plot_train_per_epoch=5)
+            self.save_hyperparameters()
+
+    net = Net([1, 2], {"a": 1})
+    expected = {"sizes": [1, 2], "options": {"a": 1}, "lr": 1}
+    assert {key: net.hparams[key] for key in expected} == expected
+    assert net.plot_train_per_epoch == 5 and net.sizes == [1, 2] and net.lr == 1
+    assert net.configure_optimizers().learning_rate == 1
+
+
+def test_initial_weights_touch_no_global_stream(data):
+    def three_draws():
+        return random.random(), np.random.rand(), float(tf.random.uniform(()))
+
+    def seed():
+        random.seed(1), np.random.seed(1), tf.random.set_seed(1)
+
+    seed()
+    expected = three_draws()
+    seed()
+    model = library_model(data)
+    assert three_draws() == expected
+    again = library_model(data)
+    other = d2l.RNNLM(d2l.RNN(7, seed=1), len(data.vocab), seed=1)
+    for name, array in model.get_weights().items():
+        np.testing.assert_array_equal(again.get_weights()[name], array)
+        assert name.endswith(("b_h", "b_q")) or np.any(other.get_weights()[name] != array)
+
+    def unseeded():
+        return d2l.RNNLM(d2l.RNN(7, seed=None), len(data.vocab), seed=None).get_weights()
+
+    seed()
+    first = unseeded()
+    assert np.any(unseeded()["rnn.W_xh"] != first["rnn.W_xh"])
+    seed()
+    np.testing.assert_array_equal(unseeded()["rnn.W_xh"], first["rnn.W_xh"])
+
+
+def test_dropout_is_on_in_training_alone(data):
+    class Dropping(d2l.RNNLM):
+        def output_layer(self, hiddens):
+            return super().output_layer(tf.keras.layers.Dropout(0.999, seed=1)(hiddens))
+
+    model = Dropping(d2l.RNN(7), vocab_size=len(data.vocab), lr=1)
+    d2l.Trainer(max_epochs=1, progress=False).fit(model, data)
+    assert model.training is False
+    plain = library_model(data)
+    plain.set_weights(model.get_weights())
+    np.testing.assert_array_equal(model.logits(data.X[:2]), plain.logits(data.X[:2]))
+    model.training = True
+    assert np.any(model.logits(data.X[:2]) != plain.logits(data.X[:2]))
+
+
+def test_errors_are_not_wrapped_by_keras(data):
+    model = d2l.RNNLM(d2l.RNN(7, num_inputs=3), vocab_size=len(data.vocab))
+    with pytest.raises(ArgumentError, match=r"^num_inputs=3"):
+        model.logits(data.X[:2])
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+def test_what_the_optimiser_remembers_is_in_the_checkpoint(data, tmp_path, optimizer):
+    class Model(d2l.RNNLM):
+        def configure_optimizers(self):
+            momentum = {"momentum": 0.9} if optimizer == "SGD" else {}
+            return getattr(tf.keras.optimizers, optimizer)(self.lr, **momentum)
+
+    def fit(max_epochs, **files):
+        model = Model(d2l.RNN(7), vocab_size=len(data.vocab), lr=0.01)
+        d2l.Trainer(max_epochs, progress=False).fit(model, data, **files)
+        return model.get_weights()
+
+    path = str(tmp_path / "checkpoint.safetensors")
+    expected = fit(4)
+    fit(2, checkpoint=path)
+    for name, array in fit(4, resume=path).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+OTHER_DEVICE = """
+import os, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import numpy as np, d2lrnn as d2l
+from d2lrnn_tensorflow.module import move
+for model in (
+    d2l.RNNLM(d2l.RNN(7), vocab_size=5),
+    d2l.RNNLMScratch(d2l.RNNScratch(5, 7), vocab_size=5),
+):
+    before, (X, state) = model.get_weights(), (np.array([[1, 2]]), None)
+    logits, _ = model.step(1, None)
+    move(model, tf.device("/CPU:1"))
+    assert model.device == "CPU:1" and len(model.trainable_variables) == 5
+    assert all(model.get_weights()[name] is not a and (model.get_weights()[name] == a).all()
+               for name, a in before.items())
+    np.testing.assert_array_equal(model.step(1, None)[0], logits)
+    model.logits(X)
+    try:
+        model.step(1, None, device=d2l.cpu())
+    except ValueError as error:
+        assert "CPU:1" in str(error)
+    else:
+        raise AssertionError
+"""
+
+
+def test_moving_to_another_device():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", OTHER_DEVICE], check=True, timeout=120)
+
+
+def test_the_import_logs_nothing():
+    code = "import d2lrnn as d2l; d2l.zeros(3); d2l.transpose(d2l.tensor([[1, 2]]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,110 @@
+"""The book's tensor functions, devices and keys, in JAX (book, section 2.1 and appendix 'd2l')."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import platform
+
+import flax
+import jax
+import numpy as np
+from jax import numpy as jnp
+
+from d2lrnn.errors import ArgumentError
+
+arange = jnp.arange
+argmax = jnp.argmax
+concat = jnp.concatenate
+exp = jnp.exp
+expand_dims = jnp.expand_dims
+float32 = jnp.float32
+int32 = jnp.int32
+int64 = jnp.int64
+matmul = jnp.matmul
+numpy = np.asarray
+ones = jnp.ones
+reduce_mean = jnp.mean
+reduce_sum = jnp.sum
+reshape = jnp.reshape
+sigmoid = jax.nn.sigmoid
+sin = jnp.sin
+stack = jnp.stack
+swapaxes = jnp.swapaxes
+tanh = jnp.tanh
+tensor = jnp.array
+to = jax.device_put
+transpose = jnp.transpose
+zeros = jnp.zeros
+
+
+def astype(x, dtype):
+    return x.astype(dtype)
+
+
+_seed, _drawn = 0, itertools.count()
+
+
+def set_seed(seed):
+    """Begin the keys that `get_key` gives anew from `seed`; a new process begins with seed 0."""
+    global _seed, _drawn
+    _seed, _drawn = seed, itertools.count()
+
+
+def get_key():
+    """A random key that differs from all that this process was given before."""
+    return jax.random.fold_in(jax.random.key(_seed), next(_drawn))
+
+
+def normal(mean=0.0, std=1.0, size=()):
+    """Draws from N(mean, std^2) under a fresh key, in the shape `size`."""
+    return mean + std * jax.random.normal(get_key(), size)
+
+
+def randn(*size):
+    """Draws from N(0, 1) under a fresh key."""
+    return normal(size=size)
+
+
+def cpu():
+    return jax.devices("cpu")[0]
+
+
+def gpu(i=0):
+    """The GPU of index `i`; where it does not exist, its name, for JAX has no object of it then."""
+    gpus = _gpus()
+    return gpus[i] if i < len(gpus) else f"gpu:{i}"
+
+
+def num_gpus():
+    return len(_gpus())
+
+
+def try_gpu(i=0):
+    """The GPU of index `i` if there is one, otherwise the CPU (book, section 6.7)."""
+    return gpu(i) if num_gpus() > i else cpu()
+
+
+def _gpus():
+    try:
+        return jax.devices("gpu")
+    except RuntimeError:  # this JAX knows no GPU
+        return []
+
+
+def from_numpy(array, device=None):
+    """A NumPy array as a JAX array; whole numbers become int32 and reals float32, JAX's own types."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise ArgumentError(f"array of dtype {array.dtype}: expected numbers.")
+    dtype = {"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int32)
+    return jax.device_put(array.astype(dtype, copy=False), device)
+
+
+def versions():
+    """The versions that decide the numbers, and the devices, for `d2lrnn doctor` and the runs."""
+    gpus = [device.device_kind for device in _gpus()]
+    return {
+        "framework": f"jax {jax.__version__}, flax {flax.__version__}",
+        "devices": gpus or [f"CPU ({platform.machine()}, {os.cpu_count()} threads)"],
+    }

@@ -1,0 +1,130 @@
+"""The recurrent network on a linen cell that `nn.scan` runs over time (book, section 9.6)."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import field
+
+from flax import linen as nn
+from jax import numpy as jnp
+
+from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import check_one_of, check_sizes
+
+from .module import Module, seeded
+from .ops import matmul, swapaxes, zeros
+from .rnn_scratch import ACTIVATIONS, MAX_UNROLLED_STEPS, RNNLMScratch
+
+
+class RNNCell(nn.Module):
+    """One time step: H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
+
+    The initialisers are those of linen's `SimpleCell`: LeCun's normal for W_xh, an orthogonal
+    matrix for W_hh, zeros for b_h.
+    """
+
+    num_hiddens: int
+    activation: str = "tanh"
+    seed: int | None = 0
+
+    @nn.compact
+    def __call__(self, H, X):
+        """H_t, as state and as output, of H (batch_size, num_hiddens) and X (..., num_inputs)."""
+        lecun, orthogonal = nn.initializers.lecun_normal(), nn.initializers.orthogonal()
+        shape = (X.shape[-1], self.num_hiddens)
+        W_xh = self.param("W_xh", seeded(lecun, "W_xh", self.seed), shape)
+        shape = (self.num_hiddens, self.num_hiddens)
+        W_hh = self.param("W_hh", seeded(orthogonal, "W_hh", self.seed), shape)
+        b_h = self.param("b_h", nn.initializers.zeros, (self.num_hiddens,))
+        H = ACTIVATIONS[self.activation](matmul(X, W_xh) + matmul(H, W_hh) + b_h)
+        return H, H
+
+
+class RNN(Module):
+    """A recurrent layer: `RNNCell`, run over time by `nn.scan` (book, section 9.6.1).
+
+    H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
+
+    Args:
+        num_hiddens: size of H_t.
+        num_inputs: size of X_t; if left out, taken from the first input.
+        activation: 'tanh' or 'relu'.
+        seed: of the initial weights; None leaves them to the key that `init` is given.
+    """
+
+    num_hiddens: int
+    num_inputs: int | None = field(default=None, kw_only=True)
+    activation: str = field(default="tanh", kw_only=True)
+    seed: int | None = field(default=0, kw_only=True)
+
+    def __post_init__(self):
+        check_sizes(num_hiddens=self.num_hiddens)
+        if self.num_inputs is not None:
+            check_sizes(num_inputs=self.num_inputs)
+        check_one_of("activation", self.activation, ACTIVATIONS)
+        super().__post_init__()
+
+    @nn.compact
+    def forward(self, inputs, H=None, training=False):
+        """Run over inputs (num_steps, batch_size, num_inputs) from H (1, batch_size, num_hiddens).
+
+        With `training`, a short sequence is unrolled: its gradients are faster, its compilation slower.
+
+        Returns all hidden states (num_steps, batch_size, num_hiddens), and the last (1, ...).
+        """
+        num_steps, batch_size, num_inputs = inputs.shape
+        if self.num_inputs not in (None, num_inputs):
+            raise ArgumentError(
+                f"num_inputs={self.num_inputs}: the layer was given inputs of size {num_inputs}. "
+                "Leave num_inputs out, or make it the size of the vocabulary."
+            )
+        scan = nn.scan(
+            RNNCell,
+            variable_broadcast="params",
+            split_rngs={"params": False},
+            unroll=num_steps if training and num_steps <= MAX_UNROLLED_STEPS else 1,
+        )
+        cell = scan(self.num_hiddens, self.activation, self.seed, name="cell")
+        H = zeros((batch_size, self.num_hiddens)) if H is None else H[0]
+        H, outputs = cell(H, inputs)
+        return outputs, jnp.expand_dims(H, 0)
+
+
+class RNNLM(RNNLMScratch):
+    """A language model on Flax's own layers (book, section 9.6.1): `RNN`, then `nn.Dense`.
+
+    Args:
+        rnn: the recurrent layer.
+        vocab_size: number of tokens.
+        lr: learning rate of SGD.
+        training: what the recurrent layer is told by its third argument; a trainer sets it.
+        seed: of the initial weights; None leaves them to the key that `init` is given.
+    """
+
+    training: bool = True
+
+    def init_params(self):
+        kernel_init = seeded(nn.linear.default_kernel_init, "W_hq", self.seed)
+        self.linear = nn.Dense(self.vocab_size, kernel_init=kernel_init)
+
+    def output_layer(self, hiddens):
+        """States (num_steps, batch_size, num_hiddens) to (batch_size, num_steps, vocab_size)."""
+        return swapaxes(self.linear(hiddens), 0, 1)
+
+    def forward(self, X, state=None):
+        embs = self.one_hot(X)
+        training = (self.training,) if takes_training(self.rnn) else ()
+        rnn_outputs, _ = self.rnn(embs, state, *training)
+        return self.output_layer(rnn_outputs)
+
+
+def takes_training(layer):
+    """Whether `layer` has the third argument of the book's layers; a reader may type only two."""
+    call = type(layer).__call__
+    if call is Module.__call__:
+        call = type(layer).forward
+    try:
+        inspect.signature(call).bind("self", "inputs", "state", "training")
+    except TypeError:
+        return False
+    return True

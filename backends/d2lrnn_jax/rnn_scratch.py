@@ -1,0 +1,199 @@
+"""The recurrent network from scratch, in Flax (book, section 9.5)."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+import jax
+from flax import linen as nn
+from jax import numpy as jnp
+
+from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import check_one_of, check_positive, check_sizes
+from d2lrnn.language_model import LanguageModel, single_state
+from d2lrnn.weights import draw
+
+from .module import Classifier, Module
+from .ops import from_numpy, matmul, numpy, stack, zeros
+from .weights import by_canonical_name
+
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu}
+MAX_UNROLLED_STEPS = 64  # unrolled, a sequence trains faster, but takes seconds to compile
+
+
+class RNNScratch(Module):
+    """A recurrent layer written out (book, section 9.5.1).
+
+    H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
+
+    Args:
+        num_inputs: size of X_t.
+        num_hiddens: size of H_t.
+        sigma: standard deviation of the initial weights.
+        activation: 'tanh' or 'relu'.
+        seed: of the initial weights, which are the same on every backend; None leaves them to the key
+            that `init` is given.
+    """
+
+    num_inputs: int
+    num_hiddens: int
+    sigma: float = 0.01
+    activation: str = field(default="tanh", kw_only=True)
+    seed: int | None = field(default=0, kw_only=True)
+
+    def __post_init__(self):
+        check_sizes(num_inputs=self.num_inputs, num_hiddens=self.num_hiddens)
+        check_positive(sigma=self.sigma)
+        check_one_of("activation", self.activation, ACTIVATIONS)
+        super().__post_init__()
+
+    def setup(self):
+        W_xh, W_hh = (drawn(name, self.sigma, self.seed) for name in ("W_xh", "W_hh"))
+        self.W_xh = self.param("W_xh", W_xh, (self.num_inputs, self.num_hiddens))
+        self.W_hh = self.param("W_hh", W_hh, (self.num_hiddens, self.num_hiddens))
+        self.b_h = self.param("b_h", nn.initializers.zeros, (self.num_hiddens,))
+
+    def forward(self, inputs, state=None):
+        """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (batch_size, num_hiddens).
+
+        Returns the hidden states (num_steps, batch_size, num_hiddens), and the last of them.
+        """
+        phi = ACTIVATIONS[self.activation]
+        num_steps, batch_size, _ = inputs.shape
+        H = zeros((batch_size, self.num_hiddens)) if state is None else single_state(state)
+
+        def step(H, X):  # (batch_size, num_hiddens), (batch_size, num_inputs)
+            H = phi(matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)
+            return H, H  # the state for the next step, and the output of this one
+
+        # `for X in inputs` would do, but would compile each step of a long sequence by itself.
+        unroll = num_steps if num_steps <= MAX_UNROLLED_STEPS else 1
+        H, outputs = jax.lax.scan(step, H, inputs, unroll=unroll)
+        return outputs, H
+
+
+class RNNLMScratch(LanguageModel, Classifier):
+    """A language model over a recurrent layer (book, section 9.5.2).
+
+    O_t = H_t W_hq + b_q are the logits of the token that follows X_t.
+
+    Args:
+        rnn: a recurrent layer: called with (num_steps, batch_size, vocab_size) and a state.
+        vocab_size: number of tokens.
+        lr: learning rate of SGD.
+        seed: of the initial weights, which are the same on every backend; None leaves them to the key
+            that `init` is given.
+    """
+
+    rnn: nn.Module
+    vocab_size: int
+    lr: float = 0.01
+    seed: int | None = field(default=0, kw_only=True)
+
+    def __post_init__(self):
+        check_sizes(vocab_size=self.vocab_size)
+        check_positive(lr=self.lr)
+        super().__post_init__()
+
+    def setup(self):
+        self.init_params()
+
+    def init_params(self):
+        W_hq = drawn("W_hq", self.rnn.sigma, self.seed)
+        self.W_hq = self.param("W_hq", W_hq, (self.rnn.num_hiddens, self.vocab_size))
+        self.b_q = self.param("b_q", nn.initializers.zeros, (self.vocab_size,))
+
+    def one_hot(self, X):
+        """Tokens (batch_size, num_steps) as vectors (num_steps, batch_size, vocab_size)."""
+        return jax.nn.one_hot(X.T, self.vocab_size)
+
+    def output_layer(self, rnn_outputs):
+        """Hidden states, num_steps of (batch_size, num_hiddens), to (batch_size, num_steps, vocab_size)."""
+        return matmul(stack(rnn_outputs, 1), self.W_hq) + self.b_q
+
+    def forward(self, X, state=None):
+        """Logits (batch_size, num_steps, vocab_size) of the tokens X (batch_size, num_steps)."""
+        embs = self.one_hot(X)
+        rnn_outputs, _ = self.rnn(embs, state)
+        return self.output_layer(rnn_outputs)
+
+    def dummy_input(self):
+        return (zeros((1, 1), dtype=jnp.int32),)
+
+    def predict(
+        self, prefix, num_preds, vocab, params=None, *, device=None, temperature=None, seed=None
+    ):
+        """Continue `prefix` by `num_preds` tokens; see `LanguageModel.predict` of the core.
+
+        Args:
+            params: as in the book, parameters such as `trainer.state.params`; by default the model's
+                own. A device, fourth as on the other frameworks, is taken too.
+        """
+        model = self
+        if isinstance(params, jax.Device | str):
+            device = params
+        elif params is not None:
+            model = self.with_params(params)
+        options = {"device": device, "temperature": temperature, "seed": seed}
+        return LanguageModel.predict(model, prefix, num_preds, vocab, **options)
+
+    @nn.nowrap  # what linen does around each call would cost more than the step
+    def step(self, token, state, device=None):
+        if device is not None and device != self.device:
+            raise ArgumentError(
+                f"device={device}: the model is on {self.device}. Leave device out, or train it with "
+                "a Trainer of another num_gpus."
+            )
+
+        def step(model, token, state):
+            X = jnp.reshape(token, (1, 1))
+            rnn_outputs, state = model.rnn(model.one_hot(X), state)
+            return model.output_layer(rnn_outputs).reshape(-1), state  # (vocab_size,)
+
+        logits, state = self._run(step, token, state)
+        return numpy(logits), state
+
+    def recurrence(self, X, state=None):
+        def recurrence(model, X, state):
+            outputs, state = model.rnn(model.one_hot(X), state)
+            outputs = jnp.asarray(outputs)  # (num_steps, batch_size, num_hiddens)
+            return outputs, jnp.reshape(state, (-1, *outputs.shape[1:]))
+
+        outputs, state = self._run(recurrence, *self._tensors(X, state))
+        return numpy(outputs), numpy(state)
+
+    def logits(self, X, state=None):
+        def logits(model, X, state):
+            return model(X, state)
+
+        return numpy(self._run(logits, *self._tensors(X, state)))
+
+    def gradients(self, X, Y, state=None):
+        from .trainer import train_state
+
+        X, Y, state = self._tensors(X, Y, state)
+        batch = (X, Y) if state is None else (X, state, Y)
+        (loss, _), grads = self.loss_and_gradients(
+            self.params, batch, train_state(self, jax.random.key(0))
+        )
+        return float(loss), by_canonical_name(grads)
+
+    @nn.nowrap
+    def _run(self, method, *inputs):
+        """`method(model, *inputs)` on the model with its parameters, compiled once and not training."""
+
+        def run(params, *inputs):
+            model = self.clone(training=False) if "training" in self.__dataclass_fields__ else self
+            return model.apply({"params": params}, *inputs, method=method)
+
+        return self.compiled(method.__name__, run)(self.params, *inputs)
+
+    def _tensors(self, *arrays):
+        return [None if a is None else from_numpy(a, self.device) for a in arrays]
+
+
+def drawn(name, sigma, seed):
+    """The initialiser of the scratch weight `name`: N(0, sigma^2), in NumPy unless `seed` is None."""
+    if seed is None:
+        return nn.initializers.normal(sigma)
+    return lambda _, shape: jnp.asarray(draw(name, shape, sigma, seed))

@@ -1,0 +1,359 @@
+"""Cells of chapters 9 and 10 in JAX and Flax."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from jax import numpy as jnp
+
+import d2lrnn as d2l
+from d2lrnn.errors import ArgumentError
+
+
+class Sine(d2l.DataModule):
+    """Section 9.1: a noisy sine and its last tau values."""
+
+    def __init__(self, batch_size=16, T=1000, num_train=600, tau=4):
+        self.save_hyperparameters()
+        self.time = d2l.arange(1, T + 1, dtype=d2l.float32)
+        noise = jax.random.normal(jax.random.key(1), [T])
+        self.x = d2l.sin(0.01 * self.time) + noise * 0.2
+
+    def get_dataloader(self, train):
+        lagged = [self.x[i : self.T - self.tau + i] for i in range(self.tau)]
+        self.features = d2l.stack(lagged, 1)
+        self.labels = d2l.reshape(self.x[self.tau :], (-1, 1))
+        i = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader([self.features, self.labels], train, i)
+
+
+def test_9_1_autoregression():
+    data = Sine()
+    model = d2l.LinearRegression(lr=0.01)
+    trainer = d2l.Trainer(max_epochs=5)
+    trainer.fit(model, data)
+    assert trainer.history[-1]["val_loss"] < 0.05  # noise alone: 0.02 to 0.03
+    one_step = model.apply({"params": trainer.state.params}, data.features)
+    assert one_step.shape == (996, 1)
+    d2l.plot(data.time[4:], [data.labels, one_step], "time", "x", legend=["labels", "1-step preds"])
+    w, b = model.get_w_b(trainer.state)
+    assert w.shape == (4, 1) and b.shape == (1,)
+
+
+def test_9_5_from_scratch(data):
+    class RNNScratch(nn.Module):
+        num_inputs: int
+        num_hiddens: int
+        sigma: float = 0.01
+
+        def setup(self):
+            normal = nn.initializers.normal(self.sigma)
+            self.W_xh = self.param("W_xh", normal, (self.num_inputs, self.num_hiddens))
+            self.W_hh = self.param("W_hh", normal, (self.num_hiddens, self.num_hiddens))
+            self.b_h = self.param("b_h", nn.initializers.zeros, (self.num_hiddens))
+
+    # The next cells attach the rest.
+    @d2l.add_to_class(RNNScratch)
+    def __call__(self, inputs, state=None):
+        if state is not None:
+            (state,) = state
+        outputs = []
+        for X in inputs:
+            recurrent = d2l.matmul(state, self.W_hh) if state is not None else 0
+            state = d2l.tanh(d2l.matmul(X, self.W_xh) + recurrent + self.b_h)
+            outputs.append(state)
+        return outputs, state
+
+    rnn = RNNScratch(16, 32)
+    (outputs, state), _ = rnn.init_with_output(d2l.get_key(), d2l.ones((100, 2, 16)))
+    d2l.check_len(outputs, 100)
+    d2l.check_shape(outputs[0], (2, 32))
+    d2l.check_shape(state, (2, 32))
+
+    class RNNLMScratch(d2l.Classifier):
+        rnn: nn.Module
+        vocab_size: int
+        lr: float = 0.01
+
+        def setup(self):
+            normal = nn.initializers.normal(self.rnn.sigma)
+            self.W_hq = self.param("W_hq", normal, (self.rnn.num_hiddens, self.vocab_size))
+            self.b_q = self.param("b_q", nn.initializers.zeros, (self.vocab_size))
+
+        def training_step(self, params, batch, state):
+            value, grads = jax.value_and_grad(self.loss, has_aux=True)(
+                params, batch[:-1], batch[-1], state
+            )
+            loss, _ = value
+            self.plot("ppl", d2l.exp(loss), train=True)
+            return value, grads
+
+        def validation_step(self, params, batch, state):
+            loss, _ = self.loss(params, batch[:-1], batch[-1], state)
+            self.plot("ppl", d2l.exp(loss), train=False)
+
+    @d2l.add_to_class(RNNLMScratch)
+    def one_hot(self, X):
+        return jax.nn.one_hot(X.T, self.vocab_size)
+
+    @d2l.add_to_class(RNNLMScratch)
+    def output_layer(self, rnn_outputs):
+        return d2l.stack([d2l.matmul(H, self.W_hq) + self.b_q for H in rnn_outputs], 1)
+
+    @d2l.add_to_class(RNNLMScratch)
+    def forward(self, X, state=None):
+        rnn_outputs, _ = self.rnn(self.one_hot(X), state)
+        return self.output_layer(rnn_outputs)
+
+    model = RNNLMScratch(rnn, 16)
+    outputs, _ = model.init_with_output(d2l.get_key(), d2l.ones((2, 100), dtype=d2l.int32))
+    d2l.check_shape(outputs, (2, 100, 16))
+
+    calls = []
+
+    @d2l.add_to_class(d2l.Trainer)
+    def clip_gradients(self, grad_clip_val, grads):
+        calls.append(grad_clip_val)
+        norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree_util.tree_leaves(grads)))
+        scale = jnp.where(norm < grad_clip_val, 1, grad_clip_val / norm)
+        return jax.tree_util.tree_map(lambda g: g * scale, grads)
+
+    rnn = RNNScratch(num_inputs=len(data.vocab), num_hiddens=32)
+    model = RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=1)
+    trainer = d2l.Trainer(max_epochs=30, gradient_clip_val=1, num_gpus=1)
+    trainer.fit(model, data)
+    history = trainer.history
+    # A validation step that only plots, as in the book, still has its loss in the history.
+    assert history[-1]["val_ppl"] > 1
+    assert history[-1]["train_ppl"] < 0.8 * history[0]["train_ppl"]
+    assert calls == [1] * 30 * 8
+
+    @d2l.add_to_class(RNNLMScratch)
+    def predict(self, prefix, num_preds, vocab, params):
+        state, outputs = None, [vocab[prefix[0]]]
+        for i in range(len(prefix) + num_preds - 1):
+            embs = self.one_hot(d2l.tensor([[outputs[-1]]]))
+            rnn_outputs, H = self.rnn.apply({"params": params["rnn"]}, embs, state)
+            state = (H,)
+            if i < len(prefix) - 1:
+                outputs.append(vocab[prefix[i + 1]])
+            else:
+                Y = self.apply({"params": params}, rnn_outputs, method=self.output_layer)
+                outputs.append(int(d2l.reshape(d2l.argmax(Y, axis=2), ())))
+        return "".join([vocab.idx_to_token[i] for i in outputs])
+
+    text = model.predict("it has", 20, data.vocab, trainer.state.params)
+    library = d2l.RNNLMScratch(d2l.RNNScratch(len(data.vocab), 32), vocab_size=len(data.vocab))
+    library.set_weights(model.get_weights())
+    assert library.predict("it has", 20, data.vocab) == text
+    assert library.predict("it has", 20, data.vocab, trainer.state.params) == text
+
+
+class SimpleRNN(nn.Module):
+    """Section 9.6, where the book raises NotImplementedError: `nn.scan` over linen's own cell."""
+
+    num_hiddens: int
+
+    @nn.compact
+    def __call__(self, inputs, H=None):
+        if H is None:
+            H = d2l.zeros((1, inputs.shape[1], self.num_hiddens))
+        scan = nn.scan(nn.SimpleCell, variable_broadcast="params", split_rngs={"params": False})
+        H, outputs = scan(self.num_hiddens)(H[0], inputs)
+        return outputs, H[None]
+
+
+@pytest.mark.parametrize("model_class", ["library", "typed"])
+def test_9_6_concise(data, perplexities, model_class):
+    class RNNLM(d2l.RNNLMScratch):
+        training: bool = True
+
+        def setup(self):
+            self.linear = nn.Dense(self.vocab_size)
+
+        def output_layer(self, hiddens):
+            return d2l.swapaxes(self.linear(hiddens), 0, 1)
+
+        def forward(self, X, state=None):
+            embs = self.one_hot(X)
+            rnn_outputs, _ = self.rnn(embs, state, self.training)
+            return self.output_layer(rnn_outputs)
+
+    if model_class == "library":  # which takes a layer of two arguments, too
+        model = d2l.RNNLM(SimpleRNN(num_hiddens=32), vocab_size=len(data.vocab), lr=1)
+    else:
+        model = RNNLM(d2l.RNN(num_hiddens=32), vocab_size=len(data.vocab), lr=1)
+    before = model.predict("it has", 20, data.vocab)
+    assert before.startswith("it has")
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    text = model.predict("it has", 20, data.vocab, d2l.try_gpu())
+    assert text == model.predict("it has", 20, data.vocab, model.trainer.state.params) != before
+
+    library = d2l.RNNLM(d2l.RNN(32), len(data.vocab))
+    library.set_weights(model.get_weights())
+    np.testing.assert_allclose(library.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
+
+
+def test_10_1_another_recurrent_layer(data, perplexities):
+    class LSTM(d2l.RNN):
+        num_hiddens: int
+
+        @nn.compact
+        def __call__(self, inputs, H_C=None, training=False):
+            if H_C is None:
+                zeros = d2l.zeros((inputs.shape[1], self.num_hiddens))
+                H_C = (zeros, zeros)
+            scan = nn.scan(
+                nn.OptimizedLSTMCell, variable_broadcast="params", split_rngs={"params": False}
+            )
+            H_C, outputs = scan(self.num_hiddens)(H_C, inputs)
+            return outputs, H_C
+
+    model = d2l.RNNLM(LSTM(num_hiddens=16), vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert len(model.predict("it has", 20, data.vocab, model.trainer.state.params)) == 26
+    assert "linear.kernel" in model.get_weights()
+
+
+def test_10_3_deep_and_with_dropout(data, perplexities):
+    class GRU(d2l.RNN):
+        num_hiddens: int
+        num_layers: int
+        dropout: float = 0
+
+        @nn.compact
+        def __call__(self, X, state=None, training=False):
+            if state is None:
+                state = [d2l.zeros((X.shape[1], self.num_hiddens))] * self.num_layers
+            scan = nn.scan(nn.GRUCell, variable_broadcast="params", split_rngs={"params": False})
+            outputs, new_state = X, []
+            for i in range(self.num_layers):
+                H, outputs = scan(self.num_hiddens)(state[i], outputs)
+                new_state.append(H)
+                if i < self.num_layers - 1:
+                    outputs = nn.Dropout(self.dropout, deterministic=not training)(outputs)
+            return outputs, new_state
+
+    gru = GRU(num_hiddens=16, num_layers=2, dropout=0.5)
+    model = d2l.RNNLM(gru, vocab_size=len(data.vocab), lr=4)
+    assert len(model.predict("it has", 5, data.vocab)) == 11
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    np.testing.assert_array_equal(model.logits(data.X[:2]), model.logits(data.X[:2]))
+
+
+def test_a_jitted_loss_as_the_book_types_it(data):
+    class Jitted(d2l.RNNLM):
+        @partial(jax.jit, static_argnums=(0, 5))
+        def loss(self, params, X, Y, state, averaged=True):
+            Y_hat = state.apply_fn({"params": params}, *X, mutable=False, rngs=None)
+            Y_hat, Y = d2l.reshape(Y_hat, (-1, Y_hat.shape[-1])), d2l.reshape(Y, (-1,))
+            losses = optax.softmax_cross_entropy_with_integer_labels(Y_hat, Y)
+            return (losses.mean() if averaged else losses), {}
+
+    histories = []
+    for base in (Jitted, d2l.RNNLM):
+        model = base(d2l.RNN(num_hiddens=9), vocab_size=len(data.vocab), lr=1)
+        trainer = d2l.Trainer(max_epochs=2, progress=False)
+        trainer.fit(model, data)
+        histories.append(trainer.batch_losses)
+    np.testing.assert_allclose(*histories, rtol=1e-5)
+
+
+def test_a_reader_replaces_the_epoch():
+    seen = []
+
+    @d2l.add_to_class(d2l.Trainer)
+    def prepare_batch(self, batch):
+        return [jax.device_put(a, self.device) for a in batch]
+
+    @d2l.add_to_class(d2l.Trainer)
+    def fit_epoch(self):
+        self.model.training = True
+        for batch in self.train_dataloader:
+            (loss, _), grads = self.model.training_step(
+                self.state.params, self.prepare_batch(batch), self.state
+            )
+            self.state = self.state.apply_gradients(grads=grads)
+            self.state = self.state.replace(dropout_rng=jax.random.split(self.state.dropout_rng)[0])
+            self.train_batch_idx += 1
+            seen.append(float(loss))
+        self.model.training = False
+        for batch in self.val_dataloader:
+            self.model.validation_step(self.state.params, self.prepare_batch(batch), self.state)
+            self.val_batch_idx += 1
+
+    model = d2l.LinearRegression(lr=0.01)
+    trainer = d2l.Trainer(max_epochs=3)
+    trainer.fit(model, Sine())
+    assert len(seen) == 3 * 38
+    assert trainer.history[-1]["train_loss"] < trainer.history[0]["train_loss"]
+    assert model.params is trainer.state.params
+
+
+def test_the_key_of_fit_draws_new_parameters(data):
+    model = d2l.RNNLMScratch(d2l.RNNScratch(len(data.vocab), 9), vocab_size=len(data.vocab))
+    drawn = []
+    for key in (jax.random.key(3), jax.random.key(3), jax.random.key(4)):
+        trainer = d2l.Trainer(max_epochs=1, progress=False)
+        trainer.fit(model, data, key=key)
+        drawn.append(trainer.batch_losses)
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_keys_are_all_different():
+    d2l.set_seed(5)
+    keys = [jax.random.key_data(d2l.get_key()).tolist() for _ in range(3)]
+    assert len({tuple(key) for key in keys}) == 3
+    d2l.set_seed(5)
+    assert jax.random.key_data(d2l.get_key()).tolist() == keys[0]
+
+
+def test_seed_none_draws_anew(data):
+    weights = [
+        d2l.RNNLM(d2l.RNN(9, seed=None), len(data.vocab), seed=None).get_weights() for _ in range(2)
+    ]
+    for name in ("rnn.W_xh", "rnn.W_hh", "linear.W_hq"):
+        assert np.abs(weights[0][name] - weights[1][name]).max() > 0
+
+
+def test_another_device_is_refused(data):
+    model = d2l.RNNLM(d2l.RNN(9), len(data.vocab))
+    with pytest.raises(ArgumentError, match="gpu:7"):
+        model.predict("it has", 3, data.vocab, d2l.gpu(7))
+
+
+def test_a_method_replaced_after_a_prediction_is_used(data):
+    class Model(d2l.RNNLM):
+        pass
+
+    model = Model(d2l.RNN(9), len(data.vocab))
+    model.predict("it", 3, data.vocab)
+
+    @d2l.add_to_class(Model)
+    def output_layer(self, hiddens):
+        return d2l.RNNLM.output_layer(self, hiddens).at[..., 2].add(9.0)
+
+    assert model.predict("it", 3, data.vocab) == "it" + 3 * data.vocab.to_tokens(2)
+
+
+def test_momentum_continues_from_a_checkpoint(data, tmp_path):
+    class Momentum(d2l.RNNLM):
+        def configure_optimizers(self):
+            return optax.adam(1e-2)
+
+    def fit(max_epochs, **options):
+        model = Momentum(d2l.RNN(9), len(data.vocab))
+        trainer = d2l.Trainer(max_epochs, progress=False)
+        trainer.fit(model, data, **options)
+        return trainer
+
+    path = str(tmp_path / "checkpoint")
+    whole = fit(3)
+    fit(2, checkpoint=path)
+    assert fit(3, resume=path).batch_losses == whole.batch_losses

@@ -1,0 +1,92 @@
+"""The book's tensor functions and devices, in MXNet (book, section 2.1 and appendix 'd2l')."""
+
+from __future__ import annotations
+
+import platform
+
+import mxnet
+import numpy as onp
+from mxnet import np, npx
+
+from d2lrnn.errors import ArgumentError
+
+arange = np.arange
+concat = np.concatenate
+cpu = npx.cpu
+exp = np.exp
+expand_dims = np.expand_dims
+float32 = np.float32
+int32 = np.int32
+int64 = np.int64
+matmul = np.matmul
+normal = np.random.normal
+num_gpus = npx.num_gpus
+ones = np.ones
+randn = np.random.randn
+sigmoid = npx.sigmoid
+sin = np.sin
+stack = np.stack
+swapaxes = np.swapaxes
+tanh = np.tanh
+tensor = (
+    np.array
+)  # of float32, also where the values are whole numbers, unless dtype says otherwise
+transpose = np.transpose
+zeros = np.zeros
+
+
+def argmax(x, axis=None):
+    return x.argmax(axis)
+
+
+def astype(x, dtype):
+    return x.astype(dtype)
+
+
+def numpy(x):
+    """The values of `x` as a NumPy array on the host."""
+    return x.asnumpy()
+
+
+def reduce_mean(x, axis=None, keepdims=False):
+    return x.mean(axis, keepdims=keepdims)
+
+
+def reduce_sum(x, axis=None, keepdims=False):
+    return x.sum(axis, keepdims=keepdims)
+
+
+def reshape(x, shape):
+    return x.reshape(shape)
+
+
+def to(x, device):
+    return x.as_in_ctx(device)
+
+
+def gpu(i=0):
+    """The GPU of index `i`, whether it exists or not."""
+    return npx.gpu(i)
+
+
+def try_gpu(i=0):
+    """The GPU of index `i` if there is one, otherwise the CPU (book, section 6.7)."""
+    return gpu(i) if num_gpus() > i else cpu()
+
+
+def from_numpy(array, device=None):
+    """A NumPy array as a tensor; indices become int32, which all MXNet operators take, and reals float32."""
+    array = onp.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise ArgumentError(f"array of dtype {array.dtype}: expected numbers.")
+    dtype = {"f": float32, "b": np.bool}.get(array.dtype.kind, int32)
+    return np.array(array, dtype=dtype, ctx=device)
+
+
+def versions():
+    """The versions that decide the numbers, and the devices, for `d2lrnn doctor` and the runs."""
+    gpus = [str(gpu(i)) for i in range(num_gpus())]  # MXNet cannot tell their names
+    return {
+        "framework": f"mxnet {mxnet.__version__}",
+        "devices": gpus or [f"CPU ({platform.machine()})"],
+    }

@@ -342,7 +342,7 @@ def train(
         data,
         device=(trainer.gpus or ["cpu"])[0],
     )
-    run.begin(model)
+    run.begin(model, earlier)
     try:
         trainer.fit(
             model,

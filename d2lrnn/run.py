@@ -119,10 +119,14 @@ class Run:
             run._write("versions.json", versions())
         return run
 
-    def begin(self, model: Any) -> None:
-        """Write what is known of `model` before training: its weights and its source."""
+    def begin(self, model: Any, earlier: Run | None = None) -> None:
+        """Write what is known of `model` before training: its weights and its source.
+
+        A run that continues an `earlier` one began where that began.
+        """
+        initial = model.get_weights() if earlier is None else earlier.initial_weights
         with self._writing():
-            write_weights(self.path / "initial.safetensors", model.get_weights())
+            write_weights(self.path / "initial.safetensors", initial)
             self._write("sources.json", sources_of(model))
 
     def finish(

@@ -1,0 +1,111 @@
+"""Finished runs side by side: `d2l.compare(runs)`, `d2lrnn compare RUN RUN ...`, `nox -s compare`.
+
+`reading` opens the runs and refuses what is none; `groups` puts together those that can be drawn
+into one plot; `measures` gives the figures of a run, `differences` those between runs; `content`
+says all of it in sections, tables and plots; `plots`, `page`, `markdown` and `terminal` show that.
+It imports no framework: any core can compare runs of any backend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from d2lrnn.comparison.groups import Group, group
+from d2lrnn.comparison.reading import Entry, Failure, read
+from d2lrnn.errors import ArgumentError, RunError
+
+if TYPE_CHECKING:
+    from d2lrnn.comparison.content import Content
+    from d2lrnn.run import Run
+
+__all__ = ["Comparison", "compare"]
+
+
+def compare(runs: Iterable[str | os.PathLike[str] | Run]) -> Comparison:
+    """Lay finished runs side by side, whichever backends wrote them.
+
+    In a notebook the result shows the tables and plots; `write` makes a report of it::
+
+        d2l.compare(["runs/first", "runs/second"]).write("report")
+
+    Args:
+        runs: at least two folders that `d2lrnn train` has written, or `Run` objects.
+
+    Raises:
+        ArgumentError: fewer than two runs are given, or one twice.
+        RunError: a folder is no run, is broken or has not finished; each is named.
+    """
+    if isinstance(runs, str | os.PathLike):
+        raise ArgumentError(f"compare takes a list of runs; got only one, {os.fspath(runs)!r}.")
+    return Comparison(*read(runs))
+
+
+class Comparison:
+    """What `compare` returns.
+
+    Attributes:
+        entries: the runs, each with its label.
+        failures: the runs that failed, each with its error.
+        groups: the runs whose curves belong into one plot.
+    """
+
+    def __init__(self, entries: list[Entry], failures: list[Failure]) -> None:
+        self.entries = entries
+        self.failures = failures
+        self.groups: list[Group] = group(entries)
+
+    @cached_property
+    def content(self) -> Content:
+        """All that the report says, in no format yet."""
+        from d2lrnn.comparison.content import Content
+
+        return Content.of(self.entries, self.failures, self.groups)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, as in `report.json`; numbers that JSON lacks are None."""
+        from d2lrnn.comparison.record import to_dict
+
+        return to_dict(self.entries, self.failures, self.groups)
+
+    def write(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the report into `folder`, which must not exist yet; returns its `report.html`.
+
+        Raises:
+            RunError: the folder exists already, or cannot be written.
+        """
+        from d2lrnn.comparison import markdown, page, plots
+
+        path = Path(folder)
+        try:
+            path.mkdir(parents=True)
+            plots.write(self.content.plots, path)
+            text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+            (path / "report.json").write_text(text + "\n", encoding="utf-8")
+            (path / "report.md").write_text(markdown.render(self.content), encoding="utf-8")
+            (path / "report.html").write_text(page.render(self.content), encoding="utf-8")
+        except FileExistsError as error:
+            raise RunError(
+                f"There is a {path} already, and a report is never overwritten. Choose another "
+                "folder with --output."
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"The report cannot be written to {path}: {error.strerror or error}. Choose another "
+                "folder with --output."
+            ) from error
+        return path / "report.html"
+
+    def __repr__(self) -> str:
+        from d2lrnn.comparison import terminal
+
+        return terminal.to_text(self.content)
+
+    def _repr_html_(self) -> str:
+        from d2lrnn.comparison import page
+
+        return page.fragment(self.content)

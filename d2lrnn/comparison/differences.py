@@ -1,0 +1,115 @@
+"""What sets the runs of a group apart: curves, weights, texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from d2lrnn.comparison.groups import Group
+from d2lrnn.weights import Weights
+
+
+def from_mean(group: Group, key: str) -> dict[str, list[float]]:
+    """How far each curve of `key` lies from the mean of all, epoch by epoch, as far as all go.
+
+    Empty where fewer than two runs have it.
+    """
+    curves = group.curves(key)
+    if len(curves) < 2:
+        return {}
+    shortest = min(map(len, curves.values()))
+    values = np.array([curve[:shortest] for curve in curves.values()])  # (num_runs, epochs)
+    differences = values - values.mean(axis=0)
+    return {label: row.tolist() for label, row in zip(curves, differences, strict=True)}
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The largest difference of an entry of a weight between any two runs, and which two."""
+
+    difference: float
+    between: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class WeightDifference:
+    """How much a weight differs inside a group, before training and after.
+
+    `shape` is None, and there are no differences, where it is not the same in all runs.
+    """
+
+    name: str
+    shape: tuple[int, ...] | None
+    initial: Largest | None
+    final: Largest | None
+    largest: float  # the largest magnitude of any final entry
+
+
+def of_weights(group: Group) -> list[WeightDifference]:
+    """The largest difference of each weight; empty for a single run."""
+    if len(group.entries) < 2:
+        return []
+    initial = {entry.label: entry.run.initial_weights for entry in group.entries}
+    final = {entry.label: entry.run.weights for entry in group.entries}
+    names = dict.fromkeys(name for weights in final.values() for name in weights)
+    return [_of_weight(name, initial, final) for name in names]
+
+
+def _of_weight(
+    name: str, initial: Mapping[str, Weights], final: Mapping[str, Weights]
+) -> WeightDifference:
+    shapes = {w[name].shape if name in w else None for w in (*initial.values(), *final.values())}
+    largest = max(float(np.abs(w[name]).max(initial=0)) for w in final.values() if name in w)
+    if len(shapes) > 1:
+        return WeightDifference(name, None, None, None, largest)
+    (shape,) = shapes
+    return WeightDifference(name, shape, _largest(name, initial), _largest(name, final), largest)
+
+
+def _largest(name: str, weights: Mapping[str, Weights]) -> Largest:
+    labels = list(weights)
+    values = np.array([w[name].ravel() for w in weights.values()], np.float64)  # (num_runs, size)
+    entry = int(np.argmax(np.ptp(values, axis=0)))
+    low, high = int(values[:, entry].argmin()), int(values[:, entry].argmax())
+    return Largest(
+        float(values[high, entry] - values[low, entry]),
+        (labels[min(low, high)], labels[max(low, high)]),
+    )
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """What the runs of a group made of one prefix.
+
+    Attributes:
+        prefix: the text that was continued.
+        when: before or after training.
+        texts: the whole text, by label.
+        same: how many characters from the start are the same in all texts.
+        differ: whether the texts differ at that place, or end there.
+    """
+
+    prefix: str
+    when: Literal["before", "after"]
+    texts: Mapping[str, str]
+    same: int
+    differ: bool
+
+
+def of_texts(group: Group) -> list[Continuations]:
+    """The continuations of each prefix, first those after training, then those before."""
+    found: list[Continuations] = []
+    samples = [(e.label, sample) for e in group.entries for sample in e.run.samples]
+    whens: tuple[Literal["after", "before"], ...] = ("after", "before")
+    for when in whens:
+        for prefix in dict.fromkeys(sample["prefix"] for _, sample in samples):
+            texts = {label: sample[when] for label, sample in samples if sample["prefix"] == prefix}
+            shortest = min(map(len, texts.values()))
+            columns = zip(*texts.values(), strict=False)  # the characters at each place
+            same = next((i for i, at in enumerate(columns) if len(set(at)) > 1), shortest)
+            differ = same < shortest
+            found.append(Continuations(prefix, when, texts, same, differ))
+    return found

@@ -1,0 +1,68 @@
+"""Initial weights for all backends, drawn in NumPy: `python -m d2lrnn.comparison.initial FILE ...`.
+
+After FILE come the options of `d2lrnn train`, which decide the sizes and the seed.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from d2lrnn.data import TextFile, TimeMachine
+from d2lrnn.errors import UserError
+from d2lrnn.weights import Weights, draw, write_weights
+
+
+def initial_weights(vocab_size: int, num_hiddens: int, seed: int) -> Weights:
+    """Weights from N(0, 1 / (3 num_hiddens)) and biases of zero, by canonical name.
+
+    The variance is that of a uniform draw from ±1 / sqrt(num_hiddens).
+    """
+    shapes = {
+        "rnn.W_xh": (vocab_size, num_hiddens),
+        "rnn.W_hh": (num_hiddens, num_hiddens),
+        "rnn.b_h": (num_hiddens,),
+        "linear.W_hq": (num_hiddens, vocab_size),
+        "linear.b_q": (vocab_size,),
+    }
+    sigma = 1 / math.sqrt(3 * num_hiddens)
+    return {
+        name: draw(name, shape, sigma, seed) if len(shape) > 1 else np.zeros(shape, np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the weights file that `arguments` ask for; returns the exit code."""
+    import click
+
+    try:
+        _write(*arguments)
+    except click.exceptions.Exit as end:  # after --help
+        return end.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except UserError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    return 0
+
+
+def _write(file: str, *arguments: str) -> None:
+    from d2lrnn.cli import train
+
+    options = train.make_context("d2lrnn train", list(arguments)).params
+    names = ("batch_size", "num_steps", "num_train", "num_val", "tokens", "min_freq", "seed")
+    settings = {name: options[name] for name in names}
+    text = options["text"]
+    data = TimeMachine(**settings) if text is None else TextFile(text, **settings)
+    weights = initial_weights(len(data.vocab), options["num_hiddens"], options["seed"])
+    write_weights(file, weights)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,83 @@
+"""The figures of one run: perplexity, time, memory, size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from d2lrnn.run import Run
+
+
+class Best(NamedTuple):
+    perplexity: float
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The figures of a run; None where it has none.
+
+    Attributes:
+        epochs: how many it finished.
+        train_ppl: the perplexity of the last epoch, taken while the weights change; `val_ppl` that of
+            the validation split after it.
+        best_train: the lowest of all epochs; `best_val` likewise.
+        seconds: the median of the epochs after the first, training and validation together.
+        quartiles: the first and third quartile of the same.
+        compile_seconds: how much longer than that median the first epoch took.
+        tokens_per_second: those of training and validation over the median.
+        peak_memory: the largest resident memory of the process, in bytes.
+        num_parameters: how many numbers are trained.
+    """
+
+    epochs: int
+    train_ppl: float | None
+    val_ppl: float | None
+    best_train: Best | None
+    best_val: Best | None
+    seconds: float | None
+    quartiles: tuple[float, float] | None
+    compile_seconds: float | None
+    tokens_per_second: float | None
+    peak_memory: int | None
+    num_parameters: int
+
+
+def measure(run: Run) -> Measures:
+    """The figures of `run`."""
+    options = run.config["options"]
+    of_epochs = [row["seconds"] for row in run.history]
+    others = of_epochs[1:]
+    seconds = float(np.median(others)) if others else None
+    tokens = (options["num_train"] + options["num_val"]) * options["num_steps"]
+    return Measures(
+        epochs=len(run.history),
+        train_ppl=_last(run, "train_ppl"),
+        val_ppl=_last(run, "val_ppl"),
+        best_train=_best(run, "train_ppl"),
+        best_val=_best(run, "val_ppl"),
+        seconds=seconds,
+        quartiles=_quartiles(others),
+        compile_seconds=None if seconds is None else max(of_epochs[0] - seconds, 0.0),
+        tokens_per_second=tokens / seconds if seconds else None,
+        peak_memory=run.config.get("peak_memory"),
+        num_parameters=sum(array.size for array in run.weights.values()),
+    )
+
+
+def _last(run: Run, key: str) -> float | None:
+    return run.history[-1].get(key) if run.history else None
+
+
+def _best(run: Run, key: str) -> Best | None:
+    rows = [Best(row[key], int(row["epoch"])) for row in run.history if key in row]
+    return min(rows, default=None)
+
+
+def _quartiles(seconds: list[float]) -> tuple[float, float] | None:
+    if not seconds:
+        return None
+    low, high = np.quantile(seconds, (0.25, 0.75))
+    return float(low), float(high)

@@ -1,0 +1,175 @@
+"""The plots of a comparison: a colour and a marker for each backend, other markers for its other runs.
+
+They are drawn without pyplot, so nothing is shown and no display is looked for, and come out the
+same, byte for byte, each time.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from d2lrnn import backend
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# In both themes the first four can be told apart by readers who see no red, no green or no blue,
+# and all have a contrast to their paper of at least 3 to 1. The order is that of the backends.
+LIGHT = ("#d2600f", "#1650a0", "#7a2460", "#2f9e7d", "#5f6773", "#8a7400")
+DARK = ("#f7b584", "#6f9df2", "#d070a6", "#a5ecdd", "#a3acb9", "#dccb5c")
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKS = 8  # how many markers a curve carries
+SIZE = (4.6, 3.6)  # inches; read on a phone at about two thirds of it
+
+
+class Theme(NamedTuple):
+    """The colours of a plot besides those of its curves."""
+
+    name: Literal["light", "dark"]
+    paper: str
+    ink: str
+    faint: str
+    curves: tuple[str, ...]
+
+
+THEMES = {
+    "light": Theme("light", "#ffffff", "#3b4048", "#e3e5e8", LIGHT),
+    "dark": Theme("dark", "#16181c", "#c3c8d0", "#31353c", DARK),
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values of a run over the epochs, in training or in validation."""
+
+    label: str
+    backend: str
+    split: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot of curves over the epochs; `name` is that of its files, `alt` says what it shows."""
+
+    name: str
+    caption: str
+    alt: str
+    ylabel: str
+    curves: tuple[Curve, ...]
+    around_zero: bool = False
+
+
+def colour(name: str, backends: Iterable[str], theme: str = "light") -> str:
+    """The colour of the backend `name`: its own where d2lrnn knows it, else the next free one."""
+    colours = THEMES[theme].curves
+    return colours[_place(name, backends) % len(colours)]
+
+
+def _place(name: str, backends: Iterable[str]) -> int:
+    strangers = sorted(set(backends) - set(backend.DEFAULT_ORDER))
+    return [*backend.DEFAULT_ORDER, *strangers].index(name)
+
+
+def write(plots: Iterable[Plot], folder: Path) -> None:
+    """Write each plot into `folder`, as SVG for light and for dark pages and as PNG."""
+    for plot in plots:
+        (folder / f"{plot.name}.svg").write_bytes(render(plot, "svg"))
+        (folder / f"{plot.name}-dark.svg").write_bytes(render(plot, "svg", "dark"))
+        (folder / f"{plot.name}.png").write_bytes(render(plot, "png"))
+
+
+def render(plot: Plot, form: Literal["svg", "png"], theme: str = "light") -> bytes:
+    """The plot as the bytes of an SVG or PNG file."""
+    import matplotlib
+
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "d2lrnn", "font.size": 9.5}):
+        metadata: dict[str, Any] = {"Date": None} if form == "svg" else {"Software": None}
+        _draw(plot, THEMES[theme]).savefig(file, format=form, dpi=200, metadata=metadata)
+    return file.getvalue()
+
+
+def _draw(plot: Plot, theme: Theme) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=SIZE, layout="constrained", facecolor=theme.paper)
+    axes = figure.add_subplot(facecolor=theme.paper)
+    runs = list(dict.fromkeys((curve.label, curve.backend) for curve in plot.curves))
+    splits = list(dict.fromkeys(curve.split for curve in plot.curves))
+    styles: dict[str, Any] = dict(zip(splits, ("-", (0, (3, 2))), strict=False))
+    backends = sorted({name for _, name in runs})
+    looks: dict[str, dict[str, Any]] = {
+        label: {
+            "color": colour(name, backends, theme.name),
+            "marker": _marker(name, backends, [other for _, other in runs[:place]].count(name)),
+            "markersize": 4,
+            "linewidth": 1.4,
+        }
+        for place, (label, name) in enumerate(runs)
+    }
+    for curve in plot.curves:
+        epochs = range(1, len(curve.values) + 1)
+        every = max(len(epochs) // MARKS, 1)
+        # The markers of different runs stand at different epochs, so that curves on top of one
+        # another are still seen to be several.
+        place = [label for label, _ in runs].index(curve.label)
+        first = place * every // len(runs)
+        axes.plot(
+            epochs,
+            [value if math.isfinite(value) else math.nan for value in curve.values],
+            linestyle=styles[curve.split],
+            markevery=(first, every),
+            **looks[curve.label],
+        )
+
+    if plot.around_zero:
+        axes.axhline(0, color=theme.ink, linewidth=0.8, zorder=1)
+    elif _wide([value for curve in plot.curves for value in curve.values]):
+        axes.set_yscale("log")
+    axes.set_xlabel("epoch", color=theme.ink)
+    axes.set_ylabel(plot.ylabel, color=theme.ink)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(True, color=theme.faint, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=theme.ink, length=0)
+    axes.yaxis.get_offset_text().set_color(theme.ink)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(theme.faint)
+
+    plain: dict[str, Any] = {"frameon": False, "labelcolor": theme.ink, "columnspacing": 1.2}
+    figure.legend(
+        handles=[Line2D([], [], label=label, **look) for label, look in looks.items()],
+        loc="outside upper left",
+        ncols=2 if any(len(label) > 11 for label in looks) else 4,
+        handlelength=1.8,
+        **plain,
+    )
+    figure.legend(
+        handles=[Line2D([], [], color=theme.ink, ls=ls, label=n) for n, ls in styles.items()],
+        loc="outside lower right",
+        ncols=2,
+        **plain,
+    )
+    return figure
+
+
+def _marker(name: str, backends: Iterable[str], number: int) -> str:
+    """The marker of the backend's run of this number, from 0."""
+    place = _place(name, backends) + number * len(backend.DEFAULT_ORDER)
+    return MARKERS[place % len(MARKERS)]
+
+
+def _wide(values: Iterable[float]) -> bool:
+    """Whether the values span too much for a linear scale."""
+    positive = [value for value in values if value > 0 and math.isfinite(value)]
+    return bool(positive) and max(positive) > 100 * min(positive)

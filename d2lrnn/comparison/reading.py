@@ -1,0 +1,156 @@
+"""Opening the runs that are to be compared, and refusing what cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from d2lrnn.errors import ArgumentError, RunError, UserError
+from d2lrnn.run import Run
+
+FAILED = "failed.json"  # {"backend": ..., "error": ...}: what is left where a training never began
+
+# What of a run's files is read here, beyond what `Run.open` checks.
+_OPTIONS = ("num_steps", "batch_size", "num_train", "num_val", "tokens")
+_ROW = ("epoch", "train_ppl", "seconds")
+_SAMPLE = ("prefix", "before", "after")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished run; `label` tells it from the other entries of the comparison."""
+
+    label: str
+    run: Run
+
+    @property
+    def backend(self) -> str:
+        return self.run.backend
+
+    @property
+    def options(self) -> dict[str, Any]:
+        options: dict[str, Any] = self.run.config["options"]
+        return options
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A training that failed, and its error."""
+
+    label: str
+    backend: str
+    error: str
+    path: Path
+
+
+def read(
+    runs: Iterable[str | os.PathLike[str] | Run],
+) -> tuple[list[Entry], list[Failure]]:
+    """Open all runs; those that failed come apart.
+
+    Raises:
+        ArgumentError: fewer than two runs are given, or one twice.
+        RunError: names every folder that is no run, is broken or has not finished.
+    """
+    paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
+    if len(paths) < 2:
+        raise ArgumentError(f"A comparison needs at least two runs; got {len(paths)}.")
+    for path, times in Counter(path.resolve() for path in paths).items():
+        if times > 1:
+            raise ArgumentError(f"The run {path} is given {times} times; give each run once.")
+
+    found: list[Run | Failure] = []
+    faults: list[str] = []
+    for path in paths:
+        try:
+            found.append(_failure(path) or _whole(Run.open(path)))
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise RunError("\n".join(["Not every folder can be compared.", *faults]))
+
+    labels = _labels([(run.backend, run.path) for run in found])
+    named = list(zip(labels, found, strict=True))
+    return (
+        [Entry(label, run) for label, run in named if isinstance(run, Run)],
+        [
+            Failure(label, f.backend, f.error, f.path)
+            for label, f in named
+            if isinstance(f, Failure)
+        ],
+    )
+
+
+def labels_within(entries: Sequence[Entry]) -> dict[str, str]:
+    """By label: the backend's name where only one of `entries` is of it, else the label."""
+    times = Counter(entry.backend for entry in entries)
+    return {e.label: e.backend if times[e.backend] == 1 else e.label for e in entries}
+
+
+def _labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
+    """The backend, where only one run is of it; else the folder's name, or its path if need be."""
+    backends = Counter(backend for backend, _ in runs)
+    names = Counter(path.resolve().name for _, path in runs)
+
+    def label(backend: str, path: Path) -> str:
+        if backends[backend] == 1:
+            return backend
+        name = path.resolve().name
+        return name if names[name] == 1 else str(path)
+
+    return [label(backend, path) for backend, path in runs]
+
+
+def _failure(path: Path) -> Failure | None:
+    """The failure that the folder `path` tells of, if it tells of one."""
+    told = _json_object(path / FAILED)
+    if told is None:
+        config = _json_object(path / "config.json") or {}
+        if config.get("status") != "failed":
+            return None
+        told = {"error": "it gave no reason", **config}
+    backend, error = told.get("backend"), told.get("error")
+    if not (isinstance(backend, str) and isinstance(error, str)):
+        raise RunError(f"{path / FAILED} is damaged: it does not tell its backend and error.")
+    return Failure("", backend, error.strip() or "it gave no reason", path)
+
+
+def _json_object(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _whole(run: Run) -> Run:
+    """`run`, after reading all of its files."""
+    config = run.config
+    _check(run, "config.json", [config["options"]], _OPTIONS)
+    _check(run, "config.json", [config["data"]], ("sha1", "source"))
+    _check(run, "history.json", run.history, _ROW)
+    _check(run, "samples.json", run.samples, _SAMPLE)
+    _check(run, "versions.json", [run.versions], ("framework",))
+    _check(run, "sources.json", list(run.sources.values()), ("module", "source"))
+    try:
+        names = run.initial_weights.keys(), run.weights.keys()
+    except UserError as error:
+        raise RunError(f"The run {run.path} is damaged: {error}") from error
+    if names[0] != names[1]:
+        raise RunError(
+            f"The run {run.path} is damaged: its initial and final weights differ in name."
+        )
+    _ = run.vocab
+    return run
+
+
+def _check(run: Run, file: str, rows: Sequence[Any], keys: Iterable[str]) -> None:
+    for row in rows:
+        missing = [key for key in keys if not isinstance(row, dict) or key not in row]
+        if missing:
+            raise RunError(f"{run.path / file} is damaged: it lacks {', '.join(missing)}.")

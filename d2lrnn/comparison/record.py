@@ -1,0 +1,77 @@
+"""The comparison as one JSON object, for programs: all figures, none rounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from d2lrnn import __version__
+from d2lrnn.comparison import differences
+from d2lrnn.comparison.groups import Group, differing_settings
+from d2lrnn.comparison.measures import measure
+from d2lrnn.comparison.reading import Entry, Failure
+
+FORMAT = "d2lrnn comparison 1"
+
+PERPLEXITIES = ("train_ppl", "val_ppl")
+
+
+def to_dict(
+    entries: Sequence[Entry], failures: Sequence[Failure], groups: Sequence[Group]
+) -> dict[str, Any]:
+    """All that is known of the runs and of their differences; numbers that JSON lacks are None."""
+    found: dict[str, Any] = _finite(
+        {
+            "format": FORMAT,
+            "d2lrnn": __version__,
+            "runs": [_run(entry) for entry in entries],
+            "failed": [{**asdict(failure), "path": str(failure.path)} for failure in failures],
+            "settings_that_differ": differing_settings(entries),
+            "groups": [_group(group) for group in groups],
+        }
+    )
+    return found
+
+
+def _run(entry: Entry) -> dict[str, Any]:
+    run, options = entry.run, entry.options
+    measures = asdict(measure(run))
+    return {
+        "label": entry.label,
+        "path": str(run.path),
+        "backend": run.backend,
+        "status": run.config["status"],
+        "options": options,
+        "data": run.config["data"],
+        "device": run.config.get("device"),
+        "versions": run.versions,
+        **measures,
+        "history": run.history,
+        "sources": run.sources,
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "title": group.title,
+        "runs": [entry.label for entry in group.entries],
+        "same_initial_weights": group.same_start,
+        "same_minibatches": group.same_minibatches,
+        "data": asdict(group.data),
+        "difference_from_mean": {key: differences.from_mean(group, key) for key in PERPLEXITIES},
+        "continuations": [asdict(found) for found in differences.of_texts(group)],
+        "weights": [asdict(found) for found in differences.of_weights(group)],
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

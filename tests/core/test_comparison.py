@@ -1,0 +1,415 @@
+"""Runs side by side, read from folders made by hand (d2lrnn/comparison)."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import d2lrnn as d2l
+from d2lrnn import cli
+from d2lrnn.comparison import plots
+from d2lrnn.errors import ArgumentError, RunError
+from d2lrnn.weights import write_weights
+
+
+@pytest.fixture
+def four(make_run):
+    """Two runs from the same weights, two from their own."""
+    return [
+        make_run("one", "torch", ppl=(5.0, 4.0, 3.0), final=2),
+        make_run("two", "jax", ppl=(5.0, 4.0, 3.1), final=3, after="a b abb abc"),
+        make_run("three", "mxnet", initial=8, final=4),
+        make_run("four", "tensorflow", initial=9, final=5),
+    ]
+
+
+def tables(path):
+    """The tables of figures of a comparison, as {caption: {row: {column: cell}}}."""
+    found = {}
+    for section in d2l.compare(path).content.sections:
+        for table in (*section.figures, *section.details):
+            found[table.caption] = {
+                row.head: dict(zip(table.columns[1:], row.cells, strict=True)) for row in table.rows
+            }
+    return found
+
+
+# Reading -------------------------------------------------------------------------------------------
+
+
+def test_every_folder_that_cannot_be_compared_is_named(make_run, tmp_path):
+    good = make_run("good")
+    running = make_run("running", config={"status": "running"})
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    half = make_run("half")
+    (half / "weights.safetensors").unlink()
+    missing = tmp_path / "missing"
+    with pytest.raises(RunError) as caught:
+        d2l.compare([good, running, foreign, half, missing])
+    message = str(caught.value)
+    for path in (running, foreign, half, missing):
+        assert str(path) in message
+    assert str(good) not in message
+
+
+@pytest.mark.parametrize(
+    "file, content",
+    [
+        ("config.json", "{"),
+        ("history.json", "{}"),
+        ("history.json", '[{"epoch": 1}]'),
+        ("samples.json", "[1]"),
+        ("vocab.json", "[]"),
+        ("sources.json", '{"RNN": {}}'),
+        ("versions.json", "{}"),
+        ("initial.safetensors", "no weights"),
+        ("weights.safetensors", "no weights"),
+    ],
+)
+def test_a_damaged_file_is_named(make_run, file, content):
+    broken = make_run("broken")
+    (broken / file).write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=f"broken.*{re.escape(file)}|{re.escape(file)}.*broken"):
+        d2l.compare([make_run("good"), broken])
+
+
+def test_fewer_than_two_runs_or_one_twice_are_errors(make_run):
+    run = make_run("one")
+    with pytest.raises(ArgumentError, match="at least two"):
+        d2l.compare([run])
+    with pytest.raises(ArgumentError, match="takes a list"):
+        d2l.compare(str(run))
+    with pytest.raises(ArgumentError, match="2 times"):
+        d2l.compare([run, run.parent / "." / "one"])
+
+
+def test_runs_are_called_by_backend_then_by_folder_then_by_path(make_run):
+    runs = [make_run("x", "jax"), make_run("a/y"), make_run("a/z"), make_run("b/y")]
+    labels = [entry.label for entry in d2l.compare(runs).entries]
+    assert labels == ["jax", str(runs[1]), "z", str(runs[3])]
+
+
+def test_a_failed_run_is_shown_and_the_others_still_appear(make_run, four, tmp_path):
+    failed = make_run("failed", "mlx", config={"status": "failed", "error": "the loss became nan"})
+    never_began = tmp_path / "never"
+    never_began.mkdir()
+    told = {"backend": "paddle", "error": "No module named 'paddle'"}
+    (never_began / "failed.json").write_text(json.dumps(told), encoding="utf-8")
+
+    found = d2l.compare([*four, failed, never_began])
+    assert [entry.backend for entry in found.entries] == ["torch", "jax", "mxnet", "tensorflow"]
+    assert [(f.backend, f.error) for f in found.failures] == [
+        ("mlx", "the loss became nan"),
+        ("paddle", "No module named 'paddle'"),
+    ]
+    folder = found.write(tmp_path / "report").parent
+    for name in ("report.html", "report.md", "report.json"):
+        assert "the loss became nan" in (folder / name).read_text(encoding="utf-8")
+    assert "the loss became nan" in repr(found)
+    assert "the loss became nan" in found._repr_html_()
+
+
+def test_a_report_of_nothing_but_failures_is_written(make_run, tmp_path):
+    failed = {"status": "failed", "error": "broken"}
+    runs = [make_run(name, name, config=failed) for name in ("torch", "jax")]
+    page = d2l.compare(runs).write(tmp_path / "report")
+    assert page.read_text(encoding="utf-8").count("broken") == 2
+
+
+# What belongs into one plot ------------------------------------------------------------------------
+
+
+def test_runs_of_the_same_start_are_put_together(four):
+    same, own = d2l.compare(four).groups
+    assert (same.same_start, [e.label for e in same.entries]) == (True, ["torch", "jax"])
+    assert (own.same_start, [e.label for e in own.entries]) == (False, ["mxnet", "tensorflow"])
+
+
+def test_a_negative_zero_is_the_same_start(make_run):
+    runs = [make_run("one"), make_run("two", "jax")]
+    for path, zero in zip(runs, (0.0, -0.0), strict=True):
+        file = path / "initial.safetensors"
+        weights = load_file(file)
+        weights["rnn.b_h"][:] = zero
+        write_weights(file, weights)
+    (group,) = d2l.compare(runs).groups
+    assert group.same_start
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"config": {"data": {"source": "other", "num_tokens": 9, "sha1": "1" * 40}}},
+        {"options": {"num_steps": 5}},
+        {"options": {"num_train": 30}},
+        {"options": {"num_val": 5}},
+        {"vocab": ["<unk>", " ", "x", "y", "z"]},
+    ],
+)
+def test_curves_of_different_data_are_never_mixed(make_run, other):
+    found = d2l.compare([make_run("one"), make_run("two", "jax", **other)])
+    assert [len(group.entries) for group in found.groups] == [1, 1]
+    assert [{c.backend for c in plot.curves} for plot in found.content.plots] == [
+        {"torch"},
+        {"jax"},
+    ]
+    assert "different data" in found.content.warnings[0]
+    assert "different data" in repr(found)
+
+
+def test_the_settings_that_differ_are_told(make_run):
+    runs = [make_run("one"), make_run("two", "jax", options={"lr": 0.5, "weights": "a file"})]
+    found = d2l.compare(runs)
+    assert found.to_dict()["settings_that_differ"] == {"lr": {"torch": 1.0, "jax": 0.5}}
+    assert tables(runs)["Settings that differ"] == {"torch": {"lr": "1.0"}, "jax": {"lr": "0.5"}}
+    assert any("lr" in warning for warning in found.content.warnings)
+
+
+def test_other_minibatches_are_told(make_run):
+    runs = [make_run("one"), make_run("two", "jax", options={"batch_size": 3})]
+    section = d2l.compare(runs).content.sections[0]
+    assert "different minibatches" in " ".join(section.paragraphs)
+
+
+def test_an_interrupted_run_is_told(make_run):
+    runs = [make_run("one"), make_run("two", "jax", config={"status": "interrupted"})]
+    assert "Ctrl-C: jax" in d2l.compare(runs).content.warnings[-1]
+
+
+# Figures -------------------------------------------------------------------------------------------
+
+
+def test_perplexity_final_and_best(make_run):
+    runs = [make_run("one", ppl=(5.0, 2.0, 3.0), val_ppl=(6.0, 4.0, 4.5)), make_run("two", "jax")]
+    assert tables(runs)["Perplexity"]["torch"] == {
+        "Epochs": "3",
+        "Training, final": "3.0000",
+        "Validation, final": "4.5000",
+        "Training, best": "2.0000 (2)",
+        "Validation, best": "4.0000 (2)",
+    }
+
+
+def test_time_and_memory(make_run):
+    runs = [
+        make_run("one", ppl=(3.0,) * 4, val_ppl=(3.0,) * 4, seconds=(2.0, 0.1, 0.2, 0.5)),
+        make_run("two", "jax"),
+    ]
+    assert list(tables(runs)["Time and memory"]["torch"].values()) == [
+        "1.80",  # 2.0 less the median 0.2
+        "0.200",
+        "0.150–0.350",  # noqa: RUF001
+        "600",  # (20 + 10) windows of 4 in 0.2 seconds
+        "300 MB",
+        "47",
+    ]
+    run = d2l.compare(runs).to_dict()["runs"][0]
+    assert run["num_parameters"] == 5 * 3 + 3 * 3 + 3 + 3 * 5 + 5
+    assert run["compile_seconds"] == pytest.approx(1.8)
+    assert run["tokens_per_second"] == pytest.approx(600)
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_what_a_short_run_does_not_tell_is_left_out(make_run, tmp_path, epochs):
+    values = {"ppl": (3.0,) * epochs, "val_ppl": (), "seconds": (1.0,) * epochs}
+    runs = [make_run("one", **values), make_run("two", "jax", **values)]
+    assert tables(runs)["Time and memory"]["torch"]["Epoch (s)"] == "–"  # noqa: RUF001
+    assert tables(runs)["Perplexity"]["torch"]["Validation, final"] == "–"  # noqa: RUF001
+    d2l.compare(runs).write(tmp_path / "report")
+
+
+def test_the_difference_from_the_mean(make_run):
+    runs = [make_run("one", ppl=(5.0, 4.0, 3.0)), make_run("two", "jax", ppl=(6.0, 4.0, 2.0))]
+    (group,) = d2l.compare(runs).to_dict()["groups"]
+    assert group["difference_from_mean"]["train_ppl"] == {
+        "torch": [-0.5, 0.0, 0.5],
+        "jax": [0.5, 0.0, -0.5],
+    }
+
+
+def test_the_difference_goes_as_far_as_the_shortest_run(make_run):
+    short = make_run("two", "jax", ppl=(5.0,), val_ppl=(6.0,), seconds=(1.0,))
+    (group,) = d2l.compare([make_run("one"), short]).to_dict()["groups"]
+    assert group["difference_from_mean"]["val_ppl"] == {"torch": [0.0], "jax": [0.0]}
+
+
+def test_the_largest_difference_of_each_weight(four):
+    first, second = (load_file(path / "weights.safetensors") for path in four[:2])
+    group = d2l.compare(four).to_dict()["groups"][0]
+    for found in group["weights"]:
+        name = found["name"]
+        largest = np.abs(first[name].astype(float) - second[name].astype(float)).max()
+        assert found["initial"]["difference"] == 0
+        assert found["final"]["difference"] == pytest.approx(largest)
+        assert found["final"]["between"] == ["torch", "jax"]
+        assert found["shape"] == list(first[name].shape)
+
+
+def test_weights_of_different_shapes_are_not_compared(make_run):
+    runs = [make_run("one"), make_run("two", "jax")]
+    for file in ("initial.safetensors", "weights.safetensors"):
+        weights = load_file(runs[1] / file)
+        weights["rnn.b_h"] = np.zeros(9, np.float32)
+        write_weights(runs[1] / file, weights)
+    found = tables(runs)["Largest difference of each weight between any two runs"]
+    assert found["rnn.b_h"]["Shape"] == "differs"
+    assert found["rnn.W_hh"]["Shape"] == "3, 3"
+
+
+@pytest.mark.parametrize(
+    "first, second, same, differ",
+    [
+        ("a b abc", "a b abc", 7, False),
+        ("a b abc", "a b acc", 5, True),
+        ("a b", "a b abc", 3, False),  # a shorter text, but no different one
+        ("c", "a b", 0, True),
+    ],
+)
+def test_the_place_where_texts_first_differ(make_run, first, second, same, differ):
+    runs = [make_run("one", after=first), make_run("two", "jax", after=second)]
+    found = d2l.compare(runs).to_dict()["groups"][0]["continuations"][0]
+    assert found["texts"] == {"torch": first, "jax": second}
+    assert (found["when"], found["same"], found["differ"]) == ("after", same, differ)
+
+
+def test_the_place_is_marked(four, tmp_path):
+    folder = d2l.compare(four).write(tmp_path / "report").parent
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert '<span class="same">a b ab</span><mark>c</mark> abc' in page
+    assert '<span class="same">a b ab</span><mark>b</mark> abc' in page
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "| jax | `a b ab`**▸**`b abc` |" in text
+
+
+def test_the_source_is_shown_once_for_each_backend(make_run):
+    code = "class RNN:\n    pass  # another\n"
+    runs = [make_run("one"), make_run("two"), make_run("three", "jax", source=code)]
+    sources = d2l.compare(runs).content.sources
+    assert [s.label for s in sources["RNN"]] == ["torch", "jax"]
+    runs.append(make_run("four", source=code))
+    sources = d2l.compare(runs).content.sources
+    assert [s.label for s in sources["RNN"]] == ["one", "jax", "four"]
+    assert [s.label for s in sources["RNNLM"]] == ["torch", "jax"]
+
+
+# The report ----------------------------------------------------------------------------------------
+
+
+def test_the_report_is_a_folder_with_all_of_it(four, tmp_path):
+    folder = d2l.compare(four).write(tmp_path / "deep" / "report").parent
+    names = {path.name for path in folder.iterdir()}
+    assert {"report.html", "report.md", "report.json"} < names
+    for plot in ("perplexity-same-weights", "difference-own-weights"):
+        assert {f"{plot}.svg", f"{plot}.png", f"{plot}-dark.svg"} < names
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    for name in re.findall(r"\]\(([^)]+\.svg)\)", text):
+        assert name in names
+    found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert found["format"] == "d2lrnn comparison 1"
+    assert [run["backend"] for run in found["runs"]] == ["torch", "jax", "mxnet", "tensorflow"]
+
+
+def test_the_page_needs_nothing_else(four, tmp_path):
+    page = d2l.compare(four).write(tmp_path / "report").read_text(encoding="utf-8")
+    loaded = re.findall(r"""(?:src|srcset|url)\s*[=(]\s*["']?([^"')\s>]+)""", page)
+    assert loaded
+    assert all(address.startswith("data:") for address in loaded)
+    assert "http" not in re.sub(r"data:[^\"]+", "", page)
+    assert "@import" not in page
+
+
+def test_what_a_run_says_is_text_on_the_page(make_run, tmp_path):
+    evil = "<script>alert(1)</script>|`x`"
+    runs = [make_run("one", after=evil, source=evil), make_run("two", "jax", after=evil)]
+    folder = d2l.compare(runs).write(tmp_path / "report").parent
+    assert evil not in (folder / "report.html").read_text(encoding="utf-8")
+    row = r"| torch | `` <script>alert(1)</script>\|`x` `` |"
+    assert row in (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_report_is_the_same_each_time_and_never_overwritten(four, tmp_path):
+    first = d2l.compare(four).write(tmp_path / "first").parent
+    second = d2l.compare(four).write(tmp_path / "second").parent
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+    with pytest.raises(RunError, match="already"):
+        d2l.compare(four).write(first)
+
+
+def test_a_backend_has_one_colour_everywhere():
+    known = ["torch", "jax", "tensorflow", "mxnet"]
+    for theme in ("light", "dark"):
+        alone = [plots.colour(name, [name], theme) for name in known]
+        together = [plots.colour(name, ["mlx", *known], theme) for name in known]
+        assert alone == together
+        assert len({*alone, plots.colour("mlx", ["mlx"], theme)}) == 5
+
+
+def luminance(colour):
+    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("theme", plots.THEMES.values(), ids=plots.THEMES)
+def test_colours_stand_out_from_the_paper(theme):
+    for colour in theme.curves:
+        light, dark = sorted((luminance(colour), luminance(theme.paper)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 3  # WCAG 2, 1.4.11
+
+
+def test_a_notebook_shows_tables_and_plots(four):
+    html = d2l.compare(four)._repr_html_()
+    assert html.count("<img") == 4
+    assert "Perplexity</span>" in html
+    assert "Time and memory</span>" in html
+
+
+# The command ---------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_a_table_and_where_the_report_is(four, tmp_path, capsys):
+    output = tmp_path / "report"
+    assert cli.main(["compare", *map(str, four), "--output", str(output)]) == 0
+    said = capsys.readouterr().out
+    assert "Time and memory" in said
+    assert str(output / "report.html") in said.replace("\n", "")
+    assert (output / "report.html").is_file()
+
+
+def test_the_command_takes_a_folder_of_its_own(four, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["compare", *map(str, four)]) == 0
+    (report,) = Path("runs").glob("compare-*/report.html")
+    assert str(report) in capsys.readouterr().out
+
+
+def test_the_command_names_what_it_refuses(make_run, tmp_path, capsys):
+    run = make_run("one")
+    assert cli.main(["compare", str(run), str(tmp_path)]) == 1
+    assert f"{tmp_path} is no run" in capsys.readouterr().err
+    assert cli.main(["compare", str(run)]) == 1
+    assert cli.main(["compare"]) == 2
+
+
+def test_initial_weights_for_all_backends(tmp_path, capsys):
+    from d2lrnn.comparison import initial
+
+    text = tmp_path / "text.txt"
+    text.write_text("abc cba " * 30, encoding="utf-8")
+    options = ["--text", str(text), "--num-train=20", "--num-val=5", "--num-steps=4"]
+    files = [tmp_path / name for name in ("first", "again", "other")]
+    assert initial.main([str(files[0]), *options, "--num-hiddens=6"]) == 0
+    assert initial.main([str(files[1]), *options, "--num-hiddens=6", "--max-epochs=3"]) == 0
+    assert initial.main([str(files[2]), *options, "--num-hiddens=6", "--seed=1"]) == 0
+    assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
+    weights = load_file(files[0])
+    assert weights["rnn.W_xh"].shape == (5, 6)
+    assert not weights["rnn.b_h"].any()
+    assert initial.main([str(files[0]), "--nonsense"]) == 2
+    assert initial.main([str(files[0]), "--text", str(tmp_path / "none")]) == 1
+    assert "Error" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from d2lrnn.errors import ArgumentError
 
-T = TypeVar('T')
+T = TypeVar("T")
 
 
 class HyperParameters:
@@ -33,9 +33,9 @@ class HyperParameters:
             if name in values  # the method may have deleted it
             and values[name] is not self
             and name not in ignored
-            and not name.startswith('_')
+            and not name.startswith("_")
         }
-        self.hparams = {**getattr(self, 'hparams', {}), **new}
+        self.hparams = {**getattr(self, "hparams", {}), **new}
         for name, value in new.items():
             setattr(self, name, value)
 
@@ -48,14 +48,14 @@ def add_to_class(cls: type) -> Callable[[T], T]:
     """
     if not isinstance(cls, type):
         raise ArgumentError(
-            f'add_to_class expects a class, as in @d2l.add_to_class(d2l.Trainer). '
-            f'Received: {cls!r}, of type {type(cls).__name__}.'
+            f"add_to_class expects a class, as in @d2l.add_to_class(d2l.Trainer). "
+            f"Received: {cls!r}, of type {type(cls).__name__}."
         )
 
     def attach(function: T) -> T:
-        name = getattr(function, '__name__', None)
+        name = getattr(function, "__name__", None)
         if name is None:
-            raise ArgumentError(f'add_to_class decorates a function. Received: {function!r}.')
+            raise ArgumentError(f"add_to_class decorates a function. Received: {function!r}.")
         setattr(cls, name, function)
         return function
 
@@ -65,14 +65,14 @@ def add_to_class(cls: type) -> Callable[[T], T]:
 def check_len(a: Sized, n: int) -> None:
     """Raise `ArgumentError` unless `a` has `n` elements (section 9.5)."""
     if len(a) != n:
-        raise ArgumentError(f'Expected length {n}. Received: length {len(a)}.')
+        raise ArgumentError(f"Expected length {n}. Received: length {len(a)}.")
 
 
 def check_shape(a: Any, shape: Iterable[int]) -> None:
     """Raise `ArgumentError` unless the tensor `a`, of any framework, has `shape` (section 9.5)."""
     expected, received = tuple(shape), tuple(a.shape)
     if received != expected:
-        raise ArgumentError(f'Expected shape {expected}. Received: shape {received}.')
+        raise ArgumentError(f"Expected shape {expected}. Received: shape {received}.")
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:
@@ -83,7 +83,7 @@ def check_integer(name: str, value: Any, minimum: int) -> int:
         number = None
     if number is None or number < minimum:
         raise ArgumentError(
-            f'Expected {name} to be an integer of at least {minimum}. Received: {name}={value!r}.'
+            f"Expected {name} to be an integer of at least {minimum}. Received: {name}={value!r}."
         )
     return number
 
@@ -97,8 +97,8 @@ def check_sizes(**sizes: Any) -> None:
 def check_positive(**arguments: float) -> None:
     """Raise an ArgumentError for the first argument that is not a positive number."""
     for name, value in arguments.items():
-        if isinstance(value, bool) or not 0 < value < float('inf'):
-            raise ArgumentError(f'{name}={value!r}: expected a positive number.')
+        if isinstance(value, bool) or not 0 < value < float("inf"):
+            raise ArgumentError(f"{name}={value!r}: expected a positive number.")
 
 
 def check_inputs(size: int, num_inputs: int) -> None:
@@ -115,5 +115,5 @@ def check_one_of(name: str, value: object, choices: Iterable[object]) -> None:
     """Raise an ArgumentError if `value` is not one of `choices`."""
     choices = list(choices)
     if value not in choices:
-        expected = ', '.join(repr(choice) for choice in choices)
-        raise ArgumentError(f'{name}={value!r}: expected one of {expected}.')
+        expected = ", ".join(repr(choice) for choice in choices)
+        raise ArgumentError(f"{name}={value!r}: expected one of {expected}.")

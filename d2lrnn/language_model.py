@@ -122,7 +122,11 @@ class LanguageModel:
             raise ArgumentError(
                 f"prefix={prefix!r} has no token; give at least one to start from, such as 'it has'."
             )
-        if isinstance(num_preds, bool) or not isinstance(num_preds, int | np.integer) or num_preds < 0:
+        if (
+            isinstance(num_preds, bool)
+            or not isinstance(num_preds, int | np.integer)
+            or num_preds < 0
+        ):
             raise ArgumentError(f"num_preds={num_preds!r}: expected a whole number of at least 0.")
         if temperature is not None and not (0 <= temperature < np.inf):
             raise ArgumentError(

@@ -70,7 +70,9 @@ class Trainer(HyperParameters):
     ) -> None:
         self.save_hyperparameters()
         if max_epochs < 1:
-            raise ArgumentError(f"max_epochs={max_epochs!r}: expected a whole number of at least 1.")
+            raise ArgumentError(
+                f"max_epochs={max_epochs!r}: expected a whole number of at least 1."
+            )
         if not 0 <= gradient_clip_val < math.inf:
             raise ArgumentError(
                 f"gradient_clip_val={gradient_clip_val!r}: expected a positive bound of the "
@@ -254,7 +256,9 @@ class Trainer(HyperParameters):
     def _finish_epoch(self, seconds: float) -> None:
         plotted = self._read_plotted()
         train = self._losses("train_losses", plotted, True)
-        val = self._losses("val_losses", plotted, False) if self.val_dataloader is not None else None
+        val = (
+            self._losses("val_losses", plotted, False) if self.val_dataloader is not None else None
+        )
         self._stop_if_not_finite(train, "training")
         if val is not None:
             self._stop_if_not_finite(val, "validation")

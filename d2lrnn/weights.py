@@ -18,7 +18,9 @@ from d2lrnn.errors import WeightsError
 Weights = dict[str, np.ndarray[Any, Any]]
 
 
-def write_weights(path: str | os.PathLike[str], weights: Mapping[str, Any], **metadata: str) -> None:
+def write_weights(
+    path: str | os.PathLike[str], weights: Mapping[str, Any], **metadata: str
+) -> None:
     """Write `weights` to `path` atomically; `metadata` goes into the file's header."""
     from safetensors.numpy import save
 

@@ -27,7 +27,9 @@ class Module(nn.Module, core.Module):
 
     def forward(self, X):
         if not hasattr(self, "net"):
-            raise ArgumentError(f"{type(self).__name__} needs self.net, or its own forward(self, X).")
+            raise ArgumentError(
+                f"{type(self).__name__} needs self.net, or its own forward(self, X)."
+            )
         return self.net(X)
 
     @library_step

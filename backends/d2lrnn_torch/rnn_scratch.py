@@ -54,7 +54,9 @@ class RNNScratch(Module):
             H = single_state(state)
         outputs = []
         for X in inputs:  # (batch_size, num_inputs)
-            H = phi(matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)  # (batch_size, num_hiddens)
+            H = phi(
+                matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h
+            )  # (batch_size, num_hiddens)
             outputs.append(H)
         return outputs, H
 

@@ -8,14 +8,14 @@ from d2lrnn.data.time_machine import TimeMachine
 from d2lrnn.data.vocab import Vocab
 
 __all__ = [
-    'DATA_URL',
-    'DataModule',
-    'Minibatches',
-    'TextData',
-    'TextFile',
-    'TimeMachine',
-    'Vocab',
-    'cache_dir',
-    'download',
-    'extract',
+    "DATA_URL",
+    "DataModule",
+    "Minibatches",
+    "TextData",
+    "TextFile",
+    "TimeMachine",
+    "Vocab",
+    "cache_dir",
+    "download",
+    "extract",
 ]

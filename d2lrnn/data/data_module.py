@@ -39,16 +39,16 @@ class DataModule(HyperParameters):
         self.save_hyperparameters()
         if num_workers:
             warnings.warn(
-                f'num_workers={num_workers} starts no workers: minibatches are made in this '
-                f'process, by one NumPy indexing each.',
+                f"num_workers={num_workers} starts no workers: minibatches are made in this "
+                f"process, by one NumPy indexing each.",
                 stacklevel=2,
             )
 
     def get_dataloader(self, train: bool) -> Any:
         """An iterable of the minibatches of training, or of validation: to be overridden."""
         raise NotImplementedError(
-            f'{type(self).__name__} does not say what its minibatches are: define '
-            f'get_dataloader(self, train), for instance with self.get_tensorloader(...).'
+            f"{type(self).__name__} does not say what its minibatches are: define "
+            f"get_dataloader(self, train), for instance with self.get_tensorloader(...)."
         )
 
     def train_dataloader(self) -> Any:
@@ -72,8 +72,8 @@ class DataModule(HyperParameters):
         """
         if self.batch_size is None:
             raise ArgumentError(
-                f'{type(self).__name__} has no batch_size: set self.batch_size in __init__, '
-                f'for instance with self.save_hyperparameters().'
+                f"{type(self).__name__} has no batch_size: set self.batch_size in __init__, "
+                f"for instance with self.save_hyperparameters()."
             )
         arrays = tuple(self.array(tensor)[indices] for tensor in tensors)
         return Minibatches(

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from d2lrnn.errors import ArgumentError, DataError, DownloadError
 
-DATA_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/'
+DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
 
 TIMEOUTS = (4, 20)  # seconds to connect, seconds without a byte
 CHUNK = 1 << 16  # bytes
@@ -23,20 +23,20 @@ def cache_dir() -> Path:
     """The folder for downloaded files: $D2LRNN_CACHE, or the user's cache. It may not exist yet."""
     import platformdirs
 
-    chosen = os.environ.get('D2LRNN_CACHE')
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path('d2lrnn', False)
+    chosen = os.environ.get("D2LRNN_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("d2lrnn", False)
 
 
 def data_folder() -> Path | None:
     """The folder in $D2LRNN_DATA, if it is set; `DataError` if it does not exist."""
-    given = os.environ.get('D2LRNN_DATA')
+    given = os.environ.get("D2LRNN_DATA")
     if not given:
         return None
     folder = Path(given).expanduser()
     if not folder.is_dir():
         raise DataError(
-            f'D2LRNN_DATA={given} is not a folder. Set it to the folder with the data files, or '
-            f'unset it to download them.'
+            f"D2LRNN_DATA={given} is not a folder. Set it to the folder with the data files, or "
+            f"unset it to download them."
         )
     return folder
 
@@ -67,50 +67,50 @@ def locate(
     parts = urlsplit(url)
     name = unquote(posixpath.basename(parts.path))
     if (
-        parts.scheme not in ('http', 'https')
+        parts.scheme not in ("http", "https")
         or name != os.path.basename(name)
-        or name in ('', '..')
+        or name in ("", "..")
     ):
-        raise ArgumentError(f'Expected the http address of a file. Received: url={url!r}.')
-    remarks = ''
+        raise ArgumentError(f"Expected the http address of a file. Received: url={url!r}.")
+    remarks = ""
 
     given = data_folder()
     if given is not None:
         if (given / name).is_file():
             _check(given / name, sha1_hash)
-            return given / name, 'the folder in D2LRNN_DATA'
-        remarks = f' (D2LRNN_DATA={given} has no {name})'
+            return given / name, "the folder in D2LRNN_DATA"
+        remarks = f" (D2LRNN_DATA={given} has no {name})"
 
     target = (cache_dir() if folder is None else Path(folder).expanduser()) / name
     if target.is_file():
         if folder is not None:
             _check(target, sha1_hash)
-            return target, f'the folder given{remarks}'
+            return target, f"the folder given{remarks}"
         if sha1_hash is None or _sha1(target) == sha1_hash:
-            return target, f'the cache{remarks}'
-        remarks += f' (the file {target} in the cache is damaged)'
+            return target, f"the cache{remarks}"
+        remarks += f" (the file {target} in the cache is damaged)"
 
     try:
         _fetch(url, target, sha1_hash)
     except DownloadError as error:
         raise DownloadError(
-            f'Could not download {url}: {error}{remarks}.\nCheck the connection, or put {name} '
-            f'into a folder by hand and set D2LRNN_DATA to that folder.'
+            f"Could not download {url}: {error}{remarks}.\nCheck the connection, or put {name} "
+            f"into a folder by hand and set D2LRNN_DATA to that folder."
         ) from error
-    return target, f'{url}{remarks}'
+    return target, f"{url}{remarks}"
 
 
 def _sha1(path: Path) -> str:
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha1').hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha1").hexdigest()
 
 
 def _check(path: Path, sha1_hash: str | None) -> None:
     if sha1_hash is not None and (received := _sha1(path)) != sha1_hash:
         raise DataError(
-            f'{path} is not the expected file. Expected: SHA-1 {sha1_hash}. Received: SHA-1 '
-            f'{received}. Remove it to have the right one downloaded; to use a text of your own, '
-            f'take d2l.TextFile(path, ...) or, on the command line, --text FILE.'
+            f"{path} is not the expected file. Expected: SHA-1 {sha1_hash}. Received: SHA-1 "
+            f"{received}. Remove it to have the right one downloaded; to use a text of your own, "
+            f"take d2l.TextFile(path, ...) or, on the command line, --text FILE."
         )
 
 
@@ -122,8 +122,8 @@ def _fetch(url: str, target: Path, sha1_hash: str | None) -> None:
 
     terminal = sys.stderr.isatty()
     digest = hashlib.sha1(usedforsecurity=False)
-    part = target.with_name(f'{target.name}.{secrets.token_hex(4)}.part')
-    headers = {'Accept-Encoding': 'identity'}  # an archive stays one, its length is what is said
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    headers = {"Accept-Encoding": "identity"}  # an archive stays one, its length is what is said
     try:
         with (
             requests.get(url, stream=True, timeout=TIMEOUTS, headers=headers) as response,
@@ -132,26 +132,26 @@ def _fetch(url: str, target: Path, sha1_hash: str | None) -> None:
             ) as progress,
         ):
             response.raise_for_status()
-            length = response.headers.get('Content-Length', '')
+            length = response.headers.get("Content-Length", "")
             task = progress.add_task(target.name, total=int(length) if length.isdigit() else None)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with part.open('wb') as file:
+            with part.open("wb") as file:
                 for chunk in response.iter_content(CHUNK):
                     file.write(chunk)
                     digest.update(chunk)
                     progress.advance(task, len(chunk))
         if sha1_hash is not None and digest.hexdigest() != sha1_hash:
             raise DownloadError(
-                f'what came is another file (expected SHA-1 {sha1_hash}, received '
-                f'{digest.hexdigest()})'
+                f"what came is another file (expected SHA-1 {sha1_hash}, received "
+                f"{digest.hexdigest()})"
             )
         os.replace(part, target)
     except DownloadError:
         raise
     except (requests.RequestException, OSError) as error:
         failed = error.args[0] if error.args else None
-        reason = getattr(failed, 'reason', error)  # what urllib3 says, without its retries
-        raise DownloadError(f'{type(error).__name__}, {reason}') from error
+        reason = getattr(failed, "reason", error)  # what urllib3 says, without its retries
+        raise DownloadError(f"{type(error).__name__}, {reason}") from error
     finally:
         with contextlib.suppress(OSError):  # gone already, or never made
             part.unlink()
@@ -166,7 +166,7 @@ def extract(filename: str | os.PathLike[str], folder: str | os.PathLike[str] | N
     path = Path(filename).expanduser()
     target = path.parent if folder is None else Path(folder).expanduser()
     if not path.is_file():
-        raise DataError(f'There is no file {filename}.')
+        raise DataError(f"There is no file {filename}.")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -177,18 +177,18 @@ def extract(filename: str | os.PathLike[str], folder: str | os.PathLike[str] | N
                 _check_members(path, target, tar.getnames())
                 for member in tar:
                     if not (member.isfile() or member.isdir()):
-                        raise DataError(f'The archive {path} holds a link or device: refused.')
+                        raise DataError(f"The archive {path} holds a link or device: refused.")
                 # Harmless modes and owners, too; Python before 3.11.4 has no such filter.
-                tar.extraction_filter = getattr(tarfile, 'data_filter', lambda member, _: member)
+                tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
                 tar.extractall(target)
         else:
-            raise DataError(f'Expected a zip or tar archive. Received: {filename}.')
+            raise DataError(f"Expected a zip or tar archive. Received: {filename}.")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f'The archive {filename} cannot be unpacked: {error}.') from error
+        raise DataError(f"The archive {filename} cannot be unpacked: {error}.") from error
     return str(target)
 
 
 def _check_members(archive: Path, folder: Path, names: list[str]) -> None:
     for name in names:
         if not (folder / name).resolve().is_relative_to(folder.resolve()):
-            raise DataError(f'The archive {archive} holds {name!r}, outside {folder}: refused.')
+            raise DataError(f"The archive {archive} holds {name!r}, outside {folder}: refused.")

@@ -40,19 +40,19 @@ class Minibatches:
         shapes = [array.shape for array in self.arrays]
         if not shapes or () in shapes or len({shape[0] for shape in shapes}) != 1:
             raise ArgumentError(
-                f'Expected one or more arrays with equally many examples. '
-                f'Received: {len(shapes)} arrays of shapes {shapes}.'
+                f"Expected one or more arrays with equally many examples. "
+                f"Received: {len(shapes)} arrays of shapes {shapes}."
             )
         self.num_examples: int = shapes[0][0]
         if self.num_examples == 0:
             raise ArgumentError(
-                f'Expected at least one example. Received: arrays of shapes {shapes}; '
-                f'does the split begin behind the end of the data?'
+                f"Expected at least one example. Received: arrays of shapes {shapes}; "
+                f"does the split begin behind the end of the data?"
             )
-        self.batch_size = check_integer('batch_size', batch_size, 1)
-        self.seed = check_integer('seed', seed, 0)
+        self.batch_size = check_integer("batch_size", batch_size, 1)
+        self.seed = check_integer("seed", seed, 0)
         if self.seed >= 2**32:
-            raise ArgumentError(f'Expected seed to be below 2**32. Received: seed={seed}.')
+            raise ArgumentError(f"Expected seed to be below 2**32. Received: seed={seed}.")
         self.shuffle = shuffle
         self.convert = convert
         self.epoch = 0
@@ -63,13 +63,13 @@ class Minibatches:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iterations follow."""
-        self.epoch = check_integer('epoch', epoch, 0)
+        self.epoch = check_integer("epoch", epoch, 0)
 
     def order(self, epoch: int | None = None) -> NDArray[np.int64]:
         """The examples' indices in the order of `epoch`, by default the current one: shape (n,)."""
         if not self.shuffle:
             return np.arange(self.num_examples)
-        epoch = self.epoch if epoch is None else check_integer('epoch', epoch, 0)
+        epoch = self.epoch if epoch is None else check_integer("epoch", epoch, 0)
         return np.random.RandomState([self.seed, epoch]).permutation(self.num_examples)
 
     def batches(self, epoch: int | None = None) -> Iterator[tuple[Array, ...]]:

@@ -38,9 +38,9 @@ class TextData(DataModule):
     letters or fewer windows than asked.
     """
 
-    tokens: str = 'char'
+    tokens: str = "char"
     min_freq: int = 0
-    source: str = 'a text of unknown origin'
+    source: str = "a text of unknown origin"
     corpus: NDArray[np.int32]
     vocab: Any  # a Vocab, or what a reader's own build returns
     num_steps: int
@@ -54,25 +54,25 @@ class TextData(DataModule):
         num_train: int = 10000,
         num_val: int = 5000,
         *,
-        tokens: str = 'char',
+        tokens: str = "char",
         min_freq: int = 0,
         seed: int = 0,
         root: str | os.PathLike[str] | None = None,
         vocab: Any = None,
     ) -> None:
         super().__init__(root=root, seed=seed)
-        self.save_hyperparameters(ignore=['vocab'])
-        if tokens not in ('char', 'word'):
+        self.save_hyperparameters(ignore=["vocab"])
+        if tokens not in ("char", "word"):
             raise ArgumentError(
                 f"Expected tokens to be one of {{'char', 'word'}}. Received: tokens={tokens!r}."
             )
         if batch_size is None and num_steps is None:
             return
-        check_integer('batch_size', batch_size, 1)
-        num_steps = check_integer('num_steps', num_steps, 1)
-        check_integer('num_train', num_train, 1)
-        check_integer('num_val', num_val, 0)
-        check_integer('min_freq', min_freq, 0)
+        check_integer("batch_size", batch_size, 1)
+        num_steps = check_integer("num_steps", num_steps, 1)
+        check_integer("num_train", num_train, 1)
+        check_integer("num_val", num_val, 0)
+        check_integer("min_freq", min_freq, 0)
 
         corpus, self.vocab = self.build(self._download(), vocab)
         self.corpus = np.asarray(corpus, np.int32)  # (n,)
@@ -84,10 +84,10 @@ class TextData(DataModule):
         num_windows = max(num_tokens - num_steps, 0)
         if num_train + num_val > num_windows:
             raise DataError(
-                f'Too few windows: the text has {num_tokens} tokens, which gives {num_windows} '
-                f'windows of num_steps={num_steps}; num_train={num_train} and num_val={num_val} '
-                f'ask for {num_train + num_val}. Lower num_train, num_val or num_steps, or take a '
-                f'longer text. It is {self.source}.'
+                f"Too few windows: the text has {num_tokens} tokens, which gives {num_windows} "
+                f"windows of num_steps={num_steps}; num_train={num_train} and num_val={num_val} "
+                f"ask for {num_train + num_val}. Lower num_train, num_val or num_steps, or take a "
+                f"longer text. It is {self.source}."
             )
 
     @property
@@ -98,8 +98,8 @@ class TextData(DataModule):
     def _download(self) -> str:
         """The raw text: to be overridden."""
         raise NotImplementedError(
-            f'{type(self).__name__} does not say where its text is: define _download(self), which '
-            f'returns a str, or use d2l.TextFile(path, ...) for a file.'
+            f"{type(self).__name__} does not say where its text is: define _download(self), which "
+            f"returns a str, or use d2l.TextFile(path, ...) for a file."
         )
 
     def _preprocess(self, text: str) -> str:
@@ -109,21 +109,21 @@ class TextData(DataModule):
     @staticmethod
     def _is_letter(character: str) -> bool:
         """Whether it is a letter of any script, or a mark that spells one (as vowels in Hindi)."""
-        if '\ufe00' <= character <= '\ufe0f':  # variation selectors, which follow emoji
+        if "\ufe00" <= character <= "\ufe0f":  # variation selectors, which follow emoji
             return False
-        return unicodedata.category(character) in {'Lu', 'Ll', 'Lt', 'Lm', 'Lo', 'Mn', 'Mc'}
+        return unicodedata.category(character) in {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc"}
 
     def _tokenize(self, text: str) -> Sequence[str]:
         """`text` itself, a sequence of characters, or the list of its words, by `self.tokens`."""
-        return text if self.tokens == 'char' else text.split()
+        return text if self.tokens == "char" else text.split()
 
     def build(self, raw_text: str, vocab: Any = None) -> tuple[Any, Any]:
         """The corpus, int32 (n,), and the vocabulary of `raw_text`; made of it unless given."""
         tokens = self._tokenize(self._preprocess(raw_text))
         if len(tokens) == 0 or (isinstance(tokens, str) and tokens.isspace()):
             raise DataError(
-                f'There are no letters in the {len(raw_text)} characters of the text. It is '
-                f'{self.source}.'
+                f"There are no letters in the {len(raw_text)} characters of the text. It is "
+                f"{self.source}."
             )
         if vocab is None:
             vocab = Vocab(tokens, self.min_freq)
@@ -157,10 +157,10 @@ class TextFile(TextData):
     ) -> None:
         self.path = path = os.fspath(path)
         super().__init__(batch_size, num_steps, num_train, num_val, **options)
-        self.save_hyperparameters(ignore=['options'])
+        self.save_hyperparameters(ignore=["options"])
 
     def _download(self) -> str:
-        self.source = f'the file {self.path}'
+        self.source = f"the file {self.path}"
         return read_text(self.path)
 
 
@@ -169,20 +169,20 @@ def read_text(path: str | os.PathLike[str]) -> str:
     try:
         content = Path(path).expanduser().read_bytes()
     except FileNotFoundError:
-        raise DataError(f'There is no file {path}.') from None
+        raise DataError(f"There is no file {path}.") from None
     except IsADirectoryError:
-        raise DataError(f'{path} is a folder; name a text file in it.') from None
+        raise DataError(f"{path} is a folder; name a text file in it.") from None
     except OSError as error:
-        raise DataError(f'The file {path} cannot be read: {error.strerror or error}.') from error
+        raise DataError(f"The file {path} cannot be read: {error.strerror or error}.") from error
     if not content.strip():
-        raise DataError(f'The file {path} is empty ({len(content)} bytes).')
+        raise DataError(f"The file {path} is empty ({len(content)} bytes).")
     try:
-        return content.decode('utf-8').removeprefix('\ufeff')  # a byte order mark is no text
+        return content.decode("utf-8").removeprefix("\ufeff")  # a byte order mark is no text
     except UnicodeDecodeError as error:
         raise DataError(
-            f'The file {path} is not UTF-8: byte 0x{content[error.start]:02x} at offset '
-            f'{error.start}, line {content.count(10, 0, error.start) + 1}. Save it as UTF-8, for '
-            f'instance with: iconv -f LATIN1 -t UTF-8 FILE > NEWFILE'
+            f"The file {path} is not UTF-8: byte 0x{content[error.start]:02x} at offset "
+            f"{error.start}, line {content.count(10, 0, error.start) + 1}. Save it as UTF-8, for "
+            f"instance with: iconv -f LATIN1 -t UTF-8 FILE > NEWFILE"
         ) from None
 
 
@@ -203,6 +203,6 @@ def _letters_and_spaces(text: str, is_letter: Callable[[str], bool]) -> str:
         keep[1:] |= letter[:-1]
         keep[0] |= follows_letter
         follows_letter = letter[-1]
-        kept = np.where(letter, codes, ord(' '))[keep]
-        blocks.append(kept.astype('<u4').tobytes().decode('utf-32-le'))
-    return ''.join(blocks)
+        kept = np.where(letter, codes, ord(" "))[keep]
+        blocks.append(kept.astype("<u4").tobytes().decode("utf-32-le"))
+    return "".join(blocks)

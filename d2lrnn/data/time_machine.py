@@ -7,8 +7,8 @@ from d2lrnn.data.download import DATA_URL, locate
 from d2lrnn.data.text import TextData, read_text
 from d2lrnn.errors import DownloadError
 
-NAME = 'timemachine.txt'
-SHA1 = '090b5e7e70c295757f55df93cb0a180b9691891a'
+NAME = "timemachine.txt"
+SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"
 
 
 class TimeMachine(TextData):
@@ -25,16 +25,16 @@ class TimeMachine(TextData):
         try:
             path, origin = locate(DATA_URL + NAME, self.root, SHA1)
         except DownloadError as error:
-            reason, _, _ = str(error).partition('.\n')  # the way out stands on its second line
-            self.source = f'The Tide Clock, bundled with d2lrnn, not The Time Machine: {reason}'
+            reason, _, _ = str(error).partition(".\n")  # the way out stands on its second line
+            self.source = f"The Tide Clock, bundled with d2lrnn, not The Time Machine: {reason}"
             warnings.warn(
-                f'Using another text, The Tide Clock, which is bundled with d2lrnn: The Time '
+                f"Using another text, The Tide Clock, which is bundled with d2lrnn: The Time "
                 f"Machine cannot be had, and results will differ from the book's. {error}",
                 stacklevel=2,
             )
-            bundled = files('d2lrnn.data') / 'bundled' / 'the_tide_clock.txt'
-            return bundled.read_text(encoding='utf-8')
-        self.source = f'The Time Machine, {path}, from {origin}'
+            bundled = files("d2lrnn.data") / "bundled" / "the_tide_clock.txt"
+            return bundled.read_text(encoding="utf-8")
+        self.source = f"The Time Machine, {path}, from {origin}"
         return read_text(path)
 
     @staticmethod

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from d2lrnn.errors import ArgumentError, DataError
 from d2lrnn.hyperparameters import check_integer
 
-UNKNOWN = '<unk>'
+UNKNOWN = "<unk>"
 BLOCK = 1 << 20  # characters turned into NumPy at a time: four bytes each, and indices eight
 
 
@@ -36,19 +36,19 @@ class Vocab:
         min_freq: int = 0,
         reserved_tokens: Iterable[str] = (),
     ) -> None:
-        min_freq = check_integer('min_freq', min_freq, 0)
+        min_freq = check_integer("min_freq", min_freq, 0)
         if isinstance(reserved_tokens, str):
             raise ArgumentError(
-                f'Expected reserved_tokens to be a list of strings. '
-                f'Received: reserved_tokens={reserved_tokens!r}; write [{reserved_tokens!r}].'
+                f"Expected reserved_tokens to be a list of strings. "
+                f"Received: reserved_tokens={reserved_tokens!r}; write [{reserved_tokens!r}]."
             )
         reserved = list(reserved_tokens)
         counts = _count(tokens)
         for token in itertools.chain(reserved, counts):
             if not isinstance(token, str):
                 raise ArgumentError(
-                    f'Expected every token to be a str. Received: {token!r}, '
-                    f'of type {type(token).__name__}.'
+                    f"Expected every token to be a str. Received: {token!r}, "
+                    f"of type {type(token).__name__}."
                 )
         self.token_freqs = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         frequent = [token for token, count in self.token_freqs if count >= min_freq]
@@ -73,7 +73,7 @@ class Vocab:
         return self.idx_to_token == other.idx_to_token
 
     def __repr__(self) -> str:
-        return f'Vocab({len(self)} tokens: {", ".join(map(repr, self.idx_to_token[:5]))}, ...)'
+        return f"Vocab({len(self)} tokens: {', '.join(map(repr, self.idx_to_token[:5]))}, ...)"
 
     @property
     def unk(self) -> int:
@@ -83,7 +83,7 @@ class Vocab:
     @property
     def joiner(self) -> str:
         """What stands between two tokens of a text: nothing for characters, a space for words."""
-        return ' ' if any(len(t) > 1 and not t.startswith('<') for t in self.idx_to_token) else ''
+        return " " if any(len(t) > 1 and not t.startswith("<") for t in self.idx_to_token) else ""
 
     def split(self, text: str) -> list[str]:
         """The tokens of `text`: its characters, or its words if this vocabulary has words."""
@@ -102,7 +102,7 @@ class Vocab:
 
         Raises `ArgumentError` for an index that is no integer in [0, len(vocab)).
         """
-        scalar = getattr(indices, 'ndim', None) == 0 or not hasattr(indices, '__len__')
+        scalar = getattr(indices, "ndim", None) == 0 or not hasattr(indices, "__len__")
         if not scalar and not isinstance(indices, str):
             return [self.to_tokens(index) for index in indices]
         try:
@@ -111,8 +111,8 @@ class Vocab:
             index = -1
         if not 0 <= index < len(self):
             raise ArgumentError(
-                f'Expected an index in [0, {len(self)}), the size of the vocabulary. '
-                f'Received: {indices!r}.'
+                f"Expected an index in [0, {len(self)}), the size of the vocabulary. "
+                f"Received: {indices!r}."
             )
         return self.idx_to_token[index]
 
@@ -138,17 +138,17 @@ class Vocab:
         return list(self.idx_to_token)
 
     @classmethod
-    def from_list(cls, idx_to_token: list[str]) -> 'Vocab':
+    def from_list(cls, idx_to_token: list[str]) -> "Vocab":
         """The vocabulary that `to_list` wrote; its `token_freqs` is empty.
 
         Raises `DataError` if these are not distinct strings with `<unk>` among them.
         """
         if not isinstance(idx_to_token, list) or not all(isinstance(t, str) for t in idx_to_token):
-            raise DataError('A stored vocabulary must be a list of strings.')
+            raise DataError("A stored vocabulary must be a list of strings.")
         if len(set(idx_to_token)) != len(idx_to_token) or UNKNOWN not in idx_to_token:
             raise DataError(
-                f'A stored vocabulary must hold distinct tokens, {UNKNOWN!r} among them. '
-                f'Received: {len(idx_to_token)} tokens, {len(set(idx_to_token))} distinct.'
+                f"A stored vocabulary must hold distinct tokens, {UNKNOWN!r} among them. "
+                f"Received: {len(idx_to_token)} tokens, {len(set(idx_to_token))} distinct."
             )
         vocab = cls()
         vocab._index(list(idx_to_token))
@@ -159,7 +159,7 @@ def code_points(text: str) -> Iterator[tuple[slice, NDArray[np.uint32]]]:
     """The Unicode code points of `text`, block by block, each with its place in the text."""
     for start in range(0, len(text), BLOCK):
         block = text[start : start + BLOCK]
-        codes = np.frombuffer(block.encode('utf-32-le', 'surrogatepass'), '<u4')
+        codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4")
         yield slice(start, start + len(block)), codes
 
 
@@ -169,7 +169,7 @@ def _count(tokens: str | Iterable[Any]) -> dict[Any, int]:
         try:
             return collections.Counter(_flat(tokens))
         except TypeError as error:
-            raise ArgumentError(f'Expected every token to be a str: {error}.') from error
+            raise ArgumentError(f"Expected every token to be a str: {error}.") from error
     counts = np.zeros(sys.maxunicode + 1, np.int64)
     for _, codes in code_points(tokens):
         block = np.bincount(codes)
@@ -183,5 +183,5 @@ def _flat(tokens: Iterable[Any]) -> Iterable[Any]:
     if not (tokens and isinstance(tokens[0], list)):
         return tokens
     if not all(isinstance(line, list) for line in tokens):
-        raise ArgumentError('Expected a list of tokens or a list of lists. Received: a mixture.')
+        raise ArgumentError("Expected a list of tokens or a list of lists. Received: a mixture.")
     return itertools.chain.from_iterable(tokens)

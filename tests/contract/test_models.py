@@ -131,7 +131,9 @@ def test_wrong_arguments_of_the_layer(arguments, named):
         d2l.RNN(**arguments)
 
 
-@pytest.mark.parametrize("arguments, named", [({"vocab_size": 0}, "vocab_size=0"), ({"lr": -1}, "lr=-1")])
+@pytest.mark.parametrize(
+    "arguments, named", [({"vocab_size": 0}, "vocab_size=0"), ({"lr": -1}, "lr=-1")]
+)
 def test_wrong_arguments_of_the_model(layers, arguments, named):
     with pytest.raises(ArgumentError, match=named):
         d2l_model = {"scratch": d2l.RNNLMScratch, "high-level": d2l.RNNLM}[layers]

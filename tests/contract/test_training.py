@@ -6,7 +6,15 @@ import warnings
 
 import numpy as np
 import pytest
-from small_models import NUM_STEPS, NUM_TRAIN, NUM_VAL, assert_same_weights, base_class, fit, make_model
+from small_models import (
+    NUM_STEPS,
+    NUM_TRAIN,
+    NUM_VAL,
+    assert_same_weights,
+    base_class,
+    fit,
+    make_model,
+)
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError
@@ -149,7 +157,9 @@ def test_plots_are_kept(model, data):
 
 def test_divergence_names_the_place(layers, data):
     model = make_model(layers, len(data.vocab), lr=1e30, activation="relu")
-    with pytest.raises(TrainingDiverged, match=r"epoch 1, minibatch \d of \d.*lr.*gradient_clip_val"):
+    with pytest.raises(
+        TrainingDiverged, match=r"epoch 1, minibatch \d of \d.*lr.*gradient_clip_val"
+    ):
         fit(model, data, max_epochs=3)
 
 
@@ -190,7 +200,7 @@ def test_a_checkpoint_of_another_seed_is_refused(model, data, text_file, tmp_pat
     path = str(tmp_path / "checkpoint.safetensors")
     fit(model, data).save_checkpoint(path)
     other = d2l.TextFile(text_file, 6, NUM_STEPS, num_train=20, num_val=13, seed=5)
-    with pytest.raises(WeightsError, match="seed=0.*seed=5"):
+    with pytest.raises(WeightsError, match=r"seed=0.*seed=5"):
         d2l.Trainer(4, progress=False).fit(model, other, resume=path)
 
 
@@ -243,7 +253,9 @@ class Line(d2l.DataModule):
         self.x, self.y = d2l.tensor(x), d2l.tensor(x @ np.float32([[2], [-3]]) + 4)
 
     def get_dataloader(self, train):
-        return self.get_tensorloader([self.x, self.y], train, slice(0, 50) if train else slice(50, 70))
+        return self.get_tensorloader(
+            [self.x, self.y], train, slice(0, 50) if train else slice(50, 70)
+        )
 
 
 def test_linear_regression():

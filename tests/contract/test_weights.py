@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from small_models import NUM_HIDDENS, assert_same_weights, make_model
 from safetensors.numpy import load_file, save_file
+from small_models import NUM_HIDDENS, assert_same_weights, make_model
 
 from d2lrnn.errors import WeightsError
 

@@ -19,10 +19,10 @@ import pytest
 from d2lrnn.data import DATA_URL, TimeMachine, cache_dir, download, extract
 from d2lrnn.errors import ArgumentError, DataError, DownloadError
 
-download_module = importlib.import_module('d2lrnn.data.download')
-time_machine = importlib.import_module('d2lrnn.data.time_machine')
+download_module = importlib.import_module("d2lrnn.data.download")
+time_machine = importlib.import_module("d2lrnn.data.time_machine")
 
-CONTENT = b'The Time Machine, by H. G. Wells: a stand-in of a few words. ' * 40
+CONTENT = b"The Time Machine, by H. G. Wells: a stand-in of a few words. " * 40
 SHA1 = hashlib.sha1(CONTENT).hexdigest()
 
 
@@ -33,14 +33,14 @@ class Site(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.requested.append(self.path)
-        if self.path.startswith('/missing'):
+        if self.path.startswith("/missing"):
             return self.send_error(404)
-        if self.path.startswith('/slow'):
+        if self.path.startswith("/slow"):
             time.sleep(1)
         self.send_response(200)
-        self.send_header('Content-Length', str(len(CONTENT)))
+        self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
-        self.wfile.write(CONTENT[:100] if self.path.startswith('/broken') else CONTENT)
+        self.wfile.write(CONTENT[:100] if self.path.startswith("/broken") else CONTENT)
 
     def log_message(self, *arguments):
         pass
@@ -49,12 +49,12 @@ class Site(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def site(monkeypatch):
     """The address of a server on this machine."""
-    monkeypatch.setattr(Site, 'requested', [], raising=False)
-    monkeypatch.setenv('no_proxy', '127.0.0.1')
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Site) as server:
+    monkeypatch.setattr(Site, "requested", [], raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f'http://127.0.0.1:{server.server_port}/'
+        yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
         thread.join()
 
@@ -62,78 +62,78 @@ def site(monkeypatch):
 @pytest.fixture
 def nowhere(monkeypatch):
     """An address at which nobody listens."""
-    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.socket() as unused:
-        unused.bind(('127.0.0.1', 0))
-        yield f'http://127.0.0.1:{unused.getsockname()[1]}/'
+        unused.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{unused.getsockname()[1]}/"
 
 
 def use(monkeypatch, url, sha1=SHA1):
     """Let TimeMachine believe that the book's file lies at `url` and has `sha1`."""
-    monkeypatch.setattr(time_machine, 'DATA_URL', url)
-    monkeypatch.setattr(time_machine, 'SHA1', sha1)
+    monkeypatch.setattr(time_machine, "DATA_URL", url)
+    monkeypatch.setattr(time_machine, "SHA1", sha1)
 
 
 # download
 
 
 def test_the_address_is_the_books():
-    assert DATA_URL == 'http://d2l-data.s3-accelerate.amazonaws.com/'
-    assert time_machine.SHA1 == '090b5e7e70c295757f55df93cb0a180b9691891a'
+    assert DATA_URL == "http://d2l-data.s3-accelerate.amazonaws.com/"
+    assert time_machine.SHA1 == "090b5e7e70c295757f55df93cb0a180b9691891a"
 
 
 def test_a_file_is_downloaded_once_and_whole(site, no_data):
-    path = download(site + 'a.txt', sha1_hash=SHA1)
-    assert path == str(no_data / 'a.txt') and Path(path).read_bytes() == CONTENT
-    assert download(site + 'a.txt', sha1_hash=SHA1) == path
-    assert Site.requested == ['/a.txt']
-    assert os.listdir(no_data) == ['a.txt']
+    path = download(site + "a.txt", sha1_hash=SHA1)
+    assert path == str(no_data / "a.txt") and Path(path).read_bytes() == CONTENT
+    assert download(site + "a.txt", sha1_hash=SHA1) == path
+    assert Site.requested == ["/a.txt"]
+    assert os.listdir(no_data) == ["a.txt"]
 
 
 def test_a_folder_given_is_made_and_used(site, no_data, tmp_path):
-    path = download(site + 'a.txt?version=2', tmp_path / 'new' / 'folder', SHA1)
-    assert path == str(tmp_path / 'new' / 'folder' / 'a.txt') and os.path.exists(path)
+    path = download(site + "a.txt?version=2", tmp_path / "new" / "folder", SHA1)
+    assert path == str(tmp_path / "new" / "folder" / "a.txt") and os.path.exists(path)
     assert not no_data.exists()
 
 
 def test_the_data_folder_comes_first_without_the_network(nowhere, no_data, tmp_path, monkeypatch):
-    monkeypatch.setenv('D2LRNN_DATA', str(tmp_path))
-    (tmp_path / 'a.txt').write_bytes(CONTENT)
-    assert download(nowhere + 'a.txt', sha1_hash=SHA1) == str(tmp_path / 'a.txt')
-    assert download(nowhere + 'a.txt', tmp_path / 'other', SHA1) == str(tmp_path / 'a.txt')
+    monkeypatch.setenv("D2LRNN_DATA", str(tmp_path))
+    (tmp_path / "a.txt").write_bytes(CONTENT)
+    assert download(nowhere + "a.txt", sha1_hash=SHA1) == str(tmp_path / "a.txt")
+    assert download(nowhere + "a.txt", tmp_path / "other", SHA1) == str(tmp_path / "a.txt")
 
 
-@pytest.mark.parametrize('where', ['D2LRNN_DATA', 'folder'])
+@pytest.mark.parametrize("where", ["D2LRNN_DATA", "folder"])
 def test_a_users_own_file_that_differs_is_an_error_and_kept(
     site, no_data, tmp_path, monkeypatch, where
 ):
-    (tmp_path / 'a.txt').write_text('mine')
-    if where == 'D2LRNN_DATA':
-        monkeypatch.setenv('D2LRNN_DATA', str(tmp_path))
-    with pytest.raises(DataError, match=rf'a\.txt is not.*{SHA1}.*TextFile.*--text'):
-        download(site + 'a.txt', tmp_path, SHA1)
-    assert (tmp_path / 'a.txt').read_text() == 'mine' and not Site.requested
+    (tmp_path / "a.txt").write_text("mine")
+    if where == "D2LRNN_DATA":
+        monkeypatch.setenv("D2LRNN_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=rf"a\.txt is not.*{SHA1}.*TextFile.*--text"):
+        download(site + "a.txt", tmp_path, SHA1)
+    assert (tmp_path / "a.txt").read_text() == "mine" and not Site.requested
 
 
 def test_a_damaged_file_in_the_cache_is_downloaded_anew(site, no_data):
     no_data.mkdir()
-    (no_data / 'a.txt').write_bytes(CONTENT[:10])
-    assert Path(download(site + 'a.txt', sha1_hash=SHA1)).read_bytes() == CONTENT
-    assert Site.requested == ['/a.txt']
+    (no_data / "a.txt").write_bytes(CONTENT[:10])
+    assert Path(download(site + "a.txt", sha1_hash=SHA1)).read_bytes() == CONTENT
+    assert Site.requested == ["/a.txt"]
 
 
 def test_a_data_folder_that_does_not_exist_is_an_error(no_data, tmp_path, monkeypatch):
-    monkeypatch.setenv('D2LRNN_DATA', str(tmp_path / 'typo'))
-    with pytest.raises(DataError, match=r'D2LRNN_DATA=.*typo is not a folder'):
-        download('http://127.0.0.1/a.txt')
+    monkeypatch.setenv("D2LRNN_DATA", str(tmp_path / "typo"))
+    with pytest.raises(DataError, match=r"D2LRNN_DATA=.*typo is not a folder"):
+        download("http://127.0.0.1/a.txt")
 
 
 @pytest.mark.parametrize(
-    ('name', 'sha1', 'cause'),
+    ("name", "sha1", "cause"),
     [
-        ('missing.txt', None, '404'),
-        ('broken.txt', None, 'IncompleteRead'),
-        ('other.txt', '0' * 40, f'expected SHA-1 {"0" * 40}, received {SHA1}'),
+        ("missing.txt", None, "404"),
+        ("broken.txt", None, "IncompleteRead"),
+        ("other.txt", "0" * 40, f"expected SHA-1 {'0' * 40}, received {SHA1}"),
     ],
 )
 def test_a_failure_names_address_cause_and_way_out_and_leaves_nothing(
@@ -142,55 +142,55 @@ def test_a_failure_names_address_cause_and_way_out_and_leaves_nothing(
     with pytest.raises(DownloadError) as caught:
         download(site + name, sha1_hash=sha1)
     message = str(caught.value)
-    assert site + name in message and cause in message and 'D2LRNN_DATA' in message
+    assert site + name in message and cause in message and "D2LRNN_DATA" in message
     assert not no_data.exists() or os.listdir(no_data) == []
 
 
 def test_a_damaged_file_stays_until_there_is_a_better_one(nowhere, no_data):
     no_data.mkdir()
-    (no_data / 'a.txt').write_bytes(b'damaged')
-    with pytest.raises(DownloadError, match='in the cache is damaged'):
-        download(nowhere + 'a.txt', sha1_hash=SHA1)
-    assert os.listdir(no_data) == ['a.txt']
+    (no_data / "a.txt").write_bytes(b"damaged")
+    with pytest.raises(DownloadError, match="in the cache is damaged"):
+        download(nowhere + "a.txt", sha1_hash=SHA1)
+    assert os.listdir(no_data) == ["a.txt"]
 
 
 def test_without_a_network_it_fails_fast(nowhere, no_data):
     start = time.perf_counter()
-    with pytest.raises(DownloadError, match='ConnectionError'):
-        download(nowhere + 'a.txt')
+    with pytest.raises(DownloadError, match="ConnectionError"):
+        download(nowhere + "a.txt")
     assert time.perf_counter() - start < 2
 
 
 def test_a_server_that_says_nothing_times_out(site, no_data, monkeypatch):
-    monkeypatch.setattr(download_module, 'TIMEOUTS', (4, 0.1))
-    with pytest.raises(DownloadError, match='timed out'):
-        download(site + 'slow.txt')
+    monkeypatch.setattr(download_module, "TIMEOUTS", (4, 0.1))
+    with pytest.raises(DownloadError, match="timed out"):
+        download(site + "slow.txt")
 
 
 def test_a_cache_that_cannot_be_written_is_a_download_error(site, no_data):
-    no_data.write_text('a file where the folder should be')
-    with pytest.raises(DownloadError, match=r'FileExistsError|NotADirectoryError'):
-        download(site + 'a.txt')
+    no_data.write_text("a file where the folder should be")
+    with pytest.raises(DownloadError, match=r"FileExistsError|NotADirectoryError"):
+        download(site + "a.txt")
 
 
-@pytest.mark.parametrize('url', ['a.txt', 'ftp://host/a.txt', 'http://host/', 'http://host/..'])
+@pytest.mark.parametrize("url", ["a.txt", "ftp://host/a.txt", "http://host/", "http://host/.."])
 def test_an_address_without_a_file_is_an_error(url, no_data):
-    with pytest.raises(ArgumentError, match='Expected the http address of a file'):
+    with pytest.raises(ArgumentError, match="Expected the http address of a file"):
         download(url)
 
 
 def test_the_cache_folder_is_the_users_unless_told(monkeypatch, tmp_path):
-    monkeypatch.setenv('D2LRNN_CACHE', str(tmp_path))
+    monkeypatch.setenv("D2LRNN_CACHE", str(tmp_path))
     assert cache_dir() == tmp_path
-    monkeypatch.delenv('D2LRNN_CACHE')
-    assert 'd2lrnn' in cache_dir().parts
+    monkeypatch.delenv("D2LRNN_CACHE")
+    assert "d2lrnn" in cache_dir().parts
 
 
 def test_importing_the_data_imports_nothing_slow():
-    code = 'import sys, d2lrnn.data; print([*sys.modules])'
-    modules = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout
+    code = "import sys, d2lrnn.data; print([*sys.modules])"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert "'d2lrnn.data.vocab'" in modules
-    for name in ('requests', 'rich', 'platformdirs', 'torch', 'jax', 'mxnet', 'tensorflow'):
+    for name in ("requests", "rich", "platformdirs", "torch", "jax", "mxnet", "tensorflow"):
         assert f"'{name}'" not in modules
 
 
@@ -200,18 +200,18 @@ def test_importing_the_data_imports_nothing_slow():
 def test_from_the_network_then_from_the_cache(site, no_data, monkeypatch):
     use(monkeypatch, site)
     data = TimeMachine(2, 3, 10, 5)
-    assert f'from {site}timemachine.txt' in data.source
-    assert data.vocab.to_tokens(data.corpus[:3]) == ['t', 'h', 'e']
-    assert 'from the cache' in TimeMachine(2, 3, 10, 5).source
-    assert Site.requested == ['/timemachine.txt']
+    assert f"from {site}timemachine.txt" in data.source
+    assert data.vocab.to_tokens(data.corpus[:3]) == ["t", "h", "e"]
+    assert "from the cache" in TimeMachine(2, 3, 10, 5).source
+    assert Site.requested == ["/timemachine.txt"]
 
 
 def test_from_root(nowhere, no_data, monkeypatch, tmp_path):
     use(monkeypatch, nowhere)
-    (tmp_path / 'timemachine.txt').write_bytes(CONTENT)
-    assert 'the folder given' in TimeMachine(2, 3, 10, 5, root=tmp_path).source
-    (tmp_path / 'timemachine.txt').write_bytes(b'another text')
-    with pytest.raises(DataError, match='not the expected file'):
+    (tmp_path / "timemachine.txt").write_bytes(CONTENT)
+    assert "the folder given" in TimeMachine(2, 3, 10, 5, root=tmp_path).source
+    (tmp_path / "timemachine.txt").write_bytes(b"another text")
+    with pytest.raises(DataError, match="not the expected file"):
         TimeMachine(2, 3, 10, 5, root=tmp_path)
 
 
@@ -219,87 +219,87 @@ def test_a_data_folder_without_the_file_falls_through_and_says_so(
     site, no_data, monkeypatch, tmp_path
 ):
     use(monkeypatch, site)
-    (tmp_path / 'empty').mkdir()
-    monkeypatch.setenv('D2LRNN_DATA', str(tmp_path / 'empty'))
-    assert 'empty has no timemachine.txt' in TimeMachine(2, 3, 10, 5).source
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("D2LRNN_DATA", str(tmp_path / "empty"))
+    assert "empty has no timemachine.txt" in TimeMachine(2, 3, 10, 5).source
 
 
 def test_another_text_under_the_name_is_an_error(site, no_data, monkeypatch, tmp_path):
     use(monkeypatch, site)
-    monkeypatch.setenv('D2LRNN_DATA', str(tmp_path))
-    (tmp_path / 'timemachine.txt').write_text('It was a dark and stormy night.')
-    with pytest.raises(DataError, match=r'not the expected file.*--text'):
+    monkeypatch.setenv("D2LRNN_DATA", str(tmp_path))
+    (tmp_path / "timemachine.txt").write_text("It was a dark and stormy night.")
+    with pytest.raises(DataError, match=r"not the expected file.*--text"):
         TimeMachine(2, 3, 10, 5)
 
 
 def test_the_bundled_text_comes_with_a_warning(nowhere, no_data, monkeypatch, tmp_path):
     use(monkeypatch, nowhere)
-    monkeypatch.setenv('D2LRNN_DATA', str(tmp_path))
+    monkeypatch.setenv("D2LRNN_DATA", str(tmp_path))
     with pytest.warns(UserWarning) as caught:
         data = TimeMachine(1024, 32)  # the sizes of section 9.6
     message = str(caught[0].message)
-    for part in ('The Tide Clock', 'The Time Machine', nowhere, 'ConnectionError', 'D2LRNN_DATA'):
+    for part in ("The Tide Clock", "The Time Machine", nowhere, "ConnectionError", "D2LRNN_DATA"):
         assert part in message and part in data.source
-    assert f'{tmp_path} has no timemachine.txt' in data.source
+    assert f"{tmp_path} has no timemachine.txt" in data.source
     assert len(data.corpus) >= 40_000 and len(data.vocab) == 28
     assert data.num_windows >= 15_000
 
 
 def test_a_site_that_answers_everything_does_not_pass_for_the_book(site, no_data, monkeypatch):
-    use(monkeypatch, site, sha1='1' * 40)
-    with pytest.warns(UserWarning, match='what came is another file'):
-        assert 'The Tide Clock' in TimeMachine(1024, 32).source
+    use(monkeypatch, site, sha1="1" * 40)
+    with pytest.warns(UserWarning, match="what came is another file"):
+        assert "The Tide Clock" in TimeMachine(1024, 32).source
 
 
 # extract
 
 
 def make_zip(path, names):
-    with zipfile.ZipFile(path, 'w') as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name in names:
             archive.writestr(name, CONTENT)
 
 
-def make_tar(path, names, kind=tarfile.REGTYPE, link=''):
-    with tarfile.open(path, 'w:gz') as archive:
+def make_tar(path, names, kind=tarfile.REGTYPE, link=""):
+    with tarfile.open(path, "w:gz") as archive:
         for name in names:
             member = tarfile.TarInfo(name)
             member.type, member.linkname, member.size = kind, link, len(CONTENT)
             archive.addfile(member, io.BytesIO(CONTENT))
 
 
-@pytest.mark.parametrize(('make', 'suffix'), [(make_zip, '.zip'), (make_tar, '.tar.gz')])
+@pytest.mark.parametrize(("make", "suffix"), [(make_zip, ".zip"), (make_tar, ".tar.gz")])
 def test_an_archive_is_unpacked(make, suffix, tmp_path):
-    archive = tmp_path / f'book{suffix}'
-    make(archive, ['book/a.txt', 'b.txt'])
+    archive = tmp_path / f"book{suffix}"
+    make(archive, ["book/a.txt", "b.txt"])
     assert extract(str(archive)) == str(tmp_path)
-    assert (tmp_path / 'book' / 'a.txt').read_bytes() == CONTENT
-    assert extract(archive, tmp_path / 'there') == str(tmp_path / 'there')
-    assert (tmp_path / 'there' / 'b.txt').read_bytes() == CONTENT
+    assert (tmp_path / "book" / "a.txt").read_bytes() == CONTENT
+    assert extract(archive, tmp_path / "there") == str(tmp_path / "there")
+    assert (tmp_path / "there" / "b.txt").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(('make', 'suffix'), [(make_zip, '.zip'), (make_tar, '.tar.gz')])
-@pytest.mark.parametrize('name', ['../evil.txt', 'a/../../evil.txt', '/evil.txt'])
+@pytest.mark.parametrize(("make", "suffix"), [(make_zip, ".zip"), (make_tar, ".tar.gz")])
+@pytest.mark.parametrize("name", ["../evil.txt", "a/../../evil.txt", "/evil.txt"])
 def test_a_member_outside_the_folder_is_refused_and_nothing_unpacked(make, suffix, name, tmp_path):
-    archive = tmp_path / f'book{suffix}'
-    make(archive, ['good.txt', name])
-    with pytest.raises(DataError, match=r'evil\.txt.*outside.*refused'):
-        extract(archive, tmp_path / 'there')
+    archive = tmp_path / f"book{suffix}"
+    make(archive, ["good.txt", name])
+    with pytest.raises(DataError, match=r"evil\.txt.*outside.*refused"):
+        extract(archive, tmp_path / "there")
     assert os.listdir(tmp_path) == [archive.name]
 
 
-@pytest.mark.parametrize('kind', [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
 def test_links_and_devices_are_refused(kind, tmp_path):
-    archive = tmp_path / 'book.tar.gz'
-    make_tar(archive, ['link'], kind, link='../outside')
-    with pytest.raises(DataError, match='link or device'):
+    archive = tmp_path / "book.tar.gz"
+    make_tar(archive, ["link"], kind, link="../outside")
+    with pytest.raises(DataError, match="link or device"):
         extract(archive)
     assert os.listdir(tmp_path) == [archive.name]
 
 
 def test_what_is_no_archive_is_an_error(tmp_path):
-    (tmp_path / 'a.zip').write_bytes(CONTENT)
-    with pytest.raises(DataError, match='Expected a zip or tar archive'):
-        extract(tmp_path / 'a.zip')
-    with pytest.raises(DataError, match='There is no file'):
-        extract(tmp_path / 'b.zip')
+    (tmp_path / "a.zip").write_bytes(CONTENT)
+    with pytest.raises(DataError, match="Expected a zip or tar archive"):
+        extract(tmp_path / "a.zip")
+    with pytest.raises(DataError, match="There is no file"):
+        extract(tmp_path / "b.zip")

@@ -61,14 +61,14 @@ def test_without_shuffling_the_epoch_changes_nothing():
     assert [x.tolist() for x, _ in loader.batches(5)] == [x.tolist() for x, _ in loader.batches(0)]
 
 
-@pytest.mark.parametrize('shuffle', [True, False])
+@pytest.mark.parametrize("shuffle", [True, False])
 def test_a_minibatch_is_contiguous_and_its_own(shuffle):
     for x, y in Minibatches(windows(), 4, shuffle).batches():
         assert x.flags.c_contiguous and y.flags.c_contiguous
         assert x.dtype == np.int32 and x.shape[1:] == (5,)
 
 
-@pytest.mark.parametrize('shuffle', [True, False])
+@pytest.mark.parametrize("shuffle", [True, False])
 def test_the_whole_is_never_copied(shuffle):
     corpus = np.zeros(200_000, np.int32)
     view = sliding_window_view(corpus, 500)  # 400 MB if it were copied
@@ -85,9 +85,9 @@ def test_the_whole_is_never_copied(shuffle):
 
 
 def test_convert_is_applied_to_every_array_when_iterating_only():
-    loader = Minibatches(windows(), 4, shuffle=False, convert=lambda array: ('tensor', array))
+    loader = Minibatches(windows(), 4, shuffle=False, convert=lambda array: ("tensor", array))
     x, y = next(iter(loader))
-    assert x[0] == y[0] == 'tensor' and x[1].shape == (4, 5)
+    assert x[0] == y[0] == "tensor" and x[1].shape == (4, 5)
     assert isinstance(next(loader.batches())[0], np.ndarray)
 
 
@@ -98,21 +98,21 @@ def test_label_counts_are_of_the_last_array():
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ("arguments", "message"),
     [
-        ({'batch_size': 0}, 'batch_size=0'),
-        ({'batch_size': -3}, 'batch_size=-3'),
-        ({'batch_size': 2.5}, 'batch_size=2.5'),
-        ({'arrays': ()}, '0 arrays'),
-        ({'arrays': (np.zeros((3, 2)), np.zeros(4))}, r'\[\(3, 2\), \(4,\)\]'),
-        ({'arrays': (np.zeros(()),)}, r'shapes \[\(\)\]'),
-        ({'arrays': (np.zeros((0, 2)),)}, 'at least one example'),
-        ({'seed': -1}, 'seed=-1'),
-        ({'seed': 2**32}, 'seed=4294967296'),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": -3}, "batch_size=-3"),
+        ({"batch_size": 2.5}, "batch_size=2.5"),
+        ({"arrays": ()}, "0 arrays"),
+        ({"arrays": (np.zeros((3, 2)), np.zeros(4))}, r"\[\(3, 2\), \(4,\)\]"),
+        ({"arrays": (np.zeros(()),)}, r"shapes \[\(\)\]"),
+        ({"arrays": (np.zeros((0, 2)),)}, "at least one example"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 2**32}, "seed=4294967296"),
     ],
 )
 def test_bad_arguments(arguments, message):
-    good = {'arrays': windows(), 'batch_size': 4, 'shuffle': True}
+    good = {"arrays": windows(), "batch_size": 4, "shuffle": True}
     with pytest.raises(ArgumentError, match=message):
         Minibatches(**(good | arguments))
 
@@ -135,10 +135,10 @@ class Forgetful(Points):
         self.features, self.labels = np.zeros((13, 2)), np.arange(13)
 
 
-@pytest.mark.parametrize('kind', [Points, Forgetful])
+@pytest.mark.parametrize("kind", [Points, Forgetful])
 def test_a_readers_data_module(kind):
     data = kind(batch_size=3)
-    assert data.seed == 0 and data.root is None and data.hparams['batch_size'] == 3
+    assert data.seed == 0 and data.root is None and data.hparams["batch_size"] == 3
     train, val = data.train_dataloader(), data.val_dataloader()
     assert [len(y) for _, y in train] == [3, 3, 3, 1]
     labels = np.concatenate([y for _, y in train]).ravel().tolist()
@@ -149,14 +149,14 @@ def test_a_readers_data_module(kind):
 def test_the_seed_and_the_tensors_of_a_subclass_count():
     class Boxes(Points):
         def tensor(self, array, device=None):
-            return ['box', array]
+            return ["box", array]
 
         def array(self, tensor):
             return np.asarray(tensor) + 100
 
     data = Boxes()
     (_, kind_and_labels), *_ = data.val_dataloader()
-    assert kind_and_labels[0] == 'box' and kind_and_labels[1].ravel().tolist() == [110, 111, 112]
+    assert kind_and_labels[0] == "box" and kind_and_labels[1].ravel().tolist() == [110, 111, 112]
     order = data.train_dataloader().order(0).tolist()
     data.seed = 1
     assert data.train_dataloader().order(0).tolist() != order
@@ -168,9 +168,9 @@ def test_indices_may_be_a_list():
 
 
 def test_a_data_module_that_lacks_something_says_what():
-    with pytest.raises(NotImplementedError, match='define get_dataloader'):
+    with pytest.raises(NotImplementedError, match="define get_dataloader"):
         DataModule().train_dataloader()
-    with pytest.raises(ArgumentError, match='DataModule has no batch_size'):
+    with pytest.raises(ArgumentError, match="DataModule has no batch_size"):
         DataModule().get_tensorloader([np.arange(3)], train=True)
-    with pytest.warns(UserWarning, match='num_workers=4'):
+    with pytest.warns(UserWarning, match="num_workers=4"):
         DataModule(num_workers=4)

@@ -22,13 +22,13 @@ class Letters(TextData):
     """A text of 60 characters without end: abcde..."""
 
     def _download(self):
-        return 'abcdefghijklmnopqrstuvwxyz' * 2 + 'abcdefgh'
+        return "abcdefghijklmnopqrstuvwxyz" * 2 + "abcdefgh"
 
 
 @pytest.fixture
 def write(tmp_path):
     def write(content):
-        path = tmp_path / 'text.txt'
+        path = tmp_path / "text.txt"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
@@ -37,8 +37,8 @@ def write(tmp_path):
 
 @pytest.fixture
 def real(monkeypatch, real_text_folder):
-    monkeypatch.setenv('D2LRNN_DATA', str(real_text_folder))
-    return (real_text_folder / 'timemachine.txt').read_text(encoding='utf-8')
+    monkeypatch.setenv("D2LRNN_DATA", str(real_text_folder))
+    return (real_text_folder / "timemachine.txt").read_text(encoding="utf-8")
 
 
 # The Time Machine
@@ -48,28 +48,28 @@ def test_the_real_text_has_the_books_numbers(real):
     data = TimeMachine(batch_size=1024, num_steps=32)
     assert len(data.corpus) == 173_428 and data.corpus.dtype == np.int32
     assert len(data.vocab) == 28 and len(np.unique(data.corpus)) == 27
-    assert data.vocab[[' ', '<unk>', 'a', 'z']] == [0, 1, 2, 27]
-    assert ''.join(data.vocab.to_tokens(data.corpus[:22])) == 'the time machine by h '
+    assert data.vocab[[" ", "<unk>", "a", "z"]] == [0, 1, 2, 27]
+    assert "".join(data.vocab.to_tokens(data.corpus[:22])) == "the time machine by h "
     assert data.num_windows == 173_428 - 32
-    assert data.corpus.tolist() == data.vocab[list(re.sub('[^A-Za-z]+', ' ', real).lower())]
+    assert data.corpus.tolist() == data.vocab[list(re.sub("[^A-Za-z]+", " ", real).lower())]
     assert [len(x) for x, _ in data.train_dataloader()] == [1024] * 9 + [784]
     assert [len(x) for x, _ in data.val_dataloader()] == [1024] * 4 + [904]
-    assert 'The Time Machine' in data.source and 'D2LRNN_DATA' in data.source
+    assert "The Time Machine" in data.source and "D2LRNN_DATA" in data.source
 
 
 def test_the_real_text_as_words(real):
-    data = TimeMachine(batch_size=2, num_steps=3, tokens='word')
-    assert data.vocab.token_freqs[:3] == [('the', 2261), ('i', 1267), ('and', 1245)]
+    data = TimeMachine(batch_size=2, num_steps=3, tokens="word")
+    assert data.vocab.token_freqs[:3] == [("the", 2261), ("i", 1267), ("and", 1245)]
     assert len(data.vocab) == 4580 and len(data.corpus) == 32_775
-    assert data.vocab.to_tokens(data.corpus[:3]) == ['the', 'time', 'machine']
-    rare = TimeMachine(batch_size=2, num_steps=3, tokens='word', min_freq=10)
+    assert data.vocab.to_tokens(data.corpus[:3]) == ["the", "time", "machine"]
+    rare = TimeMachine(batch_size=2, num_steps=3, tokens="word", min_freq=10)
     assert len(rare.vocab) < 500 and len(rare.corpus) == 32_775
     assert (rare.corpus == rare.vocab.unk).any()
 
 
 def test_a_file_of_the_same_text_gives_the_same_corpus(real, real_text_folder):
     book = TimeMachine(8, 4)
-    own = TextFile(real_text_folder / 'timemachine.txt', 8, 4)
+    own = TextFile(real_text_folder / "timemachine.txt", 8, 4)
     assert np.array_equal(book.corpus, own.corpus) and book.vocab == own.vocab
 
 
@@ -86,9 +86,9 @@ def test_the_cells_of_section_9_2_one_by_one(real):
     data = TimeMachine()
     raw_text = data._download()
     text = data._preprocess(raw_text)
-    assert text == re.sub('[^A-Za-z]+', ' ', raw_text).lower()
+    assert text == re.sub("[^A-Za-z]+", " ", raw_text).lower()
     tokens = data._tokenize(text)
-    assert ','.join(tokens[:12]) == 't,h,e, ,t,i,m,e, ,m,a,c'
+    assert ",".join(tokens[:12]) == "t,h,e, ,t,i,m,e, ,m,a,c"
     corpus, vocab = data.build(raw_text)
     assert (len(corpus), len(vocab)) == (173_428, 28)
 
@@ -114,7 +114,7 @@ def test_the_cells_of_section_9_3_attached_to_the_class(real):
     X, Y = next(iter(data.train_dataloader()))
     assert X.shape == (2, 10) and np.array_equal(X[:, 1:], Y[:, :-1])
     assert len(data.val_dataloader()) == 3
-    assert data.num_windows == 20 and data.hparams['num_train'] == 15
+    assert data.num_windows == 20 and data.hparams["num_train"] == 15
 
 
 # Windows
@@ -142,9 +142,9 @@ def test_the_splits_follow_one_another():
 
 def test_every_window_may_be_asked_for_and_no_more():
     assert Letters(4, 5, num_train=50, num_val=5).num_windows == 55
-    with pytest.raises(DataError, match=r'60 tokens.*55 windows of num_steps=5.*ask for 56.*Lower'):
+    with pytest.raises(DataError, match=r"60 tokens.*55 windows of num_steps=5.*ask for 56.*Lower"):
         Letters(4, 5, num_train=50, num_val=6)
-    with pytest.raises(DataError, match=r'60 tokens.*0 windows'):
+    with pytest.raises(DataError, match=r"60 tokens.*0 windows"):
         Letters(4, 100, num_train=1, num_val=0)
 
 
@@ -160,9 +160,9 @@ def test_the_seed_changes_the_order():
     assert first(0) == first(0) != first(1)
 
 
-@pytest.mark.parametrize('num_steps', [10, 1000])
+@pytest.mark.parametrize("num_steps", [10, 1000])
 def test_memory_is_linear_in_the_text_whatever_num_steps(write, num_steps):
-    path = write('the tide comes in. ' * 100_000)  # 1.9 MB; windows of 1,000 steps would be 7.2 GB
+    path = write("the tide comes in. " * 100_000)  # 1.9 MB; windows of 1,000 steps would be 7.2 GB
     tracemalloc.start()
     try:
         data = TextFile(path, 16, num_steps, num_train=100_000)
@@ -178,25 +178,25 @@ def test_memory_is_linear_in_the_text_whatever_num_steps(write, num_steps):
 # Preprocessing
 
 
-@given(st.text(st.sampled_from('aZ z\n\t.,-_09éßЖ') | st.characters()))
+@given(st.text(st.sampled_from("aZ z\n\t.,-_09éßЖ") | st.characters()))
 def test_the_book_rule_is_that_of_the_regular_expression(text):
-    assert TimeMachine()._preprocess(text) == re.sub('[^A-Za-z]+', ' ', text).lower()
+    assert TimeMachine()._preprocess(text) == re.sub("[^A-Za-z]+", " ", text).lower()
 
 
 def test_letters_of_every_script_count_in_a_readers_file():
     preprocess = TextData()._preprocess
-    assert preprocess('«Où ÊTES-vous?» Straße_2, ЖИЗНЬ') == ' où êtes vous straße жизнь'
-    assert preprocess('हिन्दी, 中文。') == 'हिन्दी 中文 '
-    assert preprocess('a\u2764\ufe0fb') == 'a b'
-    assert preprocess('cafe\u0301 2') == 'cafe\u0301 '
-    assert TimeMachine()._preprocess('Où') == 'o '
+    assert preprocess("«Où ÊTES-vous?» Straße_2, ЖИЗНЬ") == " où êtes vous straße жизнь"
+    assert preprocess("हिन्दी, 中文。") == "हिन्दी 中文 "
+    assert preprocess("a\u2764\ufe0fb") == "a b"
+    assert preprocess("cafe\u0301 2") == "cafe\u0301 "
+    assert TimeMachine()._preprocess("Où") == "o "
 
 
-@given(st.text(st.sampled_from('aÉ .,\U0001f570')), st.integers(1, 5))
+@given(st.text(st.sampled_from("aÉ .,\U0001f570")), st.integers(1, 5))
 def test_blocks_do_not_show(text, block):
-    expected = re.sub('[^aÉ]+', ' ', text).lower()
+    expected = re.sub("[^aÉ]+", " ", text).lower()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vocab_module, 'BLOCK', block)
+        patch.setattr(vocab_module, "BLOCK", block)
         assert TextData()._preprocess(text) == expected
 
 
@@ -207,24 +207,24 @@ def test_the_methods_can_be_replaced():
 
     class Pairs(Letters):
         def _tokenize(self, text):
-            return re.findall('..', text)
+            return re.findall("..", text)
 
     class Plain(Letters):
         def build(self, raw_text, vocab=None):
             vocab = Vocab(raw_text)
             return [vocab[token] for token in raw_text], vocab
 
-    assert Shouted(4, 5, 40, 10).vocab.idx_to_token[-1] == 'Z'
-    assert Pairs(4, 5, 20, 5).vocab.to_tokens(Pairs(4, 5, 20, 5).corpus[:2]) == ['ab', 'cd']
+    assert Shouted(4, 5, 40, 10).vocab.idx_to_token[-1] == "Z"
+    assert Pairs(4, 5, 20, 5).vocab.to_tokens(Pairs(4, 5, 20, 5).corpus[:2]) == ["ab", "cd"]
     assert np.array_equal(Plain(4, 5, 40, 10).corpus, Letters(4, 5, 40, 10).corpus)
     assert Plain(4, 5, 40, 10).corpus.dtype == np.int32
 
 
 def test_a_vocabulary_given_is_used():
-    vocab = Vocab('abc', reserved_tokens=['<pad>'])
+    vocab = Vocab("abc", reserved_tokens=["<pad>"])
     data = Letters(4, 5, 40, 10, vocab=vocab)
     assert data.vocab is vocab
-    assert data.corpus[:5].tolist() == [*vocab[['a', 'b', 'c']], vocab.unk, vocab.unk]
+    assert data.corpus[:5].tolist() == [*vocab[["a", "b", "c"]], vocab.unk, vocab.unk]
 
     class ReadersVocab:
         def __getitem__(self, token):
@@ -234,79 +234,79 @@ def test_a_vocabulary_given_is_used():
 
 
 def test_words_and_min_freq(write):
-    path = write('The tide, the clock; the TIDE! a')
-    data = TextFile(path, 2, 1, 5, 1, tokens='word', min_freq=2)
-    assert data.vocab.idx_to_token == ['<unk>', 'the', 'tide']
+    path = write("The tide, the clock; the TIDE! a")
+    data = TextFile(path, 2, 1, 5, 1, tokens="word", min_freq=2)
+    assert data.vocab.idx_to_token == ["<unk>", "the", "tide"]
     assert data.corpus.tolist() == [1, 2, 1, 0, 1, 2, 0]
 
 
 def test_the_hyperparameters_are_the_arguments(write):
-    path = write('the tide clock')
+    path = write("the tide clock")
     data = TextFile(path, 2, 3, num_train=4, num_val=1, seed=9)
-    expected = {'path': str(path), 'batch_size': 2, 'num_steps': 3, 'num_train': 4, 'num_val': 1}
-    expected |= {'tokens': 'char', 'min_freq': 0, 'seed': 9, 'root': None, 'num_workers': 0}
+    expected = {"path": str(path), "batch_size": 2, "num_steps": 3, "num_train": 4, "num_val": 1}
+    expected |= {"tokens": "char", "min_freq": 0, "seed": 9, "root": None, "num_workers": 0}
     assert data.hparams == expected
-    assert data.source == f'the file {path}'
+    assert data.source == f"the file {path}"
     assert isinstance(data, DataModule)
     signature = list(inspect.signature(TimeMachine).parameters)
-    assert signature[:4] == ['batch_size', 'num_steps', 'num_train', 'num_val']
+    assert signature[:4] == ["batch_size", "num_steps", "num_train", "num_val"]
 
 
 # What can go wrong
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ("arguments", "message"),
     [
-        ({'batch_size': 0}, 'batch_size=0'),
-        ({'batch_size': None}, 'batch_size=None'),
-        ({'num_steps': 0}, 'num_steps=0'),
-        ({'num_steps': -5}, 'num_steps=-5'),
-        ({'num_steps': 2.5}, 'num_steps=2.5'),
-        ({'num_train': 0}, 'num_train=0'),
-        ({'num_val': -1}, 'num_val=-1'),
-        ({'min_freq': -1}, 'min_freq=-1'),
-        ({'tokens': 'chars'}, "'char', 'word'.*tokens='chars'"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"batch_size": None}, "batch_size=None"),
+        ({"num_steps": 0}, "num_steps=0"),
+        ({"num_steps": -5}, "num_steps=-5"),
+        ({"num_steps": 2.5}, "num_steps=2.5"),
+        ({"num_train": 0}, "num_train=0"),
+        ({"num_val": -1}, "num_val=-1"),
+        ({"min_freq": -1}, "min_freq=-1"),
+        ({"tokens": "chars"}, "'char', 'word'.*tokens='chars'"),
     ],
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ArgumentError, match=message):
-        Letters(**({'batch_size': 4, 'num_steps': 5, 'num_train': 40, 'num_val': 10} | arguments))
+        Letters(**({"batch_size": 4, "num_steps": 5, "num_train": 40, "num_val": 10} | arguments))
 
 
 @pytest.mark.parametrize(
-    ('content', 'message'),
+    ("content", "message"),
     [
-        (b'', r'is empty \(0 bytes\)'),
-        (b' \n\n', r'is empty \(3 bytes\)'),
-        ('1 + 1 = 2 …', r'no letters in the 11 characters of the text. It is the file '),
-        (b'the tide\nis caf\xe9 late', r'not UTF-8: byte 0xe9 at offset 15, line 2.*iconv'),
-        ('the tide'.encode('utf-16'), 'not UTF-8: byte 0xff at offset 0, line 1'),
+        (b"", r"is empty \(0 bytes\)"),
+        (b" \n\n", r"is empty \(3 bytes\)"),
+        ("1 + 1 = 2 …", r"no letters in the 11 characters of the text. It is the file "),
+        (b"the tide\nis caf\xe9 late", r"not UTF-8: byte 0xe9 at offset 15, line 2.*iconv"),
+        ("the tide".encode("utf-16"), "not UTF-8: byte 0xff at offset 0, line 1"),
     ],
 )
-@pytest.mark.parametrize('tokens', ['char', 'word'])
+@pytest.mark.parametrize("tokens", ["char", "word"])
 def test_a_file_that_is_no_text(write, content, message, tokens):
     with pytest.raises(DataError, match=message):
         TextFile(write(content), 2, 2, 2, 1, tokens=tokens)
 
 
 def test_a_file_that_is_not_there_or_a_folder(tmp_path):
-    with pytest.raises(DataError, match=r'There is no file .*missing\.txt'):
-        TextFile(tmp_path / 'missing.txt', 2, 2)
-    with pytest.raises(DataError, match='is a folder'):
+    with pytest.raises(DataError, match=r"There is no file .*missing\.txt"):
+        TextFile(tmp_path / "missing.txt", 2, 2)
+    with pytest.raises(DataError, match="is a folder"):
         TextFile(tmp_path, 2, 2)
 
 
 def test_a_byte_order_mark_is_no_text(write):
-    assert text_module.read_text(write(b'\xef\xbb\xbfthe')) == 'the'
+    assert text_module.read_text(write(b"\xef\xbb\xbfthe")) == "the"
 
 
 def test_a_text_without_a_source_says_what_to_define():
-    with pytest.raises(NotImplementedError, match='define _download'):
+    with pytest.raises(NotImplementedError, match="define _download"):
         TextData(2, 2)
 
 
 def test_no_warning_with_the_real_text(real):
     with warnings.catch_warnings():
-        warnings.simplefilter('error')
+        warnings.simplefilter("error")
         TimeMachine(2, 2)

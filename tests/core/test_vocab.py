@@ -12,96 +12,96 @@ from d2lrnn.data import Vocab
 from d2lrnn.data import vocab as vocab_module
 from d2lrnn.errors import ArgumentError, DataError
 
-WORDS = 'the time traveller for so it will be convenient to speak of the time the'.split()
+WORDS = "the time traveller for so it will be convenient to speak of the time the".split()
 
 
 def test_indices_follow_the_sorted_tokens():
-    assert Vocab(WORDS).idx_to_token == sorted({'<unk>', *WORDS})
-    assert Vocab('ba a').idx_to_token == [' ', '<unk>', 'a', 'b']
+    assert Vocab(WORDS).idx_to_token == sorted({"<unk>", *WORDS})
+    assert Vocab("ba a").idx_to_token == [" ", "<unk>", "a", "b"]
 
 
 def test_token_freqs_fall_and_equal_counts_follow_the_tokens():
     freqs = Vocab(WORDS).token_freqs
-    assert freqs[:4] == [('the', 3), ('time', 2), ('be', 1), ('convenient', 1)]
+    assert freqs[:4] == [("the", 3), ("time", 2), ("be", 1), ("convenient", 1)]
     assert dict(freqs) == collections.Counter(WORDS)
 
 
 def test_min_freq_drops_rare_tokens_but_never_reserved_ones():
-    assert Vocab(WORDS, min_freq=2).idx_to_token == ['<unk>', 'the', 'time']
-    vocab = Vocab(WORDS, min_freq=3, reserved_tokens=['<pad>', 'be'])
-    assert vocab.idx_to_token == ['<pad>', '<unk>', 'be', 'the']
+    assert Vocab(WORDS, min_freq=2).idx_to_token == ["<unk>", "the", "time"]
+    vocab = Vocab(WORDS, min_freq=3, reserved_tokens=["<pad>", "be"])
+    assert vocab.idx_to_token == ["<pad>", "<unk>", "be", "the"]
     assert len(vocab.token_freqs) == len(set(WORDS))
-    assert Vocab('aab', min_freq=2).idx_to_token == ['<unk>', 'a']
+    assert Vocab("aab", min_freq=2).idx_to_token == ["<unk>", "a"]
 
 
 def test_both_ways_with_lists_and_nested_lists():
     vocab = Vocab(WORDS)
-    assert vocab['the'] == vocab.token_to_idx['the']
+    assert vocab["the"] == vocab.token_to_idx["the"]
     assert vocab.to_tokens(vocab[WORDS]) == WORDS
-    nested = [['the', 'time'], [], ['so']]
-    assert vocab[nested] == [[vocab['the'], vocab['time']], [], [vocab['so']]]
+    nested = [["the", "time"], [], ["so"]]
+    assert vocab[nested] == [[vocab["the"], vocab["time"]], [], [vocab["so"]]]
     assert vocab.to_tokens(vocab[nested]) == nested
-    assert vocab[('so',)] == [vocab['so']]
-    assert vocab[np.array(['so', 'it'])] == vocab[['so', 'it']]
+    assert vocab[("so",)] == [vocab["so"]]
+    assert vocab[np.array(["so", "it"])] == vocab[["so", "it"]]
 
 
 def test_unknown_tokens_become_unk():
     vocab = Vocab(WORDS)
-    assert vocab['machine'] == vocab.unk == vocab['<unk>']
-    assert vocab.to_tokens(vocab[['the', 'machine']]) == ['the', '<unk>']
-    assert list(vocab.encode(['machine', 'the'])) == [vocab.unk, vocab['the']]
+    assert vocab["machine"] == vocab.unk == vocab["<unk>"]
+    assert vocab.to_tokens(vocab[["the", "machine"]]) == ["the", "<unk>"]
+    assert list(vocab.encode(["machine", "the"])) == [vocab.unk, vocab["the"]]
 
 
 def test_to_tokens_takes_numpy_integers_and_arrays():
-    vocab = Vocab('abc')
-    assert vocab.to_tokens(np.int64(1)) == vocab.to_tokens(np.array(1)) == 'a'
-    assert vocab.to_tokens(np.array([1])) == ['a']
-    assert vocab.to_tokens(np.array([[1, 2], [3, 0]])) == [['a', 'b'], ['c', '<unk>']]
+    vocab = Vocab("abc")
+    assert vocab.to_tokens(np.int64(1)) == vocab.to_tokens(np.array(1)) == "a"
+    assert vocab.to_tokens(np.array([1])) == ["a"]
+    assert vocab.to_tokens(np.array([[1, 2], [3, 0]])) == [["a", "b"], ["c", "<unk>"]]
 
 
-@pytest.mark.parametrize('index', [4, -1, [0, 4], 1.5, 'a', None])
+@pytest.mark.parametrize("index", [4, -1, [0, 4], 1.5, "a", None])
 def test_an_index_outside_is_an_error(index):
-    with pytest.raises(ArgumentError, match=r'\[0, 4\).*Received'):
-        Vocab('abc').to_tokens(index)
+    with pytest.raises(ArgumentError, match=r"\[0, 4\).*Received"):
+        Vocab("abc").to_tokens(index)
 
 
 def test_a_list_of_lists_is_taken_token_by_token():
-    assert Vocab([['b', 'a'], [], ['b']]).token_freqs == [('b', 2), ('a', 1)]
-    assert list(Vocab('ab').encode([['b'], ['a', 'b']])) == [2, 1, 2]
+    assert Vocab([["b", "a"], [], ["b"]]).token_freqs == [("b", 2), ("a", 1)]
+    assert list(Vocab("ab").encode([["b"], ["a", "b"]])) == [2, 1, 2]
 
 
 def test_it_is_a_container_of_its_tokens():
-    vocab = Vocab('ab')
-    assert list(vocab) == ['<unk>', 'a', 'b']
-    assert 'a' in vocab and 'z' not in vocab and 0 not in vocab
+    vocab = Vocab("ab")
+    assert list(vocab) == ["<unk>", "a", "b"]
+    assert "a" in vocab and "z" not in vocab and 0 not in vocab
     assert len(Vocab()) == 1
 
 
 def test_list_round_trip_through_json():
-    vocab = Vocab('häß', reserved_tokens=['<pad>'])
+    vocab = Vocab("häß", reserved_tokens=["<pad>"])
     again = Vocab.from_list(json.loads(json.dumps(vocab.to_list())))
     assert again == vocab and again.unk == vocab.unk
-    assert np.array_equal(again.encode('häßx'), vocab.encode('häßx'))
-    assert vocab != Vocab('häx') and vocab != ['<unk>']
+    assert np.array_equal(again.encode("häßx"), vocab.encode("häßx"))
+    assert vocab != Vocab("häx") and vocab != ["<unk>"]
 
 
-@pytest.mark.parametrize('stored', [['a', 'b'], ['<unk>', 'a', 'a'], ['<unk>', 1], 'abc', None])
+@pytest.mark.parametrize("stored", [["a", "b"], ["<unk>", "a", "a"], ["<unk>", 1], "abc", None])
 def test_a_stored_vocabulary_is_checked(stored):
-    with pytest.raises(DataError, match='stored vocabulary'):
+    with pytest.raises(DataError, match="stored vocabulary"):
         Vocab.from_list(stored)
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'message'),
+    ("arguments", "message"),
     [
-        ({'min_freq': -1}, 'min_freq=-1'),
-        ({'min_freq': 1.5}, 'min_freq=1.5'),
-        ({'reserved_tokens': [1]}, 'Received: 1, of type int'),
-        ({'reserved_tokens': '<pad>'}, r"\['<pad>'\]"),
-        ({'tokens': [1, 2]}, 'Received: 1, of type int'),
-        ({'tokens': [('a', 'b')]}, 'of type tuple'),
-        ({'tokens': [['a'], 'bc']}, 'mixture'),
-        ({'tokens': ['a', ['b']]}, 'unhashable'),
+        ({"min_freq": -1}, "min_freq=-1"),
+        ({"min_freq": 1.5}, "min_freq=1.5"),
+        ({"reserved_tokens": [1]}, "Received: 1, of type int"),
+        ({"reserved_tokens": "<pad>"}, r"\['<pad>'\]"),
+        ({"tokens": [1, 2]}, "Received: 1, of type int"),
+        ({"tokens": [("a", "b")]}, "of type tuple"),
+        ({"tokens": [["a"], "bc"]}, "mixture"),
+        ({"tokens": ["a", ["b"]]}, "unhashable"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -120,9 +120,9 @@ def test_a_str_counts_as_the_list_of_its_characters(text, min_freq, other):
 
 
 def test_blocks_do_not_show(monkeypatch):
-    text = 'the time machine ∂ \U0001f570 ' * 5
+    text = "the time machine ∂ \U0001f570 " * 5
     whole = Vocab(text)
     codes = whole.encode(text)
-    monkeypatch.setattr(vocab_module, 'BLOCK', 7)
+    monkeypatch.setattr(vocab_module, "BLOCK", 7)
     assert Vocab(text).token_freqs == whole.token_freqs
     assert np.array_equal(whole.encode(text), codes)

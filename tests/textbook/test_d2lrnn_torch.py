@@ -50,9 +50,7 @@ def test_9_5_from_scratch(data):
                 state = d2l.zeros((inputs.shape[1], self.num_hiddens), device=inputs.device)
             outputs = []
             for X in inputs:
-                state = d2l.tanh(
-                    d2l.matmul(X, self.W_xh) + d2l.matmul(state, self.W_hh) + self.b_h
-                )
+                state = d2l.tanh(d2l.matmul(X, self.W_xh) + d2l.matmul(state, self.W_hh) + self.b_h)
                 outputs.append(state)
             return outputs, state
 

@@ -1,0 +1,41 @@
+"""Section 9.6 in plain PyTorch: the yardstick of `benchmarks/epoch.py`."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class ByHand:
+    def __init__(self, setting):
+        self.s = setting
+        self.X, self.Y = (torch.from_numpy(a.copy()).long() for a in (setting.X, setting.Y))
+        self.rnn = nn.RNN(setting.vocab_size, setting.num_hiddens)
+        self.rnn.bias_hh_l0.requires_grad_(False).zero_()
+        self.linear = nn.Linear(setting.num_hiddens, setting.vocab_size)
+        self.parameters = [*self.rnn.parameters(), *self.linear.parameters()]
+        self.parameters = [p for p in self.parameters if p.requires_grad]
+        self.optimizer = torch.optim.SGD(self.parameters, lr=setting.lr)
+
+    def loss(self, rows):
+        X, Y = self.X[rows].T, self.Y[rows].T  # (num_steps, batch_size)
+        one_hot = torch.zeros((*X.shape, self.s.vocab_size)).scatter_(2, X.unsqueeze(2), 1)
+        hiddens, _ = self.rnn(one_hot)  # (num_steps, batch_size, num_hiddens)
+        return F.cross_entropy(self.linear(hiddens).flatten(0, 1), Y.flatten())
+
+    def epoch(self, order):
+        """Train in this order, then validate; the losses."""
+        train, val = [], []
+        for rows in torch.from_numpy(order).split(self.s.batch_size):
+            self.optimizer.zero_grad()
+            loss = self.loss(rows)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.parameters, self.s.bound)
+            self.optimizer.step()
+            train.append(loss.detach())
+        with torch.no_grad():
+            for rows in torch.arange(self.s.num_train, len(self.X)).split(self.s.batch_size):
+                val.append(self.loss(rows))
+        return torch.stack(train).numpy(), torch.stack(val).numpy()
+
+
+RIVALS = {"by hand": ByHand}

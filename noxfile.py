@@ -78,8 +78,8 @@ def core(session: nox.Session) -> None:
 def tests(session: nox.Session, name: str) -> None:
     """The shared suite on one framework."""
     python = environment(session, name)
-    own = f"tests/textbook/test_d2lrnn_{name}.py"  # cells in the idiom of this framework
-    tests = session.posargs or ["tests/contract", "tests/parity", own]
+    cells = [str(path) for path in (ROOT / "tests/textbook").glob(f"test_d2lrnn_{name}*.py")]
+    tests = session.posargs or ["tests/contract", "tests/parity", *sorted(cells)]
     pytest(session, python, *tests, D2LRNN_BACKEND=name)
 
 

@@ -44,14 +44,14 @@ def chromium():
 
 @pytest.fixture
 def open_page(chromium):
-    """Opens a file and returns the page; its console must stay silent to the end of the test."""
+    """Opens a file and returns the page; until the test ends, nothing may go wrong on its console."""
     contexts, said = [], []
 
     def open_file(path, **settings):
         context = chromium.new_context(**settings)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
+        page.on("console", lambda message: message.type == "log" or said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
         page.goto(path.as_uri())

@@ -21,9 +21,8 @@ DESKTOP = {"width": 1440, "height": 900}
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 
 
-def goto(page, path):
-    """Open, and wait for the formulas."""
-    page.goto(path.as_uri())
+def formulas_are_set(page):
+    """Wait until MathJax, if the page has formulas, has done its work."""
     page.evaluate("window.MathJax?.startup?.promise")
 
 
@@ -41,56 +40,54 @@ def test_every_section_is_there_once():
 
 
 @every_page
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["360", "1440"])
-def test_nothing_overflows(open_page, path, viewport):
-    page = open_page(path, viewport=viewport)
-    goto(page, path)
-    assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
-    # What is wider than the page is inside a box that scrolls; all else ends within the page.
-    outside = page.evaluate(
-        """() => {
-            const scrolls = (e) => e && e !== document.body
-                && (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
-            return [...document.querySelectorAll(".page .content *")]
-                .filter((e) => e.getBoundingClientRect().width > 0)
-                .filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5)
-                .filter((e) => !e.closest("mjx-assistive-mml") && !scrolls(e))
-                .map((e) => e.outerHTML.slice(0, 80));
-        }"""
-    )
-    assert outside == []
+def test_nothing_overflows(open_page, path):
+    page = open_page(path)
+    formulas_are_set(page)
+    for viewport in (PHONE, DESKTOP):
+        page.set_viewport_size(viewport)
+        assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
+        # What is wider than the page is inside a box that scrolls; all else ends within the page.
+        outside = page.evaluate(
+            """() => {
+                const scrolls = (e) => e && e !== document.body
+                    && (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
+                return [...document.querySelectorAll(".page .content *")]
+                    .filter((e) => e.getBoundingClientRect().width > 0)
+                    .filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5)
+                    .filter((e) => !e.closest("mjx-assistive-mml") && !scrolls(e))
+                    .map((e) => e.outerHTML.slice(0, 80));
+            }"""
+        )
+        assert outside == []
 
 
 @every_page
-def test_nothing_comes_from_a_network(open_page, path):
+def test_text_has_enough_contrast(open_page, low_contrast, path):
+    page = open_page(path, viewport=DESKTOP)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert low_contrast(page, ".page .content", ignore=".headerlink, button") == []
+
+
+@every_page
+def test_a_page_is_whole_without_a_network(open_page, path):
     page = open_page(path, offline=True)
-    goto(page, path)
     loaded = page.locator("script[src], link[rel=stylesheet], img").evaluate_all(
         "all => all.map((e) => e.src || e.href)"
     )
     assert [url for url in loaded if not url.startswith(("file:", "data:"))] == []
+    formulas_are_set(page)
+    assert page.locator("mjx-container").count() >= page.locator(".math").count()
+    assert page.locator("[data-mml-node=merror], mjx-merror").count() == 0
+    for image in page.locator(".cell_output img").all():
+        assert image.evaluate("e => e.decode().then(() => e.naturalWidth > 100)")
+        assert image.get_attribute("alt").startswith("Plot")
 
 
 def test_no_style_or_script_names_another_host():
     for path in [*SITE.rglob("*.css"), *SITE.rglob("*.html")]:
         text = path.read_text(encoding="utf-8")
         assert re.findall(r"(?:url\(|@import|src=)\s*[\"']?(?:https?:)?//[^\s\"')]+", text) == []
-
-
-@pytest.mark.parametrize("path", SECTIONS, ids=lambda path: path.stem)
-def test_formulas_are_set(open_page, path):
-    page = open_page(path)
-    goto(page, path)
-    assert page.locator("mjx-container").count() >= page.locator(".math").count()
-    assert page.locator("[data-mml-node=merror], mjx-merror").count() == 0
-
-
-@pytest.mark.parametrize("path", SECTIONS, ids=lambda path: path.stem)
-def test_plots_are_drawn_and_described(open_page, path):
-    page = open_page(path)
-    for image in page.locator(".cell_output img").all():
-        assert image.evaluate("e => e.decode().then(() => e.naturalWidth > 100)")
-        assert image.get_attribute("alt").startswith("Plot")
 
 
 def test_tabs_are_in_step_and_the_choice_is_remembered(open_page):
@@ -104,9 +101,9 @@ def test_tabs_are_in_step_and_the_choice_is_remembered(open_page):
         shown = sets.first.locator(":scope > .sd-tab-content:visible")
         assert shown.count() == 1
     for path in (second, SITE / "index.html", SITE / "api" / "models.html"):
-        goto(page, path)
+        page.goto(path.as_uri())
         assert set(choices(page)) == {"mxnet"}
-    goto(page, first)
+    page.goto(first.as_uri())
     page.reload()
     assert set(choices(page)) == {"mxnet"}
 
@@ -157,10 +154,3 @@ def test_light_and_dark(open_page, scheme, dark):
             switch.click()
     assert (brightness("document.body") < 100) != dark
     assert plots_turned() != dark
-
-
-@every_page
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_enough_contrast(open_page, low_contrast, path, scheme):
-    page = open_page(path, viewport=DESKTOP, color_scheme=scheme)
-    assert low_contrast(page, ".page .content", ignore=".headerlink, button") == []

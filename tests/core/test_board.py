@@ -410,6 +410,17 @@ def test_a_training_in_a_notebook(notebook, clock, capsys):
     assert capsys.readouterr().out == "The end.\n"
 
 
+def test_a_training_without_progress_shows_no_plot(notebook, clock):
+    board = ProgressBoard()
+    assert board.begin(1, progress=False) == "off"
+    board.draw(1, 5.0, "train_ppl")
+    board.end()
+    notebook.end_cell()
+    assert notebook.cells[0] == []
+    board.draw(2, 4.0, "train_ppl")  # after it, drawing shows again
+    assert len(notebook.cells[-1]) == 1
+
+
 def test_display_false_shows_no_plot(notebook):
     board = ProgressBoard(display=False)
     assert board.begin(2) == "off"

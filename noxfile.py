@@ -1,7 +1,7 @@
 """What is done with this repository: `nox -l` lists it, `nox` does what CI does.
 
 Every framework has one environment, `.nox/<name>`, which all its sessions share and later runs
-reuse; `core` is the one without a framework. A session starts with `environment`, which makes it,
+reuse; `core` is the one without a framework, `book` the one of the site. A session starts with `environment`, which makes it,
 or updates it when the dependencies have changed.
 """
 
@@ -30,6 +30,10 @@ nox.options.reuse_venv = "yes"
 ROOT = Path(__file__).parent
 NOX = ROOT / ".nox"
 TOOLS = ("hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "types-requests")
+BOOK = (
+    *("sphinx", "furo", "myst-nb", "sphinx-autoapi", "sphinx-copybutton", "sphinx-design"),
+    *("sphinx-mathjax-offline", "playwright", "pytest", "pytest-timeout"),
+)
 
 
 class Framework(NamedTuple):
@@ -121,6 +125,24 @@ def exchange(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """An epoch of section 9.6 against a loop written by hand, on all frameworks, in one table.
+
+    `-- --backends torch,jax` chooses the frameworks; every other option goes to benchmarks/epoch.py.
+    """
+    parser = argparse.ArgumentParser(prog="nox -s bench --", allow_abbrev=False, add_help=False)
+    parser.add_argument("--backends", default=",".join(FRAMEWORKS))
+    options, others = parser.parse_known_args(session.posargs)
+    figures = Path(session.create_tmp()) / "figures.jsonl"
+    figures.unlink(missing_ok=True)
+    for name in options.backends.split(","):
+        command = (environment(session, name), "benchmarks/epoch.py", "--json", str(figures))
+        run(session, *command, *others, D2LRNN_BACKEND=name, **real_text())
+    table = (environment(session, "core"), "benchmarks/table.py", str(figures))
+    run(session, *table, str(figures.with_suffix(".md")))
+
+
+@nox.session
 def compare(session: nox.Session) -> None:
     """Section 9.6 on all frameworks, and a report that lays them side by side.
 
@@ -199,6 +221,32 @@ def browser(session: nox.Session) -> None:
     pytest(session, python, "-rs", *(session.posargs or ["tests/browser"]))
 
 
+@nox.session
+def book(session: nox.Session) -> None:
+    """The site, in build/book/html, out of the notebooks as every framework executed them.
+
+    Notebooks of which there is no such copy, or an older one, are executed first. `-- --backends
+    torch,jax` makes do with some frameworks; the site says where the others were not executed.
+    """
+    chosen = arguments(session, backends=",".join(FRAMEWORKS))["backends"].split(",")
+    names = [name for name in chosen if not not_here(name)]
+    python = environment(session, "book")
+    merge = (python, "book/merge.py", "notebooks", "build/notebooks", "build/book/source/chapter-9")
+    for name in names:
+        if subprocess.run([*merge, "--check", "--backends", name], cwd=ROOT).returncode != 0:
+            notebooks(session, name)
+
+    site, pages = ROOT / "build" / "book", shutil.ignore_patterns("*.py", "_*")
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.copytree(ROOT / "book", site / "source", ignore=pages)
+    run(session, *merge, "--backends", ",".join(names))
+    sphinx = ("-m", "sphinx", "-q", "-W", "--keep-going", "-c", "book", "-d", "build/book/doctrees")
+    run(session, python, *sphinx, "build/book/source", "build/book/html")
+    html = str(site / "html")
+    pytest(session, python, "-q", "-rs", "tests/browser/test_book.py", D2LRNN_BOOK=html)
+    session.log(f"The site is {html}/index.html")
+
+
 nox.options.sessions = [
     *("lint", "core"),
     *(f"tests-{name}" for name in FRAMEWORKS),
@@ -236,8 +284,8 @@ def real_text() -> dict[str, str]:
 
 
 def environment(session: nox.Session, name: str) -> str:
-    """Make, update or reuse the environment of a framework (or `core`); returns its Python."""
-    if name != "core" and name not in FRAMEWORKS:
+    """Make, update or reuse an environment: a framework's, `core` or `book`; returns its Python."""
+    if name not in ("core", "book", *FRAMEWORKS):
         session.error(
             f"There is no backend {name!r} here; expected one of {', '.join(FRAMEWORKS)}."
         )
@@ -248,10 +296,11 @@ def environment(session: nox.Session, name: str) -> str:
     with_gpu = framework is not None and framework.gpu_extra is not None and has_gpu()
     extra = f"[{framework.gpu_extra if with_gpu else framework.extra}]" if framework else ""
     constraints = "tools" if with_gpu else name  # GPU builds have versions of their own
+    tools = BOOK if name == "book" else TOOLS
     made_from = {
         "interpreter": [sys.base_prefix, platform.python_version(), platform.machine(), str(ROOT)],
         "with_gpu": with_gpu,
-        "packages": [extra, *TOOLS, *inputs(f"{constraints}.txt", "tools.txt")],
+        "packages": [extra, *tools, *inputs(f"{constraints}.txt", "tools.txt")],
     }
 
     folder = NOX / name
@@ -266,7 +315,7 @@ def environment(session: nox.Session, name: str) -> str:
     stamp.unlink(missing_ok=True)
     session.run(
         *(str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"),
-        *("-c", f"constraints/{constraints}.txt", "-e", f".{extra}", *TOOLS),
+        *("-c", f"constraints/{constraints}.txt", "-e", f".{extra}", *tools),
         external=True,
     )
     stamp.write_text(json.dumps(made_from))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_positive, check_sizes
@@ -87,7 +86,9 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def one_hot(self, X):
         """Tokens (batch_size, num_steps) as vectors (num_steps, batch_size, vocab_size)."""
-        return F.one_hot(X.T, self.vocab_size).type(torch.float32)
+        # As F.one_hot, which looks for the largest index on the host and makes int64 first.
+        vectors = zeros((*X.T.shape, self.vocab_size), device=X.device)
+        return vectors.scatter_(2, X.T.unsqueeze(2), 1)
 
     def output_layer(self, rnn_outputs):
         """Hidden states, num_steps of (batch_size, num_hiddens), to (batch_size, num_steps, vocab_size)."""

@@ -1,0 +1,75 @@
+"""Section 9.6 in plain MXNet, hybridised with static allocation: the yardstick of `epoch.py`."""
+
+# isort: off
+import d2lrnn_mxnet  # noqa: F401  gives MXNet 1.9.1 the names that NumPy has removed
+import numpy as onp
+from mxnet import autograd, gluon, init, np
+from mxnet.gluon import nn, rnn
+
+
+class Loss(gluon.HybridBlock):
+    """The mean cross-entropy of a minibatch, as one graph over layers that others share."""
+
+    def __init__(self, layer, linear, vocab_size):
+        super().__init__()
+        self.hybridize(static_alloc=True, static_shape=True)
+        self.rnn, self.linear, self.vocab_size = layer, linear, vocab_size
+
+    def hybrid_forward(self, F, X, Y, H):
+        one_hot = F.npx.one_hot(X, self.vocab_size)  # (num_steps, batch_size, vocab_size)
+        hiddens, _ = self.rnn(one_hot, [H])  # (num_steps, batch_size, num_hiddens)
+        p = F.npx.softmax(self.linear(hiddens))  # faster on a CPU than log_softmax
+        return -F.np.mean(F.np.log(F.npx.pick(p, Y)))
+
+
+class ByHand:
+    def __init__(self, setting):
+        self.s = setting
+        self.rnn = rnn.RNN(setting.num_hiddens, activation="tanh", input_size=setting.vocab_size)
+        self.linear = nn.Dense(setting.vocab_size, flatten=False, in_units=setting.num_hiddens)
+        for layer in (self.rnn, self.linear):
+            layer.initialize(init.Uniform(0.07))
+        self.rnn.l0_h2h_bias.grad_req = "null"
+        parameters = {
+            f"{i}{name}": parameter
+            for i, layer in enumerate((self.rnn, self.linear))
+            for name, parameter in layer.collect_params().items()
+            if parameter.grad_req != "null"
+        }
+        self.gradients = [p.grad() for p in parameters.values()]
+        self.trainer = gluon.Trainer(parameters, "sgd", {"learning_rate": setting.lr})
+        self.graphs = {}
+
+    def loss(self, rows, train):
+        key = len(rows), train  # one static graph each
+        if key not in self.graphs:
+            graph = Loss(self.rnn, self.linear, self.s.vocab_size)
+            self.graphs[key] = graph, np.zeros((1, len(rows), self.s.num_hiddens))
+        graph, H = self.graphs[key]
+        X, Y = (onp.ascontiguousarray(a[rows].T) for a in (self.s.X, self.s.Y))
+        return graph(np.array(X, dtype="int32"), np.array(Y, dtype="int32"), H)
+
+    def clip(self):
+        everything = np.concatenate([g.reshape(-1) for g in self.gradients])
+        norm = np.sqrt(np.dot(everything, everything))
+        scale = np.minimum(1, self.s.bound / norm)
+        for g in self.gradients:
+            g *= scale
+
+    def epoch(self, order):
+        """Train in this order, then validate; the losses."""
+        size, train, val = self.s.batch_size, [], []
+        for start in range(0, len(order), size):
+            with autograd.record():
+                loss = self.loss(order[start : start + size], True)
+            loss.backward()
+            self.clip()
+            self.trainer.step(1)
+            train.append(loss.detach())
+        rows = onp.arange(self.s.num_train, len(self.s.X))
+        for start in range(0, len(rows), size):
+            val.append(self.loss(rows[start : start + size], False).copy())
+        return np.stack(train).asnumpy(), np.stack(val).asnumpy()
+
+
+RIVALS = {"by hand": ByHand}

@@ -1,5 +1,6 @@
 """Section 9.6 in plain TensorFlow, one graph over an unrolled SimpleRNN: the yardstick of `epoch.py`."""
 
+# isort: off
 import d2lrnn_tensorflow  # noqa: F401  the same quiet import of TensorFlow
 import numpy as np
 import tensorflow as tf

@@ -1,8 +1,8 @@
 """What is done with this repository: `nox -l` lists it, `nox` does what CI does.
 
 Every framework has one environment, `.nox/<name>`, which all its sessions share and later runs
-reuse; `core` is the one without a framework, `book` the one of the site. A session starts with `environment`, which makes it,
-or updates it when the dependencies have changed.
+reuse; `core` is the one without a framework, `book` the one of the site. A session starts with
+`environment`, which makes it, or updates it when the dependencies have changed.
 """
 
 from __future__ import annotations
@@ -234,7 +234,9 @@ def book(session: nox.Session) -> None:
     merge = (python, "book/merge.py", "notebooks", "build/notebooks", "build/book/source/chapter-9")
     for name in names:
         if subprocess.run([*merge, "--check", "--backends", name], cwd=ROOT).returncode != 0:
-            notebooks(session, name)
+            execute = ("notebooks/execute.py", f"build/notebooks/{name}")
+            python_of_it = environment(session, name)
+            run(session, python_of_it, *execute, D2LRNN_BACKEND=name, **real_text())
 
     site, pages = ROOT / "build" / "book", shutil.ignore_patterns("*.py", "_*")
     shutil.rmtree(site, ignore_errors=True)

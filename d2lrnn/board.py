@@ -76,6 +76,7 @@ class ProgressBoard:
         self._epochs: tuple[float, float] | None = None  # of the training that was begun
         self._plot = _LivePlot(self)
         self._progress: _Progress = _Off()
+        self._is_muted = False  # in a training that shows no progress
 
     def draw(self, x: Any, y: Any, label: str, every_n: int = 1) -> None:
         """Add the point (`x`, `y`) to the line `label` (book, section 3.2).
@@ -92,7 +93,7 @@ class ProgressBoard:
         xs, ys = zip(*waiting, strict=True)
         waiting.clear()
         self.data.setdefault(label, []).append((math.fsum(xs) / len(xs), sum(ys) / len(ys)))
-        if self.display and in_notebook():
+        if self.display and not self._is_muted and in_notebook():
             self._plot.changed()
 
     def save(self, path: str | Path) -> None:
@@ -128,6 +129,7 @@ class ProgressBoard:
             self.data.clear()
         self._waiting.clear()
         self._epochs = (0, num_epochs)
+        self._is_muted = not progress
         mode = self._mode() if progress and self.display else "off"
         if mode == "notebook":
             self._progress = self._plot
@@ -150,6 +152,7 @@ class ProgressBoard:
     def end(self, message: str | None = None) -> None:
         """Finish the display, also of a training that broke off, and print `message` below it."""
         progress, self._progress = self._progress, _Off()
+        self._is_muted = False
         progress.end()
         if message is not None and not isinstance(progress, _Off):
             print(message)

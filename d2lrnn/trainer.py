@@ -389,6 +389,6 @@ def _choose_gpus(num_gpus: int, available: Sequence[Any]) -> list[Any]:
     if num_gpus == 1 and not available:
         if not _said_no_gpu:
             _said_no_gpu = True
-            warnings.warn("num_gpus=1, but there is no GPU: training on the CPU.", stacklevel=4)
+            warnings.warn("num_gpus=1, but there is no GPU: training on the CPU.", stacklevel=3)
         return []
     return list(available[:num_gpus])

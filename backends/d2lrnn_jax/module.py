@@ -175,7 +175,6 @@ class Classifier(Module):
         Returns its mean, or all of it (elements of Y,) if not `averaged`, and an empty dict: there
         models with variables besides their parameters return those.
         """
-
         apply_fn = state.apply_fn
 
         def cross_entropy(params, X, Y, batch_stats, dropout_rng):

@@ -54,7 +54,10 @@ class Trainer(core.Trainer):
                 Without one, it is trained on from the parameters that it has.
         """
         self._key = key
-        super().fit(model, data, resume=resume, checkpoint=checkpoint)
+        try:
+            super().fit(model, data, resume=resume, checkpoint=checkpoint)
+        finally:
+            self._epochs = {}  # the data on the device
 
     def prepare_model(self, model):
         key, self._key = self._key, None
@@ -65,9 +68,9 @@ class Trainer(core.Trainer):
             dummy_input = model.dummy_input() or next(iter(self.train_dataloader))[:-1]
             variables = model.draw_variables(dummy_input, key)
             model.params, model.batch_stats = variables["params"], variables.get("batch_stats", {})
-        seed = getattr(model, "seed", None) or 0
-        self._dropout_root = jax.random.key(seed) if key is None else key
-        self.state = jax.device_put(train_state(model, self._dropout_root), self.device)
+        root = jax.random.key(getattr(model, "seed", None) or 0) if key is None else key
+        self._dropout_root = jax.device_put(root, self.device)
+        self.state = jax.device_put(train_state(model, root), self.device)
         self._epochs = {}
 
     @property

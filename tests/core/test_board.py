@@ -357,6 +357,7 @@ def notebook(monkeypatch):
     notebook = Notebook()
     ipython, display = ModuleType("IPython"), ModuleType("IPython.display")
     ipython.get_ipython = lambda: notebook
+    ipython.version_info = (9, 0)  # Matplotlib asks
     display.display = notebook.display
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", display)

@@ -1,0 +1,82 @@
+"""The site: Sphinx builds it from pages beside this file and from what `merge.py` writes.
+
+`nox -s book` is the way to build it. Nothing is executed, no framework is imported, and no page
+loads anything from a network.
+"""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path.insert(0, str(HERE))
+
+project = "d2lrnn"
+author = "the d2lrnn authors"
+copyright = author
+init = (ROOT / "d2lrnn" / "__init__.py").read_text(encoding="utf-8")
+version = release = re.search(r'__version__ = "(.+)"', init)[1]
+
+extensions = [
+    "myst_nb",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "autoapi.extension",
+    "framework_tabs",
+    "api_of_frameworks",
+]
+exclude_patterns = ["**/downloads"]
+
+# Notebooks
+nb_execution_mode = "off"
+nb_code_prompt_show = "Show how it is set up"
+nb_code_prompt_hide = "Hide how it is set up"
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+
+# The API, read from the source
+autoapi_dirs = [str(ROOT / "d2lrnn"), str(ROOT / "backends")]
+autoapi_generate_api_docs = False  # the pages under api/ say what is shown
+autoapi_add_toctree_entry = False
+autoapi_options = ["members"]
+autoapi_python_class_content = "class"
+add_module_names = False
+autodoc_typehints = "none"
+default_role = "literal"
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+python_maximum_signature_line_length = 88
+toc_object_entries = False
+
+# Pages
+html_theme = "furo"
+html_title = "d2lrnn"
+html_static_path = ["_static"]
+html_css_files = ["book.css"]
+html_js_files = ["book.js"]
+html_copy_source = False
+html_show_sphinx = False
+
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#1f5a99", "color-brand-content": "#1f5a99"},
+    "dark_css_variables": {"color-brand-primary": "#7db4f0", "color-brand-content": "#7db4f0"},
+}
+
+# Formulas: one file, with no fonts beside it, which also a page opened from a disk may load.
+mathjax = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
+html_static_path.append(str(mathjax / "static" / "mathjax" / "tex-svg.js"))
+mathjax_path = "tex-svg.js"
+mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "global"}}
+
+
+def skip_undocumented(app, what, name, obj, skip, options):
+    """Attributes of which nobody has said anything are no part of the API."""
+    return skip or (obj.type in ("attribute", "data") and not obj.docstring)
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_undocumented)

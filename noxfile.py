@@ -29,7 +29,10 @@ nox.options.reuse_venv = "yes"
 
 ROOT = Path(__file__).parent
 NOX = ROOT / ".nox"
-TOOLS = ("hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "types-requests")
+TOOLS = (
+    *("hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "types-requests"),
+    *("ipykernel", "nbclient", "nbformat"),
+)
 BOOK = (
     *("sphinx", "furo", "myst-nb", "sphinx-autoapi", "sphinx-copybutton", "sphinx-design"),
     *("sphinx-mathjax-offline", "playwright", "pytest", "pytest-timeout"),
@@ -52,6 +55,9 @@ FRAMEWORKS = {
 # Frameworks and Matplotlib write here, not in the home folder, and read no settings from there.
 STATE = {
     "CUDA_CACHE_PATH": str(NOX / "state" / "cuda"),
+    # Most of the time of JAX's tests goes into compiling the same small programs again.
+    "JAX_COMPILATION_CACHE_DIR": str(NOX / "state" / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "KERAS_HOME": str(NOX / "state" / "keras"),
     "MPLCONFIGDIR": str(NOX / "state" / "matplotlib"),
     "MPLBACKEND": None,
@@ -94,6 +100,24 @@ for _name in FRAMEWORKS:
         tests(session, name)
 
     _tests.__doc__ = f"The shared suite on the backend {_name}."
+
+
+def notebooks(session: nox.Session, name: str) -> None:
+    """Run the notebooks: with fewer epochs, or in full, for the site, after `-- --full`."""
+    quick = "--full" not in session.posargs
+    chosen = [word for word in session.posargs if word != "--full"]
+    folder = f"build/notebooks{'-quick' if quick else ''}/{name}"
+    env = {"D2LRNN_BACKEND": name, "D2LRNN_QUICK": "1" if quick else None, **real_text()}
+    run(session, environment(session, name), "notebooks/execute.py", folder, *chosen, **env)
+
+
+for _name in FRAMEWORKS:
+
+    @nox.session(name=f"notebooks-{_name}")
+    def _notebooks(session: nox.Session, name: str = _name) -> None:
+        notebooks(session, name)
+
+    _notebooks.__doc__ = f"Every notebook on the backend {_name}; `-- --full` trains in full."
 
 
 @nox.session
@@ -252,6 +276,7 @@ def book(session: nox.Session) -> None:
 nox.options.sessions = [
     *("lint", "core"),
     *(f"tests-{name}" for name in FRAMEWORKS),
+    *(f"notebooks-{name}" for name in FRAMEWORKS),
     *("exchange", "browser"),
 ]
 

@@ -45,7 +45,9 @@ class Module(HyperParameters):
     @property
     def board(self) -> ProgressBoard:
         """Where `plot` draws, made at its first use."""
-        board: ProgressBoard = self.__dict__.setdefault("_board", ProgressBoard())
+        if "_board" not in self.__dict__:
+            self.__dict__["_board"] = ProgressBoard()
+        board: ProgressBoard = self.__dict__["_board"]
         return board
 
     @board.setter

@@ -41,7 +41,13 @@ def start(folder, *arguments, **variables):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,
     )
+
+
+def hear_ctrl_c():
+    """Undo what a shell does to jobs in the background, such as CI: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(folder, *arguments, **variables):
@@ -176,7 +182,10 @@ def test_ctrl_c_keeps_the_run_and_it_can_be_continued(folder, call):
         assert child.poll() is None, child.stderr.read()
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=100)
+    try:
+        out, err = child.communicate(timeout=100)
+    finally:
+        child.kill()
     assert child.returncode == 130, err
     assert "Traceback" not in err
     assert "Interrupted" in out

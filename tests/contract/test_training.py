@@ -172,7 +172,11 @@ def test_ctrl_c_leaves_a_usable_model_and_history(layers, data):
 
     model = make_model(layers, len(data.vocab))
     trainer = Interrupted(max_epochs=50, progress=False)
-    trainer.fit(model, data)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs
+    try:
+        trainer.fit(model, data)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert trainer.interrupted
     assert len(trainer.history) == 2
     assert len(model.predict("the", 4, data.vocab)) == 7

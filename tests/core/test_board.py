@@ -246,6 +246,8 @@ def in_terminal(body, columns=80, interrupt_at=None, **environment):
         [sys.executable, "-c", TRAINING.format(body=body)],
         stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
         env=kept | {"TERM": "xterm"} | environment,
+        # A shell lets jobs in the background, such as CI, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     os.close(follower)
     output = b""

@@ -132,9 +132,9 @@ def demo(session: nox.Session) -> None:
 def exchange(session: nox.Session) -> None:
     """Section 9.6 on all frameworks from common weights; each reads what every other wrote.
 
-    `-- --backends torch,jax` chooses the frameworks, `-- --max-epochs 3` shortens the training.
+    `-- --backends torch,jax` chooses the frameworks, `-- --max-epochs 100` trains as the book does.
     """
-    options = arguments(session, backends=",".join(FRAMEWORKS), max_epochs="100")
+    options = arguments(session, backends=",".join(FRAMEWORKS), max_epochs="30")
     names = options["backends"].split(",")
     folder = Path(session.create_tmp())
     env = {"D2LRNN_EXCHANGE": str(folder), "D2LRNN_EXCHANGE_BACKENDS": options["backends"]}

@@ -11,10 +11,8 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import d2lrnn as d2l
-from d2lrnn.weights import Weights
+from d2lrnn.comparison.initial import initial_weights
 
 PREFIX, NUM_PREDS = "it has", 200
 NUM_HIDDENS = 32
@@ -28,25 +26,10 @@ def model_of(data: d2l.TimeMachine) -> d2l.RNNLM:
     return d2l.RNNLM(d2l.RNN(num_hiddens=NUM_HIDDENS), vocab_size=len(data.vocab), lr=1)
 
 
-def initial_weights(vocab_size: int) -> Weights:
-    """U(-1/sqrt(num_hiddens), 1/sqrt(num_hiddens)), PyTorch's distribution, drawn by NumPy."""
-    h = NUM_HIDDENS
-    shapes = {
-        "rnn.W_xh": (vocab_size, h),
-        "rnn.W_hh": (h, h),
-        "rnn.b_h": (h,),
-        "linear.W_hq": (h, vocab_size),
-        "linear.b_q": (vocab_size,),
-    }
-    random = np.random.RandomState(0)
-    bound = h**-0.5
-    return {n: random.uniform(-bound, bound, s).astype(np.float32) for n, s in shapes.items()}
-
-
 def main(folder: str, max_epochs: str = "100") -> None:
     data = section_9_6()
     model = model_of(data)
-    model.set_weights(initial_weights(len(data.vocab)))
+    model.set_weights(initial_weights(len(data.vocab), NUM_HIDDENS, seed=0))
     trainer = d2l.Trainer(max_epochs=int(max_epochs), gradient_clip_val=1)
     trainer.fit(model, data)
     target = Path(folder) / f"{d2l.backend.name()}.safetensors"

@@ -83,13 +83,15 @@ def main():
     parser.add_argument("--num-val", type=int, default=5000)
     parser.add_argument("--num-hiddens", type=int, default=32)
     parser.add_argument("--tokens", choices=["char", "word"], default="char")
+    parser.add_argument("--slow", action="store_true", help="the slow rivals as well")
     parser.add_argument("--json", help="add the figures, one line of JSON, to this file")
     arguments = vars(parser.parse_args())
-    epochs, target = arguments.pop("epochs"), arguments.pop("json")
+    epochs, target, slow = (arguments.pop(name) for name in ("epochs", "json", "slow"))
 
     setting = Setting(**arguments).load()
     by_hand = importlib.import_module(f"by_hand_{d2l.backend.name()}")
-    rivals = {name: rival(setting) for name, rival in by_hand.RIVALS.items()}
+    chosen = by_hand.RIVALS | (getattr(by_hand, "SLOW_RIVALS", {}) if slow else {})
+    rivals = {name: rival(setting) for name, rival in chosen.items()}
     trainer = TakingTurns(max_epochs=epochs, gradient_clip_val=setting.bound)
     trainer.start(rivals)
     trainer.fit(setting.model(), setting.data)

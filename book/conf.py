@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+from sphinx.ext.napoleon import GoogleDocstring
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE))
@@ -74,9 +76,25 @@ mathjax3_config = {"options": {"enableMenu": False}, "svg": {"fontCache": "globa
 
 
 def skip_undocumented(app, what, name, obj, skip, options):
-    """Attributes of which nobody has said anything are no part of the API."""
-    return skip or (obj.type in ("attribute", "data") and not obj.docstring)
+    """Attributes and methods of which nobody has said anything are no part of the API."""
+    return skip or (obj.type in ("attribute", "data", "method") and not obj.docstring)
+
+
+texts_of_properties = {}  # name -> lines
+
+
+def set_aside(app, what, name, obj, options, lines):
+    """Read the text of a property like that of a method: a colon in its first line ends no type."""
+    if what in ("attribute", "data", "property"):
+        text = GoogleDocstring(lines, app.config, app, "method", name, obj, options)
+        texts_of_properties[name] = text.lines()
+
+
+def put_back(app, what, name, obj, options, lines):
+    lines[:] = texts_of_properties.pop(name, lines)
 
 
 def setup(app):
     app.connect("autodoc-skip-member", skip_undocumented)
+    app.connect("autodoc-process-docstring", set_aside, priority=400)  # Napoleon comes at 500
+    app.connect("autodoc-process-docstring", put_back, priority=600)

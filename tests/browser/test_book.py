@@ -86,10 +86,29 @@ def test_a_page_is_whole_without_a_network(open_page, path):
         assert image.get_attribute("alt").startswith("Plot")
 
 
+@pytest.mark.parametrize("path", SECTIONS, ids=lambda path: path.stem)
+def test_every_formula_is_read_as_one(open_page, path):
+    text = open_page(path).evaluate(
+        """() => {
+            const content = document.querySelector(".content").cloneNode(true);
+            content.querySelectorAll("pre, code, script").forEach((e) => e.remove());
+            return content.textContent;
+        }"""
+    )
+    assert re.findall(r".*\$.*", text) == []
+
+
 def test_no_style_or_script_names_another_host():
     for path in [*SITE.rglob("*.css"), *SITE.rglob("*.html")]:
         text = path.read_text(encoding="utf-8")
         assert re.findall(r"(?:url\(|@import|src=)\s*[\"']?(?:https?:)?//[^\s\"')]+", text) == []
+
+
+def test_no_page_names_the_machine_that_built_it():
+    here = str(Path(__file__).parents[2])
+    for path in SITE.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert [one for one in (here, "/tmp/", "ipykernel_") if one in text] == []
 
 
 def test_tabs_are_in_step_and_the_choice_is_remembered(open_page):

@@ -37,7 +37,8 @@ class ProgressBoard:
     between two calls of `draw`.
 
     Args:
-        xlabel: the label of the horizontal axis; `ylabel` that of the vertical one.
+        xlabel: the label of the horizontal axis (by default 'epoch' if there is a training);
+            `ylabel` that of the vertical one.
         xlim: the two ends of the horizontal axis (by default the epochs of the training, if there is
             one); `ylim` those of the vertical axis.
         xscale: 'linear' or 'log', as `yscale`.
@@ -182,7 +183,8 @@ class ProgressBoard:
         for points, (style, color) in zip(self.data.values(), styles, strict=False):
             self.axes.plot(*zip(*points, strict=True), linestyle=style, color=color)
         xlim = self.xlim if self.xlim is not None else self._epochs
-        limits = (self.xlabel, self.ylabel, xlim, self.ylim, self.xscale, self.yscale)
+        xlabel = self.xlabel if self.xlabel is not None or self._epochs is None else "epoch"
+        limits = (xlabel, self.ylabel, xlim, self.ylim, self.xscale, self.yscale)
         set_axes(self.axes, *limits, legend=list(self.data))
         picture = io.BytesIO()
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "d2lrnn"}):

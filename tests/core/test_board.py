@@ -139,6 +139,20 @@ def test_the_limits_are_the_epochs_of_the_training(tmp_path):
     assert board.axes.get_xlim() == (0, 7)
 
 
+def test_the_axis_is_named_for_the_epochs_of_a_training(tmp_path):
+    def text_of(board):
+        board.draw(1, 2, "a")
+        board.save(tmp_path / "plot.svg")
+        return (tmp_path / "plot.svg").read_text(encoding="utf-8")
+
+    assert ">epoch<" not in text_of(ProgressBoard())
+    trained, named = ProgressBoard(display=False), ProgressBoard(xlabel="time", display=False)
+    for board in (trained, named):
+        board.begin(4)
+    assert ">epoch<" in text_of(trained)
+    assert ">epoch<" not in text_of(named)
+
+
 @pytest.mark.parametrize("name", ["plot.jpg", "plot", "svg"])
 def test_another_suffix_is_refused(tmp_path, name):
     with pytest.raises(ArgumentError, match=r"end the path in \.svg or \.png"):

@@ -18,11 +18,12 @@ It wants Python 3.11 and an environment of its own for each framework, with what
 (numpy 1.23.5, matplotlib 3.7.2, matplotlib-inline 0.1.6, pandas 2.0.3, requests 2.31.0, scipy
 1.10.1; of jupyter, which it names too, IPython 8.37 does), then d2l itself with `--no-deps`, and
 
-    torch       torch 2.13.0; for `import torchvision`, which 9.6 does not use, an empty module will do
+    torch       torch 2.13.0; for `import torchvision`, which 9.6 does not use, an empty package with an
+                empty module `transforms` will do
     mxnet       mxnet 1.9.1
     tensorflow  tensorflow-cpu 2.15.1: the last whose Keras, 2, knows SimpleRNN(time_major=True)
-    jax         jax and jaxlib 0.4.13, flax 0.7.2, tensorflow-cpu 2.15.1, tensorflow-datasets 4.9.4,
-                tensorflow-metadata 1.14.0
+    jax         jax and jaxlib 0.4.13, flax 0.7.2, optax 0.1.7, chex 0.1.7, orbax-checkpoint 0.3.5,
+                tensorflow-cpu 2.15.1, tensorflow-datasets 4.9.4, tensorflow-metadata 1.14.0
 """
 
 import argparse

@@ -25,8 +25,8 @@ def library_step(method: Method) -> Method:
 
 
 def keeps_library_step(model: object, step: str) -> bool:
-    """Whether `model` leaves `step` ('training_step', 'validation_step') to the library."""
-    return bool(getattr(getattr(type(model), step), "library_step", False))
+    """Whether `model` leaves `step`, such as 'training_step' or 'one_hot', to the library."""
+    return bool(getattr(getattr(type(model), step, None), "library_step", False))
 
 
 class Module(HyperParameters):

@@ -216,11 +216,19 @@ class Trainer(HyperParameters):
 
     def library_owns(self, model: Any, step: str, loader: Any) -> bool:
         """Whether the library may compile `step`: the reader replaced neither it nor the loader."""
-        return keeps_library_step(model, step) and isinstance(loader, Minibatches)
+        return keeps_library_step(model, step) and self.library_loads(loader)
+
+    def library_loads(self, loader: Any) -> bool:
+        """Whether `loader` gives rows of arrays as they are, so that the arrays may lie on the device."""
+        return isinstance(loader, Minibatches) and getattr(loader.convert, "library_step", False)
+
+    def batches(self, loader: Any) -> Iterator[Sequence[Any]]:
+        """The minibatches of `loader` in the order of this epoch."""
+        return iter(loader)
 
     def minibatches(self, train: bool) -> Iterator[Sequence[Any]]:
         """The minibatches of an epoch on the device, counted as they go."""
-        for batch in self.train_dataloader if train else self.val_dataloader:
+        for batch in self.batches(self.train_dataloader if train else self.val_dataloader):
             self._weights_of_batches[train].append(math.prod(batch[-1].shape))
             yield self.prepare_batch(batch)
             if train:

@@ -180,9 +180,8 @@ class Classifier(Module):
         def cross_entropy(params, X, Y, batch_stats, dropout_rng):
             variables = {"params": params, "batch_stats": batch_stats}
             Y_hat = apply_fn(variables, *X, rngs={"dropout": dropout_rng})
-            logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, reshape(Y, (-1,)))
-            return reduce_mean(losses) if averaged else losses
+            losses = optax.softmax_cross_entropy_with_integer_labels(Y_hat, Y)  # as Y
+            return reduce_mean(losses) if averaged else reshape(losses, (-1,))
 
         compiled = self.compiled(("loss", averaged, apply_fn), cross_entropy)
         return compiled(params, X, Y, state.batch_stats, state.dropout_rng), {}
@@ -245,6 +244,7 @@ def unseeded(module):
 class DataModule(core_data.DataModule):
     """Minibatches as JAX arrays."""
 
+    @library_step
     def tensor(self, array, device=None):
         return from_numpy(array, device)
 

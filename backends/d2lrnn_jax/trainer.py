@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from flax.training import train_state as flax_train_state
 from jax import numpy as jnp
-from numpy.lib.stride_tricks import as_strided
 
 from d2lrnn import trainer as core
+from d2lrnn.data import windows_of
 from d2lrnn.errors import WeightsError
 
 from .module import with_aux
@@ -210,13 +210,12 @@ def on_device(array, device):
 
     Overlapping windows of a text are put there as the text: one number a token, whatever num_steps is.
     """
-    hop = array.strides[0] // array.itemsize
-    if array.ndim != 2 or array.strides[1] != array.itemsize or not 0 < hop < array.shape[1]:
+    windows = windows_of(array)
+    if windows is None:
         return from_numpy(array, device), lambda values, rows: values[rows]
-    num_windows, width = array.shape
-    text = as_strided(array, ((num_windows - 1) * hop + width,), array.strides[1:], writeable=False)
+    text, hop, width = windows
 
-    def windows(text, rows):
+    def rows_of(text, rows):
         return text[hop * rows[:, None] + jnp.arange(width)]  # (batch_size, num_steps)
 
-    return from_numpy(text, device), windows
+    return from_numpy(text, device), rows_of

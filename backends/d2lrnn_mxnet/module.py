@@ -176,6 +176,7 @@ squared_error = gluon.loss.L2Loss()
 class DataModule(core_data.DataModule):
     """Minibatches as MXNet arrays."""
 
+    @library_step
     def tensor(self, array, device=None):
         return from_numpy(array, device)
 

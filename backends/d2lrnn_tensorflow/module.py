@@ -97,6 +97,14 @@ class Module(core.Module, tf.keras.Model):
     set_weights = set_weights
 
 
+def dense(gradients):
+    """The gradients as tensors: TensorFlow gives those of picked rows as a list of rows and indices.
+
+    A row that was picked twice stands there twice, so the list has another norm than the gradient.
+    """
+    return [g if g is None else tf.convert_to_tensor(g) for g in gradients]
+
+
 def move(model, device):
     """Put the variables of `model` on `device`, those of the layers inside it included.
 
@@ -178,6 +186,7 @@ class LinearRegression(Module):
 class DataModule(core_data.DataModule):
     """Minibatches as TensorFlow tensors."""
 
+    @library_step
     def tensor(self, array, device=None):
         return from_numpy(array, device)
 

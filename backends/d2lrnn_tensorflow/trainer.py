@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
-from numpy.lib.stride_tricks import as_strided
 
 from d2lrnn import trainer as core
-from d2lrnn.data import Minibatches
+from d2lrnn.data import Minibatches, windows_of
 
-from .module import move
+from .module import dense, move
 from .ops import cpu, from_numpy, gpu, num_gpus, numpy
 from .weights import is_built
 
@@ -86,7 +85,7 @@ class Trainer(core.Trainer):
         with tf.GradientTape() as tape:
             loss = step(batch)
         variables = self.model.trainable_variables
-        grads = tape.gradient(loss, variables)
+        grads = dense(tape.gradient(loss, variables))
         if self.gradient_clip_val > 0:
             clip = self.clip_gradients
             if not tf.executing_eagerly():
@@ -182,15 +181,11 @@ class Rows:
     """The rows of an array, on the device; overlapping windows, if large, as the sequence they view."""
 
     def __init__(self, array):
-        self.window = None
-        overlap = array.ndim == 2 and array.strides == (array.itemsize, array.itemsize)
-        if overlap and array.size > LARGEST_COPY:
-            num_windows, num_steps = array.shape
-            array = as_strided(array, (num_windows + num_steps - 1,), (array.itemsize,))
-            self.window = tf.range(num_steps, dtype=tf.int64)
-        self.array = from_numpy(array)
+        self.windows = windows_of(array) if array.size > LARGEST_COPY else None
+        self.array = from_numpy(array if self.windows is None else self.windows.sequence)
 
     def __getitem__(self, rows):
-        if self.window is not None:
-            rows = rows[:, None] + self.window  # (batch_size, num_steps)
+        if self.windows is not None:
+            steps = tf.range(self.windows.width, dtype=rows.dtype)
+            rows = self.windows.hop * rows[:, None] + steps  # (batch_size, num_steps)
         return tf.gather(self.array, rows)

@@ -66,6 +66,9 @@ class Classifier(Module):
 
     def loss(self, Y_hat, Y, averaged=True):
         """Mean cross-entropy in nats of the logits `Y_hat` (..., num_classes) to the classes `Y` (...)."""
+        if averaged and Y_hat.ndim == 3 and Y_hat.transpose(0, 1).is_contiguous():
+            # Recurrent layers compute time-major; a mean has no order, and reshaping needs no copy.
+            Y_hat, Y = Y_hat.transpose(0, 1), Y.transpose(0, 1)
         logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
         return F.cross_entropy(logits, reshape(Y, (-1,)), reduction="mean" if averaged else "none")
 
@@ -95,6 +98,7 @@ class LinearRegression(Module):
 class DataModule(core_data.DataModule):
     """Minibatches as PyTorch tensors."""
 
+    @library_step
     def tensor(self, array, device=None):
         return from_numpy(array, device)
 

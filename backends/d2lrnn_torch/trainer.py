@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 
 from d2lrnn import trainer as core
+from d2lrnn.data import windows_of
 
 from .ops import cpu, from_numpy, gpu, num_gpus, numpy
 
@@ -21,9 +24,21 @@ class Trainer(core.Trainer):
         self.model = model.to(self.device)
         model.trainer = self
         self.optim = model.configure_optimizers()
+        self._examples = {}
 
     def prepare_batch(self, batch):
         return [tensor.to(self.device) for tensor in batch]
+
+    def batches(self, loader):
+        """The minibatches of `loader`, rows of arrays that are put on the device once a training."""
+        if not self.library_loads(loader):
+            yield from loader
+            return
+        if loader not in self._examples:
+            self._examples[loader] = [on_device(array, self.device) for array in loader.arrays]
+        for rows in from_numpy(loader.order(), self.device).split(loader.batch_size):
+            batch = [examples[rows] for examples in self._examples[loader]]
+            yield [x.long() if x.dtype == torch.int32 else x for x in batch]
 
     def train_epoch(self):
         """Train over every minibatch once.
@@ -76,3 +91,19 @@ class Trainer(core.Trainer):
             tensor = from_numpy(array, self.device) if array.ndim else torch.as_tensor(array)
             everything["state"].setdefault(int(index), {})[key] = tensor
         self.optim.load_state_dict(everything)
+
+
+def on_device(array, device):
+    """`array` on the device, as `from_numpy` but without a copy where none is needed.
+
+    Overlapping windows of a text are put there as the text: one int32 a token, whatever num_steps is.
+    """
+    windows = windows_of(array)
+    values = array if windows is None else windows.sequence
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        if values.dtype in (np.int32, np.int64, np.float32) and values.flags.aligned:
+            tensor = torch.as_tensor(values, device=device)  # which nobody writes to
+        else:
+            tensor = from_numpy(values, device)
+    return tensor if windows is None else tensor.as_strided(array.shape, (windows.hop, 1))

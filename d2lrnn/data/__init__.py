@@ -2,7 +2,7 @@
 
 from d2lrnn.data.data_module import DataModule
 from d2lrnn.data.download import DATA_URL, cache_dir, download, extract
-from d2lrnn.data.minibatches import Minibatches
+from d2lrnn.data.minibatches import Minibatches, windows_of
 from d2lrnn.data.text import TextData, TextFile
 from d2lrnn.data.time_machine import TimeMachine
 from d2lrnn.data.vocab import Vocab
@@ -18,4 +18,5 @@ __all__ = [
     "cache_dir",
     "download",
     "extract",
+    "windows_of",
 ]

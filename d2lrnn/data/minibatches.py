@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from d2lrnn.errors import ArgumentError
@@ -90,3 +91,25 @@ class Minibatches:
         each = math.prod(self.arrays[-1].shape[1:])
         starts = range(0, self.num_examples, self.batch_size)
         return [min(self.batch_size, self.num_examples - start) * each for start in starts]
+
+
+class Windows(NamedTuple):
+    """What overlapping windows view: window i is `sequence[hop * i : hop * i + width]`."""
+
+    sequence: Array
+    hop: int
+    width: int
+
+
+def windows_of(array: Array) -> Windows | None:
+    """The sequence of which `array` (n, width) holds overlapping windows; None if it holds none.
+
+    A device that is given the sequence instead of the windows holds one number a token, not `width`.
+    """
+    if array.ndim != 2 or array.strides[1] != array.itemsize:
+        return None
+    (num_windows, width), hop = array.shape, array.strides[0] // array.itemsize
+    if not 0 < hop < width or array.strides[0] % array.itemsize:
+        return None
+    length = (num_windows - 1) * hop + width
+    return Windows(as_strided(array, (length,), (array.itemsize,)), hop, width)

@@ -6,23 +6,41 @@ recurrent step that decoding needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from d2lrnn.errors import ArgumentError
-from d2lrnn.weights import Weights
+from d2lrnn.module import keeps_library_step
+from d2lrnn.weights import CANONICAL, Weights
 
 if TYPE_CHECKING:
     from d2lrnn.data import Vocab
+
+Step = Callable[[int, Any], tuple[np.ndarray[Any, Any], Any]]
 
 
 class LanguageModel:
     """A model of token sequences that can be continued token by token."""
 
     metric = "ppl"
+    rnn: Any
     vocab_size: int
+    get_weights: Callable[[], Weights]
+
+    def picks_rows(self) -> bool:
+        """Whether the recurrent layer is given tokens, and picks their rows of W_xh.
+
+        That is what the product of a one-hot vector with W_xh comes to (book, section 9.5.2), and of a
+        large vocabulary the vectors alone would fill the memory. It is done where the layer finds it
+        cheaper, unless `one_hot` is the reader's.
+        """
+        picks_rows = getattr(self.rnn, "picks_rows", None)
+        if picks_rows is None or not keeps_library_step(self, "one_hot"):
+            return False
+        return bool(picks_rows(self.vocab_size))
 
     def step(self, token: int, state: Any, device: Any = None) -> tuple[np.ndarray[Any, Any], Any]:
         """One recurrent step: the logits (vocab_size,) after `token`, and the new hidden state.
@@ -30,6 +48,23 @@ class LanguageModel:
         `state` is None at the beginning of a sequence, then what the last call returned.
         """
         raise NotImplementedError
+
+    def stepper(self, device: Any = None) -> Step:
+        """`step` as a function of a token and a state; a backend may prepare here for many of them."""
+        return lambda token, state: self.step(token, state, device)
+
+    def is_as_built(self) -> bool:
+        """Whether the library wrote all that a step is made of: then it is equations 9.4.5 and 9.4.6.
+
+        H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  O_t = H_t W_hq + b_q, with the canonical weights.
+        """
+        is_as_built = getattr(self.rnn, "is_as_built", None)
+        return (
+            all(keeps_library_step(self, hook) for hook in ("one_hot", "output_layer", "step"))
+            and is_as_built is not None
+            and bool(is_as_built(self.vocab_size))
+            and tuple(self.get_weights()) == CANONICAL
+        )
 
     def recurrence(self, X: Any, state: Any = None) -> tuple[Any, Any]:
         """The hidden states of a minibatch, in NumPy.
@@ -86,22 +121,25 @@ class LanguageModel:
         tokens = self._check_prediction(prefix, num_preds, vocab, temperature, seed)
         if seed is not None and temperature is None:
             temperature = 1.0
-        choose = _Sampler(temperature, seed) if temperature else np.argmax
+        choose = _Sampler(temperature, seed) if temperature else np.ndarray.argmax
+        step, unk = self.stepper(device), vocab.unk
         outputs = [int(index) for index in vocab[tokens]]
         state = None
         for index in outputs:  # warm-up
-            logits, state = self.step(index, state, device)
+            logits, state = step(index, state)
         for remaining in reversed(range(num_preds)):
-            if not np.isfinite(logits).all():
+            if not logits.flags.writeable:
+                logits = logits.copy()
+            logits[unk] = -math.inf
+            index = int(choose(logits))
+            if not math.isfinite(logits[index]):  # a NaN, if there is one, is chosen
                 raise ArgumentError(
                     "The model's logits are not finite: its weights are broken, probably by a "
                     "training that diverged. Train it anew with a smaller lr or with clipping."
                 )
-            logits = np.array(logits, dtype=np.float64)
-            logits[vocab.unk] = -np.inf
-            outputs.append(int(choose(logits)))
+            outputs.append(index)
             if remaining:
-                logits, state = self.step(outputs[-1], state, device)
+                logits, state = step(index, state)
         return vocab.joiner.join(vocab.to_tokens(outputs))
 
     def _check_prediction(
@@ -148,7 +186,8 @@ class _Sampler:
         self.random = np.random.RandomState(seed)
 
     def __call__(self, logits: np.ndarray[Any, Any]) -> int:
-        return int(np.argmax(logits / self.temperature + self.random.gumbel(size=logits.shape)))
+        noise = self.random.gumbel(size=logits.shape)
+        return int(np.argmax(logits.astype(np.float64) / self.temperature + noise))
 
 
 def single_state(state: Any) -> Any:

@@ -17,6 +17,9 @@ from d2lrnn.errors import WeightsError
 
 Weights = dict[str, np.ndarray[Any, Any]]
 
+# Of the language models of sections 9.5 and 9.6, on every backend.
+CANONICAL = ("rnn.W_xh", "rnn.W_hh", "rnn.b_h", "linear.W_hq", "linear.b_q")
+
 
 def write_weights(
     path: str | os.PathLike[str], weights: Mapping[str, Any], **metadata: str

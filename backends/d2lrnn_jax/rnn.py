@@ -10,10 +10,11 @@ from jax import numpy as jnp
 
 from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import check_one_of, check_sizes
+from d2lrnn.module import keeps_library_step, library_step
 
 from .module import Module, seeded
 from .ops import matmul, swapaxes, zeros
-from .rnn_scratch import ACTIVATIONS, MAX_UNROLLED_STEPS, RNNLMScratch
+from .rnn_scratch import ACTIVATIONS, MAX_UNROLLED_STEPS, RNNLMScratch, times
 
 
 class RNNCell(nn.Module):
@@ -29,14 +30,20 @@ class RNNCell(nn.Module):
 
     @nn.compact
     def __call__(self, H, X):
-        """H_t, as state and as output, of H (batch_size, num_hiddens) and X (..., num_inputs)."""
+        """H_t, as state and as output, of H (batch_size, num_hiddens) and X (batch_size, num_inputs).
+
+        Once there are weights, tokens X (batch_size,) stand for their one-hot vectors.
+        """
         lecun, orthogonal = nn.initializers.lecun_normal(), nn.initializers.orthogonal()
-        shape = (X.shape[-1], self.num_hiddens)
-        W_xh = self.param("W_xh", seeded(lecun, "W_xh", self.seed), shape)
+        if X.ndim == 1:
+            W_xh = self.get_variable("params", "W_xh")
+        else:
+            shape = (X.shape[-1], self.num_hiddens)
+            W_xh = self.param("W_xh", seeded(lecun, "W_xh", self.seed), shape)
         shape = (self.num_hiddens, self.num_hiddens)
         W_hh = self.param("W_hh", seeded(orthogonal, "W_hh", self.seed), shape)
         b_h = self.param("b_h", nn.initializers.zeros, (self.num_hiddens,))
-        H = ACTIVATIONS[self.activation](matmul(X, W_xh) + matmul(H, W_hh) + b_h)
+        H = ACTIVATIONS[self.activation](times(X, W_xh) + matmul(H, W_hh) + b_h)
         return H, H
 
 
@@ -64,18 +71,21 @@ class RNN(Module):
         check_one_of("activation", self.activation, ACTIVATIONS)
         super().__post_init__()
 
+    @library_step
     @nn.compact
     def forward(self, inputs, H=None, training=False):
         """Run over inputs (num_steps, batch_size, num_inputs) from H (1, batch_size, num_hiddens).
+
+        Once there are weights, tokens (num_steps, batch_size) stand for their one-hot vectors.
 
         With `training`, a short sequence is unrolled: its gradients are faster, its compilation slower.
 
         Returns all hidden states (num_steps, batch_size, num_hiddens), and the last (1, ...).
         """
-        num_steps, batch_size, num_inputs = inputs.shape
-        if self.num_inputs not in (None, num_inputs):
+        num_steps, batch_size, *num_inputs = inputs.shape
+        if num_inputs and self.num_inputs not in (None, *num_inputs):
             raise ArgumentError(
-                f"num_inputs={self.num_inputs}: the layer was given inputs of size {num_inputs}. "
+                f"num_inputs={self.num_inputs}: the layer was given inputs of size {num_inputs[0]}. "
                 "Leave num_inputs out, or make it the size of the vocabulary."
             )
         scan = nn.scan(
@@ -88,6 +98,15 @@ class RNN(Module):
         H = zeros((batch_size, self.num_hiddens)) if H is None else H[0]
         H, outputs = cell(H, inputs)
         return outputs, jnp.expand_dims(H, 0)
+
+    def picks_rows(self, vocab_size):
+        """Whether it takes tokens, which is always faster here, once its weights have been drawn."""
+        has_weights = self.scope is None or not self.is_initializing()
+        return has_weights and self.is_as_built(vocab_size)
+
+    def is_as_built(self, num_inputs):
+        """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
+        return keeps_library_step(self, "forward") and self.num_inputs in (None, num_inputs)
 
 
 class RNNLM(RNNLMScratch):
@@ -107,14 +126,14 @@ class RNNLM(RNNLMScratch):
         kernel_init = seeded(nn.linear.default_kernel_init, "W_hq", self.seed)
         self.linear = nn.Dense(self.vocab_size, kernel_init=kernel_init)
 
+    @library_step
     def output_layer(self, hiddens):
         """States (num_steps, batch_size, num_hiddens) to (batch_size, num_steps, vocab_size)."""
         return swapaxes(self.linear(hiddens), 0, 1)
 
     def forward(self, X, state=None):
-        embs = self.one_hot(X)
         training = (self.training,) if takes_training(self.rnn) else ()
-        rnn_outputs, _ = self.rnn(embs, state, *training)
+        rnn_outputs, _ = self.rnn(self.layer_inputs(X), state, *training)
         return self.output_layer(rnn_outputs)
 
 

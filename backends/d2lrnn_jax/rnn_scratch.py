@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import check_one_of, check_positive, check_sizes
 from d2lrnn.language_model import LanguageModel, single_state
+from d2lrnn.module import keeps_library_step, library_step
 from d2lrnn.weights import draw
 
 from .module import Classifier, Module
@@ -53,23 +54,34 @@ class RNNScratch(Module):
         self.W_hh = self.param("W_hh", W_hh, (self.num_hiddens, self.num_hiddens))
         self.b_h = self.param("b_h", nn.initializers.zeros, (self.num_hiddens,))
 
+    @library_step
     def forward(self, inputs, state=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (batch_size, num_hiddens).
+
+        Tokens (num_steps, batch_size) stand for their one-hot vectors.
 
         Returns the hidden states (num_steps, batch_size, num_hiddens), and the last of them.
         """
         phi = ACTIVATIONS[self.activation]
-        num_steps, batch_size, _ = inputs.shape
+        num_steps, batch_size = inputs.shape[:2]
         H = zeros((batch_size, self.num_hiddens)) if state is None else single_state(state)
 
         def step(H, X):  # (batch_size, num_hiddens), (batch_size, num_inputs)
-            H = phi(matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)
+            H = phi(times(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)
             return H, H  # the state for the next step, and the output of this one
 
         # `for X in inputs` would do, but would compile each step of a long sequence by itself.
         unroll = num_steps if num_steps <= MAX_UNROLLED_STEPS else 1
         H, outputs = jax.lax.scan(step, H, inputs, unroll=unroll)
         return outputs, H
+
+    def picks_rows(self, vocab_size):
+        """Whether it takes tokens of this vocabulary, which is always faster here."""
+        return self.is_as_built(vocab_size)
+
+    def is_as_built(self, num_inputs):
+        """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
+        return keeps_library_step(self, "forward") and num_inputs == self.num_inputs
 
 
 class RNNLMScratch(LanguageModel, Classifier):
@@ -103,18 +115,23 @@ class RNNLMScratch(LanguageModel, Classifier):
         self.W_hq = self.param("W_hq", W_hq, (self.rnn.num_hiddens, self.vocab_size))
         self.b_q = self.param("b_q", nn.initializers.zeros, (self.vocab_size,))
 
+    @library_step
     def one_hot(self, X):
         """Tokens (batch_size, num_steps) as vectors (num_steps, batch_size, vocab_size)."""
         return jax.nn.one_hot(X.T, self.vocab_size)
 
+    def layer_inputs(self, X):
+        """What the recurrent layer is run over: the one-hot vectors of `X`, or `X` time-major."""
+        return X.T if self.picks_rows() else self.one_hot(X)
+
+    @library_step
     def output_layer(self, rnn_outputs):
         """Hidden states, num_steps of (batch_size, num_hiddens), to (batch_size, num_steps, vocab_size)."""
         return matmul(stack(rnn_outputs, 1), self.W_hq) + self.b_q
 
     def forward(self, X, state=None):
         """Logits (batch_size, num_steps, vocab_size) of the tokens X (batch_size, num_steps)."""
-        embs = self.one_hot(X)
-        rnn_outputs, _ = self.rnn(embs, state)
+        rnn_outputs, _ = self.rnn(self.layer_inputs(X), state)
         return self.output_layer(rnn_outputs)
 
     def dummy_input(self):
@@ -137,25 +154,53 @@ class RNNLMScratch(LanguageModel, Classifier):
         options = {"device": device, "temperature": temperature, "seed": seed}
         return LanguageModel.predict(model, prefix, num_preds, vocab, **options)
 
+    @library_step
     @nn.nowrap  # what linen does around each call would cost more than the step
     def step(self, token, state, device=None):
+        self.check_device(device)
+
+        def step(model, token, state):
+            X = jnp.reshape(token, (1, 1))
+            rnn_outputs, state = model.rnn(model.layer_inputs(X), state)
+            return model.output_layer(rnn_outputs).reshape(-1), state  # (vocab_size,)
+
+        logits, state = self._run(step, token, state)
+        return numpy(logits), state
+
+    @nn.nowrap
+    def stepper(self, device=None):
+        if not self.is_as_built():
+            return super().stepper(device)
+        self.check_device(device)
+        phi = ACTIVATIONS[self.rnn.activation]
+
+        def next_token(weights, token, H):
+            W_xh, W_hh, b_h, W_hq, b_q = weights
+            H = phi(W_xh[token] + H @ W_hh + b_h)  # (num_hiddens,)
+            return H @ W_hq + b_q, H  # (vocab_size,), (num_hiddens,)
+
+        run, weights = (
+            self.compiled("next_token", next_token),
+            self._tensors(*self.get_weights().values()),
+        )
+        zero_state = jax.device_put(zeros(self.rnn.num_hiddens), self.device)
+
+        def step(token, H):
+            logits, H = run(weights, token, zero_state if H is None else H)
+            return numpy(logits), H
+
+        return step
+
+    def check_device(self, device):
         if device is not None and device != self.device:
             raise ArgumentError(
                 f"device={device}: the model is on {self.device}. Leave device out, or train it with "
                 "a Trainer of another num_gpus."
             )
 
-        def step(model, token, state):
-            X = jnp.reshape(token, (1, 1))
-            rnn_outputs, state = model.rnn(model.one_hot(X), state)
-            return model.output_layer(rnn_outputs).reshape(-1), state  # (vocab_size,)
-
-        logits, state = self._run(step, token, state)
-        return numpy(logits), state
-
     def recurrence(self, X, state=None):
         def recurrence(model, X, state):
-            outputs, state = model.rnn(model.one_hot(X), state)
+            outputs, state = model.rnn(model.layer_inputs(X), state)
             outputs = jnp.asarray(outputs)  # (num_steps, batch_size, num_hiddens)
             return outputs, jnp.reshape(state, (-1, *outputs.shape[1:]))
 
@@ -190,6 +235,11 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def _tensors(self, *arrays):
         return [None if a is None else from_numpy(a, self.device) for a in arrays]
+
+
+def times(X, W_xh):
+    """X W_xh (batch_size, num_hiddens); of tokens X (batch_size,), the rows that their vectors pick."""
+    return W_xh[X] if X.ndim == 1 else matmul(X, W_xh)
 
 
 def drawn(name, sigma, seed):

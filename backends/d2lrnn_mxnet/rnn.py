@@ -5,16 +5,16 @@ from __future__ import annotations
 import zlib
 
 import numpy as onp
-from mxnet import autograd, gluon, init, np
+from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.module import keeps_library_step, library_step
 
 from .module import Module
-from .ops import numpy, swapaxes
+from .ops import swapaxes
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
-from .weights import has_sizes, materialise
+from .weights import materialise
 
 
 class RNN(Module):
@@ -53,15 +53,60 @@ class RNN(Module):
     def forward(self, inputs, H=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from H (1, batch_size, num_hiddens).
 
+        Once the sizes are known, tokens (num_steps, batch_size) stand for their one-hot vectors.
+
         Returns all hidden states (num_steps, batch_size, num_hiddens), and the last (1, ...).
         """
+        if H is None:
+            (H,) = self.rnn.begin_state(inputs.shape[1], ctx=inputs.ctx)
+        if inputs.ndim == 2:
+            weights = [parameter.data(inputs.ctx) for parameter in weights_of(self.rnn)]
+            identity = np.eye(self.num_hiddens, ctx=inputs.ctx)
+            return run_over_rows(npx, np, self.rnn, inputs, H, weights, identity)
         num_inputs = self.rnn.l0_i2h_weight.shape[1]
         if num_inputs > 0:  # known
             check_inputs(inputs.shape[-1], num_inputs)
-        if H is None:
-            (H,) = self.rnn.begin_state(inputs.shape[1], ctx=inputs.ctx)
         outputs, (H,) = self.rnn(inputs, (H,))
         return outputs, H
+
+    def picks_rows(self, vocab_size):
+        """Whether it takes tokens of this vocabulary: a large one, whose vectors would cost more."""
+        return vocab_size > self.num_hiddens and self.is_as_built(vocab_size)
+
+    def is_as_built(self, num_inputs):
+        """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
+        layer = self.rnn
+        return (
+            keeps_library_step(self, "forward")
+            and type(layer) is rnn.RNN  # not another that a reader has put in its place
+            and layer.l0_i2h_weight.shape == (self.num_hiddens, num_inputs)
+            and (layer._num_layers, layer._dir, layer._layout) == (1, 1, "TNC")
+        )
+
+
+def weights_of(layer):
+    """The parameters of a `rnn.RNN`, in the order in which MXNet's operator wants them."""
+    return layer.l0_i2h_weight, layer.l0_h2h_weight, layer.l0_i2h_bias, layer.l0_h2h_bias
+
+
+def run_over_rows(npx, np, layer, tokens, H, weights, identity):
+    """`layer` on the rows of W_xh that `tokens` (num_steps, batch_size) pick, by MXNet's own operator.
+
+    The operator multiplies its inputs by weights; rows of W_xh are multiplied by the identity.
+    `npx`, `np`, `weights` and the others are arrays' or, in a graph, symbols'.
+
+    Returns all hidden states (num_steps, batch_size, num_hiddens), and the last (1, ...).
+    """
+    W_xh, W_hh, *biases = weights
+    num_hiddens, vocab_size = layer.l0_i2h_weight.shape
+    sizes = {"input_dim": vocab_size, "output_dim": num_hiddens}
+    rows = npx.embedding(
+        tokens, np.transpose(W_xh), **sizes
+    )  # (num_steps, batch_size, num_hiddens)
+    flat = np.concatenate([np.reshape(identity, (-1,)), np.reshape(W_hh, (-1,)), *biases], axis=0)
+    kind = {"state_size": num_hiddens, "num_layers": 1, "mode": layer._mode}
+    outputs, H = npx.rnn(rows, flat, H, state_outputs=True, **kind)
+    return outputs, H
 
 
 class RNNLM(RNNLMScratch):
@@ -79,33 +124,13 @@ class RNNLM(RNNLMScratch):
         self.linear = nn.Dense(self.vocab_size, flatten=False, weight_initializer=initializer)
         self.initialize()
 
+    def is_as_built(self):
+        return type(self.linear) is nn.Dense and super().is_as_built()
+
     @library_step
     def output_layer(self, hiddens):
         """Hidden states (num_steps, batch_size, num_hiddens) to (batch_size, num_steps, vocab_size)."""
         return swapaxes(self.linear(hiddens), 0, 1)
-
-    def step(self, token, state, device=None):
-        graph = self.next_token()
-        if graph is None:
-            return super().step(token, state, device)
-        if device is not None:
-            self.check_device(device)
-        ctx = self.linear.weight.data().ctx
-        if state is None:
-            (state,) = self.rnn.rnn.begin_state(1, ctx=ctx)
-        logits, state = graph(np.array([[token]], ctx=ctx), state)
-        return numpy(logits), state
-
-    def next_token(self):
-        """The graph of one step; None while sizes are unknown, or where none can stand in."""
-        if not self.compilable():
-            return None
-        graph = vars(self).get("_next_token")
-        if graph is None or (graph.rnn, graph.linear) != (self.rnn.rnn, self.linear):
-            if not has_sizes(self.rnn.rnn, self.linear):
-                return None
-            graph = vars(self)["_next_token"] = NextToken(self)  # set so, it is no layer to gluon
-        return graph
 
     def compiled_loss(self):
         if not self.compilable():
@@ -124,45 +149,33 @@ class RNNLM(RNNLMScratch):
         )
 
 
-# Compiled graphs ---------------------------------------------------------------------------------
+# The compiled loss ------------------------------------------------------------------------------
 
 
-class Graph(gluon.HybridBlock):
-    """The layers of an `RNNLM`, to be compiled together."""
+class MeanLoss(gluon.HybridBlock):
+    """From tokens X, Y (batch_size, num_steps) to the mean loss of an `RNNLM`, its layers as one graph.
+
+    A token of probability below 1e-38 makes it infinite.
+    """
 
     def __init__(self, model):
         super().__init__()
         # Before it has layers, or they would be compiled too, each alone.
         self.hybridize(static_alloc=True, static_shape=True)
-        self.vocab_size = model.vocab_size
-        self.rnn = model.rnn.rnn
+        self.vocab_size, self.picks_rows = model.vocab_size, model.picks_rows()
+        self.layer = model.rnn.rnn
         self.linear = model.linear
+        self.W_xh, self.W_hh, self.b_h, self.second_bias = weights_of(self.layer)
 
-    def recur(self, F, X, H):
-        """Scores (num_steps, batch_size, vocab_size) after X (num_steps, batch_size), and the state."""
-        embs = F.npx.one_hot(X, self.vocab_size)  # (num_steps, batch_size, vocab_size)
-        hiddens, (H,) = self.rnn(embs, [H])  # (num_steps, batch_size, num_hiddens)
-        return self.linear(hiddens), H
-
-
-class NextToken(Graph):
-    """From one token (1, 1) and a state to the logits (vocab_size,) of the next, and its state."""
-
-    def hybrid_forward(self, F, X, H):
-        logits, H = self.recur(F, X, H)
-        return F.np.reshape(logits, (-1,)), H
-
-
-class MeanLoss(Graph):
-    """From tokens X, Y (batch_size, num_steps) to the mean loss.
-
-    A token of probability below 1e-38 makes it infinite.
-    """
-
-    def hybrid_forward(self, F, X, Y, H):
-        logits, _ = self.recur(F, F.np.transpose(X), H)
-        p = F.npx.pick(F.npx.softmax(logits), F.np.transpose(Y))  # (num_steps, batch_size)
-        return -F.np.mean(F.np.log(p))
+    def hybrid_forward(self, F, X, Y, H, W_xh, W_hh, b_h, second_bias):
+        X, Y = F.np.transpose(X), F.np.transpose(Y)  # (num_steps, batch_size)
+        if self.picks_rows:
+            weights, identity = (W_xh, W_hh, b_h, second_bias), F.np.eye(self.layer._hidden_size)
+            hiddens, _ = run_over_rows(F.npx, F.np, self.layer, X, H, weights, identity)
+        else:
+            hiddens, _ = self.layer(F.npx.one_hot(X, self.vocab_size), [H])
+        logits = self.linear(hiddens)  # (num_steps, batch_size, vocab_size)
+        return -F.np.mean(F.np.log(F.npx.pick(F.npx.softmax(logits), Y)))
 
 
 class CompiledLoss:

@@ -6,10 +6,11 @@ import tensorflow as tf
 
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.language_model import single_state
+from d2lrnn.module import keeps_library_step, library_step
 
 from .module import Module
-from .ops import expand_dims, swapaxes
-from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED, RNNLMScratch
+from .ops import expand_dims, swapaxes, zeros
+from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED, RNNLMScratch, recur
 
 
 class RNN(Module):
@@ -50,11 +51,16 @@ class RNN(Module):
         self.num_inputs = num_inputs
         self.rnn.build((None, None, num_inputs))
 
+    @library_step
     def forward(self, inputs, H=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from H (1, batch_size, num_hiddens).
 
+        Tokens (num_steps, batch_size) stand for their one-hot vectors.
+
         Returns all hidden states (num_steps, batch_size, num_hiddens), and the last (1, ...).
         """
+        if inputs.shape.rank == 2 and inputs.dtype.is_integer:
+            return self.run_over_rows(inputs, H)
         if not self.rnn.built:
             self.make_weights(inputs.shape[-1])
         check_inputs(inputs.shape[-1], self.num_inputs)
@@ -63,6 +69,30 @@ class RNN(Module):
         H = None if H is None else single_state(H)  # (batch_size, num_hiddens)
         outputs, H = self.rnn(swapaxes(inputs, 0, 1), H)  # (batch_size, num_steps, num_hiddens)
         return swapaxes(outputs, 0, 1), expand_dims(H, 0)
+
+    def run_over_rows(self, tokens, H):
+        """The equation of `SimpleRNN` on the rows of its W_xh that `tokens` pick, without the layer."""
+        cell = self.rnn.cell
+        rows = tf.gather(cell.kernel.value, tokens)  # (num_steps, batch_size, num_hiddens)
+        H = zeros((tf.shape(tokens)[1], self.num_hiddens)) if H is None else single_state(H)
+        outputs = recur(rows + cell.bias, H, cell.recurrent_kernel.value, cell.activation)
+        return outputs, outputs[-1:]
+
+    def picks_rows(self, vocab_size):
+        """Whether it takes tokens of this vocabulary: a large one, whose vectors would cost more."""
+        return vocab_size > self.num_hiddens and self.is_as_built(vocab_size)
+
+    def is_as_built(self, num_inputs):
+        """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
+        layer = self.rnn
+        return (
+            keeps_library_step(self, "forward")
+            and type(layer) is tf.keras.layers.SimpleRNN  # not another that a reader has put there
+            and layer.built
+            and layer.cell.kernel.shape == (num_inputs, self.num_hiddens)
+            and not (layer.dropout or layer.recurrent_dropout or layer.go_backwards)
+            and layer.use_bias
+        )
 
 
 class RNNLM(RNNLMScratch):
@@ -82,6 +112,10 @@ class RNNLM(RNNLMScratch):
         self.linear = tf.keras.layers.Dense(self.vocab_size, kernel_initializer=initializer)
         self.linear.build((None, None, self.rnn.num_hiddens))
 
+    def is_as_built(self):
+        return type(self.linear) is tf.keras.layers.Dense and super().is_as_built()
+
+    @library_step
     def output_layer(self, hiddens):
         """Hidden states (num_steps, batch_size, num_hiddens) to (batch_size, num_steps, vocab_size)."""
         return swapaxes(self.linear(hiddens), 0, 1)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import tensorflow as tf
 
 from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_positive, check_sizes
 from d2lrnn.language_model import LanguageModel, single_state
+from d2lrnn.module import keeps_library_step, library_step
 from d2lrnn.weights import draw
 
-from .module import Classifier, Module, Traced
+from .module import Classifier, Module, Traced, dense
 from .ops import device_name, from_numpy, matmul, numpy, stack, swapaxes, zeros
 from .weights import canonical, layers_of, storage
 
@@ -40,26 +43,47 @@ class RNNScratch(Module):
         self.W_hh = tf.Variable(draw("W_hh", (num_hiddens, num_hiddens), sigma, seed))
         self.b_h = tf.Variable(zeros(num_hiddens))
 
+    @library_step
     def forward(self, inputs, state=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (batch_size, num_hiddens).
 
+        Tokens (num_steps, batch_size) stand for their one-hot vectors.
+
         Returns a list of num_steps tensors (batch_size, num_hiddens), and the last of them.
         """
-        check_inputs(inputs.shape[-1], self.num_inputs)
-        phi = ACTIVATIONS[self.activation]
+        if inputs.shape.rank == 2:
+            inputs_W_xh = tf.gather(self.W_xh, inputs)  # the rows that one-hot vectors pick
+        else:
+            check_inputs(inputs.shape[-1], self.num_inputs)
+            inputs_W_xh = tf.tensordot(inputs, self.W_xh, 1)  # (num_steps, batch_size, num_hiddens)
         H = zeros((inputs.shape[1], self.num_hiddens)) if state is None else single_state(state)
+        phi = ACTIVATIONS[self.activation]
+        outputs = recur(inputs_W_xh + self.b_h, H, self.W_hh, phi)
+        return tf.unstack(outputs), outputs[-1]
 
-        def next_state(H, X):  # (batch_size, num_hiddens), (batch_size, num_inputs)
-            return phi(matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)
+    def picks_rows(self, vocab_size):
+        """Whether it takes tokens of this vocabulary: a large one, whose vectors would cost more."""
+        return vocab_size > self.num_hiddens and self.is_as_built(vocab_size)
 
-        if inputs.shape[0] > LONGEST_UNROLLED:
-            outputs = tf.unstack(tf.scan(next_state, inputs, H))
-            return outputs, outputs[-1]
-        outputs = []
-        for X in tf.unstack(inputs):
-            H = next_state(H, X)
-            outputs.append(H)
-        return outputs, H
+    def is_as_built(self, num_inputs):
+        """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
+        return keeps_library_step(self, "forward") and num_inputs == self.num_inputs
+
+
+def recur(inputs, H, W_hh, phi):
+    """H_t = phi(inputs_t + H_{t-1} W_hh), all of them: (num_steps, batch_size, num_hiddens)."""
+
+    def next_state(H, X):  # (batch_size, num_hiddens) each
+        return phi(X + matmul(H, W_hh))
+
+    num_steps = inputs.shape[0]  # None where it is not known when the graph is made
+    if num_steps is None or num_steps > LONGEST_UNROLLED:
+        return tf.scan(next_state, inputs, H)
+    outputs = []
+    for X in tf.unstack(inputs):
+        H = next_state(H, X)
+        outputs.append(H)
+    return stack(outputs)
 
 
 class RNNLMScratch(LanguageModel, Classifier):
@@ -87,10 +111,16 @@ class RNNLMScratch(LanguageModel, Classifier):
         self.W_hq = tf.Variable(draw("W_hq", shape, self.rnn.sigma, self.seed))
         self.b_q = tf.Variable(zeros(self.vocab_size))
 
+    @library_step
     def one_hot(self, X):
         """Tokens (batch_size, num_steps) as vectors (num_steps, batch_size, vocab_size)."""
         return tf.one_hot(swapaxes(X, 0, 1), self.vocab_size)
 
+    def layer_inputs(self, X):
+        """What the recurrent layer is run over: the one-hot vectors of `X`, or `X` time-major."""
+        return swapaxes(X, 0, 1) if self.picks_rows() else self.one_hot(X)
+
+    @library_step
     def output_layer(self, rnn_outputs):
         """Hidden states, num_steps of (batch_size, num_hiddens), to (batch_size, num_steps, vocab_size)."""
         hiddens = stack(rnn_outputs, 1)  # (batch_size, num_steps, num_hiddens)
@@ -98,16 +128,12 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def forward(self, X, state=None):
         """Logits (batch_size, num_steps, vocab_size) of the tokens X (batch_size, num_steps)."""
-        embs = self.one_hot(X)
-        rnn_outputs, _ = self.rnn(embs, state)
+        rnn_outputs, _ = self.rnn(self.layer_inputs(X), state)
         return self.output_layer(rnn_outputs)
 
+    @library_step
     def step(self, token, state, device=None):
-        if device is not None and device_name(device) != self.device:
-            raise ArgumentError(
-                f"device={device_name(device)}: the model is on {self.device}. Leave device out, or "
-                f"make the model inside `with tf.device({device_name(device)!r}):`."
-            )
+        self.check_device(device)
         if state is None or not hasattr(self, "_step"):
             self._trace_step()
         with self._step_device:
@@ -127,12 +153,41 @@ class RNNLMScratch(LanguageModel, Classifier):
             )
 
     def _one_step(self, token, state):
-        rnn_outputs, state = self.rnn(self.one_hot(tf.reshape(token, (1, 1))), state)
+        rnn_outputs, state = self.rnn(self.layer_inputs(tf.reshape(token, (1, 1))), state)
         return tf.reshape(self.output_layer(rnn_outputs), (-1,)), state  # (vocab_size,)
+
+    def stepper(self, device=None):
+        if not self.is_as_built():
+            return super().stepper(device)
+        self.check_device(device)
+        with tf.device(self.device):
+            W_xh, W_hh, b_h, W_hq, b_q = map(from_numpy, self.get_weights().values())
+            rows = W_xh + b_h  # (vocab_size, num_hiddens): what a token adds to the next state
+            zero_state = zeros((1, self.rnn.num_hiddens))
+        row = cache(rows.__getitem__)  # which takes longer than the product with W_hh
+        phi = ACTIVATIONS[self.rnn.activation]
+        product, sum_of = (
+            tf.raw_ops.MatMul,
+            tf.raw_ops.BiasAdd,
+        )  # without what tf.matmul does in Python
+
+        def step(token, H):
+            H = zero_state if H is None else H  # (1, num_hiddens)
+            H = phi(sum_of(value=product(a=H, b=W_hh), bias=row(token)))
+            return sum_of(value=product(a=H, b=W_hq), bias=b_q).numpy()[0], H
+
+        return step
+
+    def check_device(self, device):
+        if device is not None and device_name(device) != self.device:
+            raise ArgumentError(
+                f"device={device_name(device)}: the model is on {self.device}. Leave device out, or "
+                f"make the model inside `with tf.device({device_name(device)!r}):`."
+            )
 
     def recurrence(self, X, state=None):
         with tf.device(self.device):
-            outputs, state = self.rnn(self.one_hot(from_numpy(X)), self._state(state))
+            outputs, state = self.rnn(self.layer_inputs(from_numpy(X)), self._state(state))
             outputs = stack(outputs) if isinstance(outputs, list) else outputs
         return numpy(outputs), numpy(state).reshape(-1, *outputs.shape[1:])
 
@@ -144,7 +199,7 @@ class RNNLMScratch(LanguageModel, Classifier):
         with tf.device(self.device), tf.GradientTape() as tape:
             loss = self.loss(self(from_numpy(X), self._state(state)), from_numpy(Y))
         variables = {name: v for name, v in canonical(self).items() if v.trainable}
-        gradients = tape.gradient(loss, list(variables.values()))
+        gradients = dense(tape.gradient(loss, list(variables.values())))
         return float(loss), dict(zip(variables, map(numpy, gradients), strict=True))
 
     def _state(self, state):

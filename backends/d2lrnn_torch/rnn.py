@@ -6,12 +6,14 @@ import contextlib
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
+from d2lrnn.module import keeps_library_step, library_step
 
 from .module import Module
-from .ops import swapaxes
+from .ops import swapaxes, zeros
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
 
 
@@ -51,16 +53,52 @@ class RNN(Module):
             self.rnn = nn.RNN(num_inputs, self.num_hiddens, nonlinearity=self.activation)
         nn.init.zeros_(self.rnn.bias_hh_l0).requires_grad_(False)
 
+    @library_step
     def forward(self, inputs, H=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from H (1, batch_size, num_hiddens).
 
+        Tokens (num_steps, batch_size) stand for their one-hot vectors.
+
         Returns all hidden states (num_steps, batch_size, num_hiddens), and the last (1, ...).
         """
+        if inputs.ndim == 2 and not inputs.is_floating_point():
+            return self.run_over_rows(inputs, H)
         if self.rnn is None:
             self.build(inputs.shape[-1])
             self.to(inputs.device)
         check_inputs(inputs.shape[-1], self.num_inputs)
         return self.rnn(inputs, H)
+
+    def run_over_rows(self, tokens, H):
+        """`nn.RNN` on the rows of W_xh that `tokens` pick, by its own function, without the layer.
+
+        That function multiplies its inputs by weights; rows of W_xh are multiplied by the identity.
+        """
+        layer = self.rnn
+        rows = F.embedding(tokens, layer.weight_ih_l0.T.contiguous())
+        identity = torch.eye(self.num_hiddens, device=rows.device)
+        weights = (identity, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+        if H is None:
+            H = zeros((1, tokens.shape[1], self.num_hiddens), device=rows.device)
+        run = torch.rnn_tanh if layer.nonlinearity == "tanh" else torch.rnn_relu
+        has_biases, num_layers, dropout, bidirectional, batch_first = True, 1, 0.0, False, False
+        sizes = (has_biases, num_layers, dropout, layer.training, bidirectional, batch_first)
+        return run(rows, H, weights, *sizes)
+
+    def picks_rows(self, vocab_size):
+        """Whether it takes tokens of this vocabulary: a large one, whose vectors would cost more."""
+        return vocab_size > self.num_hiddens and self.is_as_built(vocab_size)
+
+    def is_as_built(self, num_inputs):
+        """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
+        layer = self.rnn
+        return (
+            keeps_library_step(self, "forward")
+            and type(layer) is nn.RNN  # not another that a reader has put in its place
+            and (layer.input_size, layer.hidden_size) == (num_inputs, self.num_hiddens)
+            and (layer.num_layers, layer.bidirectional, layer.batch_first) == (1, False, False)
+            and layer.bias
+        )
 
 
 class RNNLM(RNNLMScratch):
@@ -79,6 +117,10 @@ class RNNLM(RNNLMScratch):
         with seeded(self.seed, stream=1):
             self.linear = nn.Linear(self.rnn.num_hiddens, self.vocab_size)
 
+    def is_as_built(self):
+        return type(self.linear) is nn.Linear and super().is_as_built()
+
+    @library_step
     def output_layer(self, hiddens):
         """Hidden states (num_steps, batch_size, num_hiddens) to (batch_size, num_steps, vocab_size)."""
         return swapaxes(self.linear(hiddens), 0, 1)

@@ -29,6 +29,46 @@ def test_greedy(trained, data):
     assert trained.predict("it has", 20, data.vocab) == greedy(trained, "it has", 20, data.vocab)
 
 
+def test_many_steps_are_those_of_step(trained, data):
+    """What `predict` decodes with gives the logits that one `step` after another gives."""
+    assert trained.is_as_built()
+    step, state, expected_state = trained.stepper(), None, None
+    for token in data.vocab[list("it has two")]:
+        logits, state = step(int(token), state)
+        expected, expected_state = trained.step(int(token), expected_state)
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)  # float32, of order ten
+        assert logits.shape == (len(data.vocab),)
+
+
+def test_the_weights_of_the_moment_decode(trained, data):
+    trained.predict("it", 1, data.vocab)
+    weights = trained.get_weights()
+    weights["linear.b_q"] = np.eye(len(data.vocab), dtype=np.float32)[5] * 1000
+    trained.set_weights(weights)
+    assert trained.predict("it", 3, data.vocab) == "it" + 3 * data.vocab.to_tokens(5)
+
+
+def test_a_layer_of_the_readers_decodes(layers, data):
+    """What replaces a part of the model is used, not the equations that it replaces."""
+
+    class Shifted(base_class(layers)):
+        def output_layer(self, hiddens):
+            bias = np.eye(len(data.vocab), dtype=np.float32)[7] * 1000
+            return super().output_layer(hiddens) + d2l.tensor(bias)
+
+    model = make_model(layers, len(data.vocab), base=Shifted)
+    assert not model.is_as_built()
+    assert model.predict("it", 3, data.vocab) == "it" + 3 * data.vocab.to_tokens(7)
+
+
+def test_broken_weights_predict_nothing(model, data):
+    weights = model.get_weights()
+    weights["linear.b_q"][3] = np.nan
+    model.set_weights(weights)
+    with pytest.raises(ArgumentError, match="not finite"):
+        model.predict("it", 1, data.vocab)
+
+
 def test_before_training(model, data):
     assert model.predict("it has", 20, data.vocab) == greedy(model, "it has", 20, data.vocab)
 

@@ -342,6 +342,15 @@ def test_a_method_replaced_after_a_prediction_is_used(data):
     assert model.predict("it", 3, data.vocab) == "it" + 3 * data.vocab.to_tokens(2)
 
 
+def test_predictions_are_traced_once(data):
+    model = d2l.RNNLM(d2l.RNN(9), len(data.vocab))
+    for prefix in ("i", "it", "it has"):
+        model.predict(prefix, len(prefix), data.vocab)
+        d2l.Trainer(1, progress=False).fit(model, data)
+    (step,) = (f for key, f in model._compiled.items() if key[0] == "next_token")
+    assert step._cache_size() == 1
+
+
 def test_momentum_continues_from_a_checkpoint(data, tmp_path):
     class Momentum(d2l.RNNLM):
         def configure_optimizers(self):

@@ -38,4 +38,19 @@ class ByHand:
         return torch.stack(train).numpy(), torch.stack(val).numpy()
 
 
+class Stepper:
+    """One token at a time from canonical weights: the yardstick of `predict.py`."""
+
+    def __init__(self, weights):
+        W_xh, W_hh, b_h, W_hq, b_q = map(torch.from_numpy, weights.values())
+        self.rows = W_xh + b_h  # what a token adds to the next state
+        self.W_hh, self.W_hq, self.b_q = W_hh.T.contiguous(), W_hq.T.contiguous(), b_q
+
+    @torch.inference_mode()
+    def step(self, token, H):
+        H = self.rows[token] if H is None else torch.addmv(self.rows[token], self.W_hh, H)
+        H = torch.tanh(H)  # (num_hiddens,)
+        return torch.addmv(self.b_q, self.W_hq, H).numpy(), H
+
+
 RIVALS = {"by hand": ByHand}

@@ -3,8 +3,10 @@
     D2LRNN_BACKEND=torch python benchmarks/epoch.py [--epochs 30] [--num-hiddens 32] ...
 
 The two take turns, epoch by epoch, on the same model, data and order of minibatches. `Trainer.fit`
-runs with its defaults: history, plot and progress included. The loop is in `by_hand_<backend>.py`;
-if a faster one is found, it belongs there. The first epoch of each compiles and is told apart.
+runs with its defaults: history, plot and progress included; what these cost is measured as well. The
+loop is in `by_hand_<backend>.py`; if a faster one is found, it belongs there. The first epoch of each
+compiles: what it takes beyond the median is the time to compile. The peak memory is that of a process
+of its own for each, so it holds the framework and the data too.
 """
 
 import argparse
@@ -12,6 +14,8 @@ import importlib
 import json
 import os
 import resource
+import subprocess
+import sys
 import time
 from dataclasses import asdict, dataclass
 
@@ -26,12 +30,12 @@ import d2lrnn as d2l
 class Setting:
     """What is trained: sizes, hyperparameters, and the windows X and Y, training ones first."""
 
-    batch_size: int
-    num_steps: int
-    num_train: int
-    num_val: int
-    num_hiddens: int
-    tokens: str
+    batch_size: int = 1024
+    num_steps: int = 32
+    num_train: int = 10000
+    num_val: int = 5000
+    num_hiddens: int = 32
+    tokens: str = "char"
     lr: float = 1
     bound: float = 1
 
@@ -48,6 +52,14 @@ class Setting:
         rnn = d2l.RNN(num_hiddens=self.num_hiddens)
         return d2l.RNNLM(rnn, vocab_size=self.vocab_size, lr=self.lr)
 
+    def trainer(self, epochs, kind=d2l.Trainer):
+        return kind(max_epochs=epochs, gradient_clip_val=self.bound, num_gpus=d2l.num_gpus() and 1)
+
+    def options(self):
+        """The options of the command line that give this setting."""
+        sizes = {name: value for name, value in asdict(self).items() if name not in ("lr", "bound")}
+        return [f"--{name.replace('_', '-')}={value}" for name, value in sizes.items()]
+
 
 class TakingTurns(d2l.Trainer):
     """Runs one epoch of each rival before each epoch of its own, and times all."""
@@ -55,6 +67,7 @@ class TakingTurns(d2l.Trainer):
     def start(self, rivals):
         self.rivals = rivals
         self.seconds = {name: [] for name in ["d2lrnn", *rivals]}
+        self.display_seconds = []  # of history, plot and progress
         self.resumed = None
 
     def set_epoch(self, epoch):
@@ -69,6 +82,11 @@ class TakingTurns(d2l.Trainer):
             assert np.isfinite(train).all() and np.isfinite(val).all()
         self.resumed = time.perf_counter()
 
+    def _finish_epoch(self, seconds):
+        started = time.perf_counter()
+        super()._finish_epoch(seconds)
+        self.display_seconds.append(time.perf_counter() - started)
+
     def fit(self, model, data):
         super().fit(model, data)
         self.seconds["d2lrnn"].append(time.perf_counter() - self.resumed)
@@ -77,46 +95,85 @@ class TakingTurns(d2l.Trainer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--batch-size", type=int, default=1024)
-    parser.add_argument("--num-steps", type=int, default=32)
-    parser.add_argument("--num-train", type=int, default=10000)
-    parser.add_argument("--num-val", type=int, default=5000)
-    parser.add_argument("--num-hiddens", type=int, default=32)
-    parser.add_argument("--tokens", choices=["char", "word"], default="char")
+    for name, value in asdict(Setting()).items():
+        if isinstance(value, str):
+            parser.add_argument(f"--{name}", choices=["char", "word"], default=value)
+        elif name not in ("lr", "bound"):
+            parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     parser.add_argument("--slow", action="store_true", help="the slow rivals as well")
     parser.add_argument("--json", help="add the figures, one line of JSON, to this file")
+    parser.add_argument("--alone", metavar="NAME", help="train only this; print the peak memory")
     arguments = vars(parser.parse_args())
-    epochs, target, slow = (arguments.pop(name) for name in ("epochs", "json", "slow"))
+    epochs, target, slow, alone = (
+        arguments.pop(name) for name in ("epochs", "json", "slow", "alone")
+    )
 
     setting = Setting(**arguments).load()
     by_hand = importlib.import_module(f"by_hand_{d2l.backend.name()}")
     chosen = by_hand.RIVALS | (getattr(by_hand, "SLOW_RIVALS", {}) if slow else {})
+    if alone:
+        return train_alone(setting, chosen.get(alone), epochs)
     rivals = {name: rival(setting) for name, rival in chosen.items()}
-    trainer = TakingTurns(max_epochs=epochs, gradient_clip_val=setting.bound)
+    trainer = setting.trainer(epochs, TakingTurns)
     trainer.start(rivals)
     trainer.fit(setting.model(), setting.data)
-    report(setting, trainer.seconds, target)
+    report(setting, trainer, target)
 
 
-def report(setting, seconds, target):
+def train_alone(setting, rival, epochs):
+    """Train one of them, and print the peak memory of this process in bytes."""
+    if rival is None:
+        setting.trainer(epochs).fit(setting.model(), setting.data)
+    else:
+        loop = rival(setting)
+        for epoch in range(epochs):
+            loop.epoch(setting.data.train_dataloader().order(epoch))
+    print(peak_memory())
+
+
+def peak_memory():
+    """The largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_memory_alone(setting, name):
+    command = [sys.executable, __file__, *setting.options(), "--epochs=2", f"--alone={name}"]
+    child = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(child.stdout.splitlines()[-1])
+
+
+def report(setting, trainer, target):
+    seconds = trainer.seconds
     ours = np.array(seconds["d2lrnn"][1:])
     versions = d2l.versions()
-    table = Table(
-        "", "median s", "first epoch s", "d2lrnn / this (quartiles)",
-        title=f"{versions['framework']} on {', '.join(versions['devices'])}",
-    )  # fmt: skip
+    device = ", ".join(versions["devices"]) if trainer.gpus else "CPU"
+    title = f"{versions['framework']} on {device}, {os.cpu_count()} cores"
+    columns = ("median s", "compile s", "d2lrnn / this (quartiles)", "peak memory MB")
+    table = Table("", *columns, title=title)
     figures = {"backend": d2l.backend.name(), **asdict(setting), "versions": versions}
+    figures |= {"device": device, "vocab_size": setting.vocab_size, "rivals": {}}
     for name, values in seconds.items():
         later = np.array(values[1:])
-        low, middle, high = np.percentile(ours / later, [25, 50, 75])
+        median = float(np.median(later))
+        low, middle, high = map(float, np.percentile(ours / later, [25, 50, 75]))
         ratio = "" if name == "d2lrnn" else f"{middle:.3f} ({low:.3f} to {high:.3f})"
-        table.add_row(name, f"{np.median(later):.4f}", f"{values[0]:.2f}", ratio)
-        figures[name] = {"median": float(np.median(later)), "first": values[0], "ratio": middle}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    figures["peak_memory"] = peak
+        compile_seconds = max(values[0] - median, 0)
+        peak = peak_memory_alone(setting, name) if name in ("d2lrnn", "by hand") else None
+        shown = "" if peak is None else f"{peak / 1e6:.0f}"
+        table.add_row(name, f"{median:.4f}", f"{compile_seconds:.2f}", ratio, shown)
+        figures["rivals"][name] = {
+            "median": median,
+            "compile": compile_seconds,
+            "ratio": [low, middle, high],
+            "peak_memory": peak,
+        }
+    display = float(np.median(trainer.display_seconds[1:]))
+    figures["display"] = display
     console = Console(width=100)
     console.print(table)
-    console.print(f"peak memory of the process: {peak / 1e6:.0f} MB; cores: {os.cpu_count()}")
+    share = display / np.median(ours)
+    console.print(f"history, plot and progress: {1e3 * display:.2f} ms an epoch, {share:.2%} of it")
     if target:
         with open(target, "a", encoding="utf-8") as file:
             file.write(json.dumps(figures) + "\n")

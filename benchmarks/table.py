@@ -6,28 +6,36 @@ from pathlib import Path
 
 HEADER = [
     "backend",
+    "device",
     "setting",
     "d2lrnn s/epoch",
     "by hand s/epoch",
-    "ratio",
-    "first epoch s",
+    "ratio (quartiles)",
+    "µs/token",
+    "compile s",
+    "by hand compile s",
     "peak memory MB",
+    "by hand peak memory MB",
 ]
 
 
 def row(figures):
-    setting = "{tokens}, {num_hiddens} hiddens, {num_steps} steps, {num_train} windows".format(
-        **figures
-    )
-    ours, hand = figures["d2lrnn"], figures["by hand"]
+    setting = "{tokens} {vocab_size}, {num_hiddens} hiddens, {num_steps} steps, {num_train} windows"
+    ours, hand = figures["rivals"]["d2lrnn"], figures["rivals"]["by hand"]
+    low, middle, high = hand["ratio"]
+    tokens = (figures["num_train"] + figures["num_val"]) * figures["num_steps"]
     return [
         figures["versions"]["framework"],
-        setting,
+        figures["device"],
+        setting.format(**figures),
         f"{ours['median']:.3f}",
         f"{hand['median']:.3f}",
-        f"{hand['ratio']:.3f}",
-        f"{ours['first']:.2f}",
-        f"{figures['peak_memory'] / 1e6:.0f}",
+        f"{middle:.3f} ({low:.3f} to {high:.3f})",
+        f"{1e6 * ours['median'] / tokens:.2f}",
+        f"{ours['compile']:.2f}",
+        f"{hand['compile']:.2f}",
+        f"{ours['peak_memory'] / 1e6:.0f}",
+        f"{hand['peak_memory'] / 1e6:.0f}",
     ]
 
 

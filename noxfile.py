@@ -150,20 +150,30 @@ def exchange(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """An epoch of section 9.6 against a loop written by hand, on all frameworks, in one table.
+    """Section 9.6 against loops written by hand, on all frameworks, in one table: build/bench/.
 
-    `-- --backends torch,jax` chooses the frameworks; every other option goes to benchmarks/epoch.py.
+    An epoch, prediction, and what it takes to start. `-- --backends torch,jax` chooses the frameworks,
+    `--growth` measures larger models and more data as well, half an hour of work; every other option
+    goes to benchmarks/epoch.py. The machine must have nothing else to do.
     """
     parser = argparse.ArgumentParser(prog="nox -s bench --", allow_abbrev=False, add_help=False)
     parser.add_argument("--backends", default=",".join(FRAMEWORKS))
+    parser.add_argument("--growth", action="store_true")
     options, others = parser.parse_known_args(session.posargs)
-    figures = Path(session.create_tmp()) / "figures.jsonl"
+    figures = ROOT / "build" / "bench" / "figures.jsonl"
+    figures.parent.mkdir(parents=True, exist_ok=True)
     figures.unlink(missing_ok=True)
+    core = environment(session, "core")
+    run(session, core, "benchmarks/startup.py")
     for name in options.backends.split(","):
-        command = (environment(session, name), "benchmarks/epoch.py", "--json", str(figures))
-        run(session, *command, *others, D2LRNN_BACKEND=name, **real_text())
-    table = (environment(session, "core"), "benchmarks/table.py", str(figures))
-    run(session, *table, str(figures.with_suffix(".md")))
+        python, json_option = environment(session, name), ("--json", str(figures))
+        # JAX is to compile, not to find what an earlier session has compiled.
+        env = {"D2LRNN_BACKEND": name, "JAX_COMPILATION_CACHE_DIR": None, **real_text()}
+        run(session, python, "benchmarks/epoch.py", *json_option, *others, **env)
+        run(session, python, "benchmarks/predict.py", *json_option, **env)
+        if options.growth:
+            run(session, python, "benchmarks/growth.py", *json_option, **env)
+    run(session, core, "benchmarks/table.py", str(figures), str(figures.with_suffix(".md")))
 
 
 @nox.session

@@ -1,51 +1,66 @@
-"""One table of what `epoch.py --json FILE` has measured: `python benchmarks/table.py FILE [TABLE.md]`."""
+"""Tables of what the scripts beside this one have measured with `--json FILE`.
+
+python benchmarks/table.py FILE [TABLE.md]
+"""
 
 import json
 import sys
 from pathlib import Path
 
-HEADER = [
-    "backend",
-    "device",
-    "setting",
-    "d2lrnn s/epoch",
-    "by hand s/epoch",
-    "ratio (quartiles)",
-    "µs/token",
-    "compile s",
-    "by hand compile s",
-    "peak memory MB",
-    "by hand peak memory MB",
-]
 
-
-def row(figures):
+def epochs(figures):
+    """A row of `epoch.py` or `growth.py`."""
     setting = "{tokens} {vocab_size}, {num_hiddens} hiddens, {num_steps} steps, {num_train} windows"
     ours, hand = figures["rivals"]["d2lrnn"], figures["rivals"]["by hand"]
-    low, middle, high = hand["ratio"]
     tokens = (figures["num_train"] + figures["num_val"]) * figures["num_steps"]
-    return [
-        figures["versions"]["framework"],
-        figures["device"],
-        setting.format(**figures),
-        f"{ours['median']:.3f}",
-        f"{hand['median']:.3f}",
-        f"{middle:.3f} ({low:.3f} to {high:.3f})",
-        f"{1e6 * ours['median'] / tokens:.2f}",
-        f"{ours['compile']:.2f}",
-        f"{hand['compile']:.2f}",
-        f"{ours['peak_memory'] / 1e6:.0f}",
-        f"{hand['peak_memory'] / 1e6:.0f}",
-    ]
+    return {
+        "backend": figures["versions"]["framework"],
+        "device": figures["device"],
+        "setting": setting.format(**figures),
+        "d2lrnn s/epoch": f"{ours['median']:.3f}",
+        "by hand s/epoch": f"{hand['median']:.3f}",
+        "ratio (quartiles)": quartiles(hand["ratio"]),
+        "µs/token": f"{1e6 * ours['median'] / tokens:.2f}",
+        "compile s": f"{ours['compile']:.2f}",
+        "by hand compile s": f"{hand['compile']:.2f}",
+        "peak memory MB": f"{ours['peak_memory'] / 1e6:.0f}",
+        "by hand peak memory MB": f"{hand['peak_memory'] / 1e6:.0f}",
+        "display": f"{figures['display'] / ours['median']:.2%}",
+    }
+
+
+def predictions(figures):
+    """A row of `predict.py`."""
+    return {
+        "backend": figures["versions"]["framework"],
+        "d2lrnn characters/s": f"{figures['rates']['d2lrnn']:.0f}",
+        "by hand characters/s": f"{figures['rates']['by hand']:.0f}",
+        "ratio of time (quartiles)": quartiles(figures["ratio"]),
+    }
+
+
+def quartiles(ratio):
+    low, middle, high = ratio
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
+
+
+def table(rows):
+    lines = [[*rows[0]], ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def main(source, target=None):
-    lines = Path(source).read_text(encoding="utf-8").splitlines()
-    rows = [HEADER, ["---"] * len(HEADER), *(row(json.loads(line)) for line in lines)]
-    table = "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
-    print(table)
+    lines = map(json.loads, Path(source).read_text(encoding="utf-8").splitlines())
+    of_epochs, of_predictions = [], []
+    for figures in lines:
+        if "rivals" in figures:
+            of_epochs.append(epochs(figures))
+        else:
+            of_predictions.append(predictions(figures))
+    text = "\n\n".join(table(rows) for rows in (of_epochs, of_predictions) if rows)
+    print(text)
     if target:
-        Path(target).write_text(table + "\n", encoding="utf-8")
+        Path(target).write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

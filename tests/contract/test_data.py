@@ -1,7 +1,7 @@
 """Iterating the data gives the framework's tensors, in the order that NumPy decides."""
 
 import numpy as np
-from small_models import BATCH_SIZE, NUM_STEPS, NUM_TRAIN, NUM_VAL
+from small_models import BATCH_SIZE, NUM_STEPS, NUM_TRAIN, NUM_VAL, fit, make_model
 
 import d2lrnn as d2l
 
@@ -58,3 +58,19 @@ def test_methods_attached_to_the_data(text_file):
     data = Shouting(text_file, 4, 3, num_train=8, num_val=2)
     assert "A" in data.vocab.token_to_idx
     assert "a" not in data.vocab.token_to_idx
+
+
+def test_training_sees_what_the_readers_tensor_makes(layers, text_file):
+    """The library may put arrays on the device whole, but not past the reader's own method."""
+
+    class Blank(d2l.TextFile):
+        def tensor(self, array, device=None):
+            return super().tensor(np.zeros_like(array), device)
+
+    data = Blank(text_file, BATCH_SIZE, NUM_STEPS, num_train=NUM_TRAIN, num_val=NUM_VAL)
+    model = make_model(layers, len(data.vocab))
+    before = model.get_weights()["rnn.W_xh"]
+    fit(model, data)
+    after = model.get_weights()["rnn.W_xh"]
+    np.testing.assert_array_equal(after[1:], before[1:])  # of tokens that never came
+    assert (after[0] != before[0]).all()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from d2lrnn.data import DataModule, Minibatches
+from d2lrnn.data import DataModule, Minibatches, windows_of
 from d2lrnn.errors import ArgumentError
 
 
@@ -174,3 +174,28 @@ def test_a_data_module_that_lacks_something_says_what():
         DataModule().get_tensorloader([np.arange(3)], train=True)
     with pytest.warns(UserWarning, match="num_workers=4"):
         DataModule(num_workers=4)
+
+
+@pytest.mark.parametrize("hop, width", [(1, 5), (2, 5), (4, 5)])
+def test_windows_are_known_by_their_sequence(hop, width):
+    text = np.arange(23, dtype=np.int32)
+    found = windows_of(sliding_window_view(text, width)[::hop])
+    assert (found.hop, found.width) == (hop, width)
+    num_windows = (23 - width) // hop + 1
+    assert found.sequence.tolist() == list(range((num_windows - 1) * hop + width))
+    assert np.shares_memory(found.sequence, text)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(20).reshape(4, 5),  # next to each other
+        np.arange(20).reshape(5, 4).T,
+        np.arange(6),
+        np.arange(24).reshape(2, 3, 4),
+        sliding_window_view(np.arange(9), 3)[::-1],
+        sliding_window_view(np.arange(9), 3)[:, ::2],
+    ],
+)
+def test_other_arrays_are_no_windows(array):
+    assert windows_of(array) is None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,10 @@ from d2lrnn.comparison.plots import Curve, Plot
 from d2lrnn.comparison.reading import Entry, Failure
 
 NONE = "–"  # noqa: RUF001  (a dash, as tables have it)
+SPLITS = {"train_ppl": "training", "val_ppl": "validation"}
+TOGETHER = f"{100 * differences.TOGETHER:g} %"
+ROUNDING = 1e-5  # relative; what a first epoch in float32 may leave of other orders of summation
+MANY = 6  # runs whose times can be told in a sentence
 
 
 @dataclass(frozen=True)
@@ -143,17 +148,29 @@ def _in_order(backends: Iterable[str]) -> tuple[str, ...]:
 
 
 def _found(group: Group) -> list[str]:
-    """How near the runs of a group ended, whether they write the same, and which is fast."""
+    """How long the runs of a group stay together, how they end, what they write and how fast."""
     lines = []
+    epochs = len(differences.spread(group, "train_ppl"))
+    if group.same_start and epochs:
+        together = differences.epochs_together(group)
+        lines.append(
+            f"In all {epochs} epochs their perplexities are within {TOGETHER} of one another."
+            if together == epochs
+            else f"Up to epoch {together} of {epochs} their perplexities are within {TOGETHER} of "
+            "one another."
+            if together
+            else f"Their perplexities are more than {TOGETHER} apart from the first epoch on."
+        )
     split, key = ("validation", "val_ppl") if group.data.num_val else ("training", "train_ppl")
-    last = {label: curve[-1] for label, curve in group.curves(key).items()}
+    ends_at = {label: curve[-1] for label, curve in group.curves(key).items()}
+    last = {label: value for label, value in ends_at.items() if math.isfinite(value)}
     if len(last) > 1:
         low, high = min(last.values()), max(last.values())
-        ends = f"{low:.4f} to {high:.4f}" if f"{low:.4f}" != f"{high:.4f}" else f"{low:.4f}"
-        lines.append(
-            f"The final {split} perplexities of {_list(group.labels[k] for k in last)} "
-            f"are {ends}, at most {_short(100 * (high / low - 1))} % apart."
-        )
+        apart = high / low - 1
+        form = ".2f" if apart > 0.005 else ".4f"
+        lowest, highest = format(low, form), format(high, form)
+        ends = f"are {lowest} to {highest}" if lowest != highest else f"are {lowest}"
+        lines.append(f"Their final {split} perplexities {ends}, {_percent(apart)} apart.")
     texts = [found for found in differences.of_texts(group) if found.when == "after"]
     if len(group.entries) > 1 and texts:
         alike = sum(not found.differ for found in texts)
@@ -161,13 +178,11 @@ def _found(group: Group) -> list[str]:
             f"They continue {alike or 'none'} of {len(texts)} prefixes alike after training."
         )
     seconds = {e.label: measure(e.run).seconds for e in group.entries}
-    known = {label: value for label, value in seconds.items() if value is not None}
+    known = sorted((value, label) for label, value in seconds.items() if value is not None)
     if len(known) > 1:
-        fast, slow = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-        lines.append(
-            f"The fastest epochs are those of {group.labels[fast]}, {known[fast]:.3f} seconds, "
-            f"the slowest those of {group.labels[slow]}, {known[slow]:.3f} seconds."
-        )
+        said = [f"{group.labels[label]} {value:.3f}" for value, label in known]
+        some = said if len(said) <= MANY else [said[0], "…", said[-1]]
+        lines.append(f"Seconds an epoch: {', '.join(some)}.")
     return lines
 
 
@@ -183,6 +198,26 @@ def _warnings(entries: Sequence[Entry], groups: Sequence[Group]) -> list[str]:
     differing = differing_settings(entries)
     if differing:
         warnings.append(f"The runs differ in {_list(differing)}: see Settings.")
+    devices = _by_value({e.label: _device(e) for e in entries})
+    if len(devices) > 1:
+        lines = [f"{_list(labels)} on {device}" for device, labels in devices.items()]
+        warnings.append(
+            f"The runs were trained on different devices, {_list(lines)}: their times and memory "
+            "tell of these as much as of the backends."
+        )
+    machines = {str(e.run.versions.get("platform", NONE)) for e in entries}
+    if len(machines) > 1:
+        warnings.append(
+            "The runs were trained on different platforms, see Versions and devices: their times "
+            "and memory tell of these as much as of the backends."
+        )
+    for entry in entries:
+        broken = [row["epoch"] for row in entry.run.history if not math.isfinite(row["train_ppl"])]
+        if broken:
+            warnings.append(
+                f"The loss of {entry.label} is not finite in {len(broken)} of "
+                f"{len(entry.run.history)} epochs, first in epoch {broken[0]}."
+            )
     interrupted = [e.label for e in entries if e.run.config["status"] == "interrupted"]
     if interrupted:
         warnings.append(f"Ended early, by Ctrl-C: {_list(interrupted)}.")
@@ -226,13 +261,12 @@ def _section(group: Group) -> Section:
 
 
 def _plots(group: Group) -> list[Plot]:
-    splits = {"train_ppl": "training", "val_ppl": "validation"}
     names = _list(group.labels.values())
     found = []
     curves = [
         Curve(group.labels[e.label], e.backend, split, tuple(group.curves(key)[e.label]))
         for e in group.entries
-        for key, split in splits.items()
+        for key, split in SPLITS.items()
         if e.label in group.curves(key)
     ]
     if curves:
@@ -246,15 +280,15 @@ def _plots(group: Group) -> list[Plot]:
                 curves=tuple(curves),
             )
         )
-    apart = {key: differences.from_mean(group, key) for key in splits}
+    apart = {key: differences.from_mean(group, key) for key in SPLITS}
     curves = [
         Curve(group.labels[e.label], e.backend, split, tuple(apart[key][e.label]))
         for e in group.entries
-        for key, split in splits.items()
+        for key, split in SPLITS.items()
         if e.label in apart[key]
     ]
     if curves:
-        largest = max(abs(value) for curve in curves for value in curve.values)
+        largest = _largest_finite(curves)
         found.append(
             Plot(
                 name=f"difference-{group.name}",
@@ -266,7 +300,73 @@ def _plots(group: Group) -> list[Plot]:
                 around_zero=True,
             )
         )
+    if group.same_start:
+        found += _spread(group, names)
     return found
+
+
+def _largest_finite(curves: Iterable[Curve]) -> float:
+    magnitudes = (abs(value) for curve in curves for value in curve.values)
+    return max(filter(math.isfinite, magnitudes), default=0.0)
+
+
+def _spread(group: Group, names: str) -> list[Plot]:
+    """How the distance of runs from the same weights grows, if there is any."""
+    spreads = {split: differences.spread(group, key) for key, split in SPLITS.items()}
+    curves = [
+        Curve("", None, split, tuple(values))
+        for split, values in spreads.items()
+        if any(value > 0 for value in values)
+    ]
+    if not curves:
+        return []
+    largest = _largest_finite(curves)
+    return [
+        Plot(
+            name=f"spread-{group.name}",
+            caption="How far apart the runs are",
+            alt=f"Line plot on a logarithmic scale over epochs of the relative distance between the "
+            f"largest and the smallest perplexity of {names}: {_percent(curves[0].values[0])} in "
+            f"the first epoch, at most {_percent(largest)}.",
+            ylabel="(largest − smallest) / mean",  # noqa: RUF001
+            curves=tuple(curves),
+            logarithmic=True,
+            level=differences.TOGETHER,
+            notes=_what_the_spread_tells(group),
+        )
+    ]
+
+
+def _what_the_spread_tells(group: Group) -> tuple[str, ...]:
+    """What sets the runs of a group from the same weights apart, as far as the figures tell."""
+    notes = [
+        "The distance between the largest and the smallest perplexity of each epoch, in relation to "
+        f"their mean, on a logarithmic scale; the dotted line is {TOGETHER}. A float32 number is "
+        "rounded by up to 6e-08 of its size. Where a line is broken, the runs agree to the last digit."
+    ]
+    settings = differing_settings(group.entries).keys() - {"max_epochs", "num_gpus"}
+    if settings or not group.same_minibatches:
+        return *notes, "The runs differ in their settings, which sets them apart."
+    values = {split: differences.spread(group, key) for key, split in SPLITS.items()}
+    first = max(found[0] for found in values.values() if found)
+    together, epochs = differences.epochs_together(group), len(values["training"])
+    begin = f"In the first epoch these runs are at most {_percent(first)} apart"
+    if first > differences.TOGETHER:
+        notes.append(
+            f"{begin}. That is more than rounding does in one epoch: they do not compute the same."
+        )
+    elif together == epochs:
+        notes.append(f"{begin}, and never more than {TOGETHER}: they compute the same.")
+    elif first < ROUNDING:
+        notes.append(
+            f"{begin}, as rounding leaves them, yet more than {TOGETHER} after epoch {together}. "
+            "Same weights, minibatches and settings: it is the training that makes much of small "
+            "differences, and what it ends with then tells nothing of the frameworks. "
+            "A smaller learning rate shows whether they stay together."
+        )
+    else:
+        notes.append(f"{begin}, and more than {TOGETHER} after epoch {together}.")
+    return tuple(notes)
 
 
 def _perplexities(group: Group) -> Table:
@@ -326,8 +426,16 @@ def _costs(group: Group) -> Table:
         tuple(rows),
         "An epoch is one of training and one of validation: the median of all but the first, and the "
         "first and third quartile. Compiling is what the first took beyond it. Tokens count both "
-        "splits. Memory is the most that the process held on the host, the framework included.",
+        "splits. Memory is the most that the process held on the host, the framework included"
+        f"{_not_counted(group)}.",
     )
+
+
+def _not_counted(group: Group) -> str:
+    """What the peak memory leaves out: what a run held on a GPU."""
+    on_gpu = {group.labels[e.label]: _device(e) for e in group.entries if _device(e) != "cpu"}
+    held = [f"{_list(labels)} held on {device}" for device, labels in _by_value(on_gpu).items()]
+    return f"; what {_list(held)} is not counted" if held else ""
 
 
 def _settings(entries: Sequence[Entry]) -> list[Section]:
@@ -395,7 +503,7 @@ def _versions(entries: Sequence[Entry]) -> Section:
     keys = {"d2lrnn": "d2lrnn", "python": "Python", "numpy": "NumPy"}
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for entry in entries:
-        versions, device = entry.run.versions, str(entry.run.config.get("device", NONE))
+        versions, device = entry.run.versions, _device(entry)
         cells = (
             str(versions["framework"]),
             *(str(versions.get(key, NONE)) for key in keys),
@@ -450,6 +558,28 @@ def _best(best: Best | None) -> str:
 
 def _largest(largest: Largest | None) -> str:
     return NONE if largest is None else _short(largest.difference)
+
+
+def _percent(ratio: float) -> str:
+    """A ratio with two digits, or one where it is tiny: '0 %', '0.00002 %', '1.7 %'."""
+    if not math.isfinite(ratio):
+        return "infinitely far"
+    percent = 100 * ratio
+    digits = 2 if percent >= 0.01 else 1
+    places = max(digits - 1 - math.floor(math.log10(percent)), 0) if percent > 0 else 0
+    return f"{percent:.{places}f} %"
+
+
+def _device(entry: Entry) -> str:
+    return str(entry.run.config.get("device", NONE))
+
+
+def _by_value(labels: Mapping[str, str]) -> dict[str, list[str]]:
+    """The keys of each value."""
+    found: dict[str, list[str]] = {}
+    for label, value in labels.items():
+        found.setdefault(value, []).append(label)
+    return found
 
 
 def _short(value: float) -> str:

@@ -11,6 +11,9 @@ import numpy as np
 from d2lrnn.comparison.groups import Group
 from d2lrnn.weights import Weights
 
+PERPLEXITIES = ("train_ppl", "val_ppl")
+TOGETHER = 1e-3  # relative; far above the rounding of float32, far below what a reader would notice
+
 
 def from_mean(group: Group, key: str) -> dict[str, list[float]]:
     """How far each curve of `key` lies from the mean of all, epoch by epoch, as far as all go.
@@ -22,8 +25,35 @@ def from_mean(group: Group, key: str) -> dict[str, list[float]]:
         return {}
     shortest = min(map(len, curves.values()))
     values = np.array([curve[:shortest] for curve in curves.values()])  # (num_runs, epochs)
-    differences = values - values.mean(axis=0)
+    with np.errstate(invalid="ignore"):  # inf - inf, where a training overflowed
+        differences = values - values.mean(axis=0)
     return {label: row.tolist() for label, row in zip(curves, differences, strict=True)}
+
+
+def spread(group: Group, key: str) -> list[float]:
+    """How far apart the curves of `key` are, epoch by epoch: (largest - smallest) / mean.
+
+    It goes as far as all curves go, and is empty where fewer than two runs have one.
+    """
+    curves = group.curves(key)
+    if len(curves) < 2:
+        return []
+    shortest = min(map(len, curves.values()))
+    values = np.array([curve[:shortest] for curve in curves.values()])  # (num_runs, epochs)
+    with np.errstate(invalid="ignore"):
+        found: list[float] = (np.ptp(values, axis=0) / values.mean(axis=0)).tolist()
+    return found
+
+
+def epochs_together(group: Group) -> int:
+    """How many epochs from the first on all curves stay within `TOGETHER` of one another."""
+    spreads = [found for key in PERPLEXITIES if (found := spread(group, key))]
+    apart = (
+        epoch
+        for epoch, at in enumerate(zip(*spreads, strict=False))
+        if not all(value <= TOGETHER for value in at)
+    )
+    return next(apart, min(map(len, spreads), default=0))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ def _section(section: Section) -> Iterator[str]:
         yield _text(paragraph)
     for plot in section.plots:
         yield f"![{_text(plot.alt)}]({plot.name}.svg)"
+        for note in plot.notes:
+            yield _text(note)
     for table in (*section.figures, *section.details):
         yield from _table(table)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,8 @@ def _last(run: Run, key: str) -> float | None:
 
 
 def _best(run: Run, key: str) -> Best | None:
-    rows = [Best(row[key], int(row["epoch"])) for row in run.history if key in row]
+    # Not NaN, which min would take for the lowest where it comes first.
+    rows = [Best(p, int(row["epoch"])) for row in run.history if (p := row.get(key, nan)) == p]
     return min(rows, default=None)
 
 

@@ -46,17 +46,21 @@ THEMES = {
 
 @dataclass(frozen=True)
 class Curve:
-    """Values of a run over the epochs, in training or in validation."""
+    """Values over the epochs, in training or in validation, of a run or, without a backend, of all."""
 
     label: str
-    backend: str
+    backend: str | None
     split: str
     values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot of curves over the epochs; `name` is that of its files, `alt` says what it shows."""
+    """A plot of curves over the epochs.
+
+    `name` is that of its files, `alt` says what it shows, `notes` what can be read from it; at
+    `level` there is a dotted line.
+    """
 
     name: str
     caption: str
@@ -64,6 +68,9 @@ class Plot:
     ylabel: str
     curves: tuple[Curve, ...]
     around_zero: bool = False
+    logarithmic: bool = False
+    level: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def colour(name: str, backends: Iterable[str], theme: str = "light") -> str:
@@ -90,7 +97,7 @@ def render(plot: Plot, form: Literal["svg", "png"], theme: str = "light") -> byt
     import matplotlib
 
     file = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "d2lrnn", "font.size": 9.5}):
+    with matplotlib.rc_context({"svg.hashsalt": "d2lrnn", "font.size": 10.5}):
         metadata: dict[str, Any] = {"Date": None} if form == "svg" else {"Software": None}
         _draw(plot, THEMES[theme]).savefig(file, format=form, dpi=200, metadata=metadata)
     return file.getvalue()
@@ -103,7 +110,7 @@ def _draw(plot: Plot, theme: Theme) -> Figure:
 
     figure = Figure(figsize=SIZE, layout="constrained", facecolor=theme.paper)
     axes = figure.add_subplot(facecolor=theme.paper)
-    runs = list(dict.fromkeys((curve.label, curve.backend) for curve in plot.curves))
+    runs = list(dict.fromkeys((c.label, c.backend) for c in plot.curves if c.backend is not None))
     splits = list(dict.fromkeys(curve.split for curve in plot.curves))
     styles: dict[str, Any] = dict(zip(splits, ("-", (0, (3, 2))), strict=False))
     backends = sorted({name for _, name in runs})
@@ -118,23 +125,27 @@ def _draw(plot: Plot, theme: Theme) -> Figure:
     }
     for curve in plot.curves:
         epochs = range(1, len(curve.values) + 1)
-        every = max(len(epochs) // MARKS, 1)
-        # The markers of different runs stand at different epochs, so that curves on top of one
-        # another are still seen to be several.
-        place = [label for label, _ in runs].index(curve.label)
-        first = place * every // len(runs)
+        least = 0.0 if plot.logarithmic else -math.inf
+        look: dict[str, Any] = {"color": theme.ink, "linewidth": 1.4}
+        if curve.backend is not None:
+            every = max(len(epochs) // MARKS, 1)
+            # The markers of different runs stand at different epochs, so that curves on top of one
+            # another are still seen to be several.
+            place = [label for label, _ in runs].index(curve.label)
+            look = {**looks[curve.label], "markevery": (place * every // len(runs), every)}
         axes.plot(
             epochs,
-            [value if math.isfinite(value) else math.nan for value in curve.values],
+            [value if least < value < math.inf else math.nan for value in curve.values],
             linestyle=styles[curve.split],
-            markevery=(first, every),
-            **looks[curve.label],
+            **look,
         )
 
     if plot.around_zero:
         axes.axhline(0, color=theme.ink, linewidth=0.8, zorder=1)
-    elif _wide([value for curve in plot.curves for value in curve.values]):
+    elif plot.logarithmic or _wide([value for curve in plot.curves for value in curve.values]):
         axes.set_yscale("log")
+    if plot.level is not None:
+        axes.axhline(plot.level, color=theme.ink, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
     axes.set_xlabel("epoch", color=theme.ink)
     axes.set_ylabel(plot.ylabel, color=theme.ink)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -147,13 +158,14 @@ def _draw(plot: Plot, theme: Theme) -> Figure:
         spine.set_color(theme.faint)
 
     plain: dict[str, Any] = {"frameon": False, "labelcolor": theme.ink, "columnspacing": 1.2}
-    figure.legend(
-        handles=[Line2D([], [], label=label, **look) for label, look in looks.items()],
-        loc="outside upper left",
-        ncols=2 if any(len(label) > 11 for label in looks) else 4,
-        handlelength=1.8,
-        **plain,
-    )
+    if looks:
+        figure.legend(
+            handles=[Line2D([], [], label=label, **look) for label, look in looks.items()],
+            loc="outside upper left",
+            ncols=2 if any(len(label) > 11 for label in looks) else 4,
+            handlelength=1.8,
+            **plain,
+        )
     figure.legend(
         handles=[Line2D([], [], color=theme.ink, ls=ls, label=n) for n, ls in styles.items()],
         loc="outside lower right",

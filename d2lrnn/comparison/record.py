@@ -15,8 +15,6 @@ from d2lrnn.comparison.reading import Entry, Failure
 
 FORMAT = "d2lrnn comparison 1"
 
-PERPLEXITIES = ("train_ppl", "val_ppl")
-
 
 def to_dict(
     entries: Sequence[Entry], failures: Sequence[Failure], groups: Sequence[Group]
@@ -61,7 +59,11 @@ def _group(group: Group) -> dict[str, Any]:
         "same_initial_weights": group.same_start,
         "same_minibatches": group.same_minibatches,
         "data": asdict(group.data),
-        "difference_from_mean": {key: differences.from_mean(group, key) for key in PERPLEXITIES},
+        "difference_from_mean": {
+            key: differences.from_mean(group, key) for key in differences.PERPLEXITIES
+        },
+        "spread": {key: differences.spread(group, key) for key in differences.PERPLEXITIES},
+        "epochs_together": differences.epochs_together(group),
         "continuations": [asdict(found) for found in differences.of_texts(group)],
         "weights": [asdict(found) for found in differences.of_weights(group)],
     }

@@ -237,6 +237,79 @@ def test_the_difference_goes_as_far_as_the_shortest_run(make_run):
     assert group["difference_from_mean"]["val_ppl"] == {"torch": [0.0], "jax": [0.0]}
 
 
+def chaotic(make_run, others=(1e-7, 1e-6, 1e-4, 3e-3, 2e-2), **settings):
+    """Two runs from the same weights of which the second is further off by `others` each epoch."""
+    ppl = (20.0, 10.0, 8.0, 7.0, 6.0)
+    off = tuple(p * (1 + apart) for p, apart in zip(ppl, others, strict=True))
+    runs = make_run("one", ppl=ppl, val_ppl=ppl, seconds=(1.0,) * 5)
+    return [runs, make_run("two", "jax", ppl=off, val_ppl=ppl, seconds=(1.0,) * 5, **settings)]
+
+
+def test_how_far_apart_the_runs_are_and_since_when(make_run):
+    found = d2l.compare(chaotic(make_run))
+    (group,) = found.to_dict()["groups"]
+    expected = [d / (1 + d / 2) for d in (1e-7, 1e-6, 1e-4, 3e-3, 2e-2)]
+    assert group["spread"]["train_ppl"] == pytest.approx(expected)
+    assert group["spread"]["val_ppl"] == [0.0] * 5
+    assert group["epochs_together"] == 3
+    assert "Up to epoch 3 of 5 their perplexities are within 0.1 %" in repr(found).replace("\n", "")
+    plot = found.content.plots[-1]
+    assert plot.name == "spread-same-weights"
+    assert [curve.split for curve in plot.curves] == ["training"]  # validation is the same
+
+
+@pytest.mark.parametrize(
+    "others, settings, said",
+    [
+        ((1e-7, 1e-6, 1e-4, 3e-3, 2e-2), {}, "the training that makes much of small differences"),
+        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {}, "they compute the same"),
+        ((1e-2, 1e-6, 1e-6, 1e-6, 1e-6), {}, "they do not compute the same"),
+        ((1e-4, 1e-4, 1e-4, 3e-3, 2e-2), {}, "more than 0.1 % after epoch 3"),
+        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"lr": 0.5}}, "differ in their settings"),
+        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"seed": 5}}, "differ in their settings"),
+    ],
+)
+def test_what_the_distance_tells_follows_from_the_figures(make_run, others, settings, said):
+    plot = d2l.compare(chaotic(make_run, others, **settings)).content.plots[-1]
+    conclusions = plot.notes[1:]
+    assert len(conclusions) == 1
+    assert said in conclusions[0]
+
+
+def test_runs_that_never_differ_have_no_plot_of_their_distance(make_run):
+    runs = chaotic(make_run, (0.0,) * 5)
+    names = [plot.name for plot in d2l.compare(runs).content.plots]
+    assert names == ["perplexity-same-weights", "difference-same-weights"]
+
+
+def test_an_overflow_counts_as_apart(make_run, tmp_path):
+    runs = chaotic(make_run, (1e-7, np.inf, np.inf, np.nan, np.nan))
+    (group,) = d2l.compare(runs).to_dict()["groups"]
+    assert group["epochs_together"] == 1
+    assert "jax is not finite in 4 of 5 epochs, first in epoch 2" in " ".join(
+        d2l.compare(runs).content.warnings
+    )
+    assert tables(runs)["Perplexity"]["jax"]["Training, best"] == "20.0000 (1)"
+    assert d2l.compare(runs).write(tmp_path / "report").is_file()
+
+
+def test_other_devices_and_platforms_are_told(make_run):
+    runs = [make_run("one"), make_run("two", "jax", config={"device": "cuda:0"})]
+    found = d2l.compare(runs)
+    assert "different devices, torch on cpu and jax on cuda:0" in found.content.warnings[0]
+    costs = found.content.sections[0].figures[1]
+    assert costs.note.endswith("what jax held on cuda:0 is not counted.")
+    found = d2l.compare([runs[0], make_run("three", "jax")])
+    assert "not counted" not in found.content.sections[0].figures[1].note
+    assert found.content.warnings == ()
+
+    versions = json.loads((runs[1] / "versions.json").read_text(encoding="utf-8"))
+    (runs[1] / "versions.json").write_text(
+        json.dumps({**versions, "platform": "Windows"}), encoding="utf-8"
+    )
+    assert any("different platforms" in line for line in d2l.compare(runs).content.warnings)
+
+
 def test_the_largest_difference_of_each_weight(four):
     first, second = (load_file(path / "weights.safetensors") for path in four[:2])
     group = d2l.compare(four).to_dict()["groups"][0]
@@ -364,7 +437,7 @@ def test_colours_stand_out_from_the_paper(theme):
 
 def test_a_notebook_shows_tables_and_plots(four):
     html = d2l.compare(four)._repr_html_()
-    assert html.count("<img") == 4
+    assert html.count("<img") == 5  # of two groups, one of them from the same weights
     assert "Perplexity</span>" in html
     assert "Time and memory</span>" in html
 

@@ -230,7 +230,8 @@ def train(session: nox.Session, name: str, folder: Path, *options: str) -> bool:
                 session.run(
                     *(environment(session, name), "-m", "d2lrnn", "train"),
                     *("--backend", name, "--run", str(folder), *options),
-                    env=STATE | real_text(),
+                    # The report tells how long compiling takes: nothing may be compiled before.
+                    env=STATE | {"JAX_COMPILATION_CACHE_DIR": None} | real_text(),
                     stderr=stderr,
                     external=True,
                     interrupt_timeout=60,

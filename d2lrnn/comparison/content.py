@@ -190,11 +190,11 @@ def _warnings(entries: Sequence[Entry], groups: Sequence[Group]) -> list[str]:
     warnings = []
     data = dict.fromkeys(group.data for group in groups)
     if len(data) > 1:
-        said = "; ".join(f"{each.name} is {each}" for each in data)
         warnings.append(
             "The runs were trained on different data, and perplexities on different data cannot be "
-            f"compared. Each data has its own plots and tables. {said}."
+            "compared. Each data has its own plots and tables."
         )
+        warnings += [f"{each.name}: {each}." for each in data]
     differing = differing_settings(entries)
     if differing:
         warnings.append(f"The runs differ in {_list(differing)}: see Settings.")

@@ -60,6 +60,9 @@ class Group:
     @property
     def title(self) -> str:
         title = "From the same initial weights" if self.same_start else "Each from its own weights"
+        if len(self.entries) == 1:
+            title = f"{self.entries[0].label} alone"
+            return f"{self.data.name}: {title}" if self.data.name else title
         title += f" ({self.number})" if self.number else ""
         return f"{self.data.name}: {title[0].lower()}{title[1:]}" if self.data.name else title
 

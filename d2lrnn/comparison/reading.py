@@ -87,9 +87,18 @@ def read(
 
 
 def labels_within(entries: Sequence[Entry]) -> dict[str, str]:
-    """By label: the backend's name where only one of `entries` is of it, else the label."""
+    """By label: the backend's name where the label begins with it and only one is of it, else itself.
+
+    So `torch-common` is `torch` among runs from common weights, but no folder loses a name that
+    tells something else.
+    """
     times = Counter(entry.backend for entry in entries)
-    return {e.label: e.backend if times[e.backend] == 1 else e.label for e in entries}
+    return {
+        e.label: e.backend
+        if len(entries) > 1 and times[e.backend] == 1 and e.label.startswith(f"{e.backend}-")
+        else e.label
+        for e in entries
+    }
 
 
 def _labels(runs: Sequence[tuple[str, Path]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 from d2lrnn.comparison.content import Content, Table
@@ -28,13 +29,42 @@ def show(content: Content, console: Any) -> None:
         console.print(f"Note: {warning}\n", **say)
     for section in content.sections:
         for table in section.figures:
-            console.print(_table(table, f"{section.title}: {table.caption}"))
-            console.print()
+            title = f"{section.title}: {table.caption}"
+            for part in _fitting(table, console.width):
+                console.print(_table(part, title, console.width))
+                console.print()
     for finding in content.summary:
         console.print(f"{finding.title}. {finding.text}", **say)
 
 
-def _table(table: Table, title: str) -> Any:
+def _fitting(table: Table, width: int) -> list[Table]:
+    """The table, or as many as its columns need: figures are never cut, heads stand in all of them."""
+    widths = [
+        max(map(len, (*name.split(" "), *(str(row.cells[place]) for row in table.rows)))) + 2
+        for place, name in enumerate(table.columns[1:])
+    ]
+    room = width - 1 - _head_width(table, width)
+    parts: list[list[int]] = [[]]
+    for place in range(len(widths)):
+        if parts[-1] and sum(widths[i] for i in (*parts[-1], place)) > room:
+            parts.append([])
+        parts[-1].append(place)
+    return [
+        replace(
+            table,
+            columns=(table.columns[0], *(table.columns[1 + i] for i in part)),
+            rows=tuple(replace(row, cells=tuple(row.cells[i] for i in part)) for row in table.rows),
+        )
+        for part in parts
+    ]
+
+
+def _head_width(table: Table, width: int) -> int:
+    """The width of the first column, in which longer names are broken."""
+    return min(max((len(row.head) for row in table.rows), default=0) + 2, width // 2)
+
+
+def _table(table: Table, title: str, width: int) -> Any:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -46,9 +76,9 @@ def _table(table: Table, title: str) -> Any:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    for number, column in enumerate(table.columns):
-        head = Text(column.replace(" ", "\n"))
-        shown.add_column(head, justify="right" if number else "left", no_wrap=True)
+    shown.add_column(Text(table.columns[0]), overflow="fold", max_width=_head_width(table, width))
+    for column in table.columns[1:]:
+        shown.add_column(Text(column.replace(" ", "\n")), justify="right", no_wrap=True)
     for row in table.rows:
         shown.add_row(Text(row.head), *(Text(str(cell)) for cell in row.cells))
     return shown

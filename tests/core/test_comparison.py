@@ -1,5 +1,6 @@
 """Runs side by side, read from folders made by hand (d2lrnn/comparison)."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ from safetensors.numpy import load_file
 
 import d2lrnn as d2l
 from d2lrnn import cli
-from d2lrnn.comparison import plots
+from d2lrnn.comparison import plots, terminal
 from d2lrnn.errors import ArgumentError, RunError
 from d2lrnn.weights import write_weights
 
@@ -91,6 +92,28 @@ def test_runs_are_called_by_backend_then_by_folder_then_by_path(make_run):
     runs = [make_run("x", "jax"), make_run("a/y"), make_run("a/z"), make_run("b/y")]
     labels = [entry.label for entry in d2l.compare(runs).entries]
     assert labels == ["jax", str(runs[1]), "z", str(runs[3])]
+
+
+def test_inside_a_group_a_run_is_called_by_its_backend_where_its_name_begins_so(make_run):
+    runs = [
+        *(make_run(f"{name}-common", name, initial=1) for name in ("torch", "jax")),
+        make_run("torch-own", "torch", initial=2),
+        make_run("slow", "jax", initial=3),
+    ]
+    same, own = d2l.compare(runs).groups
+    assert list(same.labels.values()) == ["torch", "jax"]
+    assert list(own.labels.values()) == ["torch", "slow"]
+
+
+def test_a_run_of_other_data_is_called_by_its_own_name(make_run):
+    data = {"data": {"source": "other", "num_tokens": 9, "sha1": "1" * 40}}
+    runs = [make_run("a", initial=1), make_run("b", initial=2), make_run("c", config=data)]
+    found = d2l.compare(runs)
+    assert [group.title for group in found.groups] == [
+        "Data A: each from its own weights",
+        "Data B: c alone",
+    ]
+    assert [line[:6] for line in found.content.warnings[1:]] == ["Data A", "Data B"]
 
 
 def test_a_failed_run_is_shown_and_the_others_still_appear(make_run, four, tmp_path):
@@ -452,6 +475,26 @@ def test_the_command_prints_a_table_and_where_the_report_is(four, tmp_path, caps
     assert "Time and memory" in said
     assert str(output / "report.html") in said.replace("\n", "")
     assert (output / "report.html").is_file()
+
+
+@pytest.mark.parametrize("width", [40, 80, 140])
+def test_a_terminal_of_any_width_shows_every_figure_whole(make_run, width):
+    from rich.console import Console
+
+    names = ["tensorflow-2026-11-24-152537", "tensorflow-2026-11-24-152612"]
+    values = {"ppl": (5.0,) * 20, "val_ppl": (6.0,) * 20, "seconds": (1.25,) * 20}
+    runs = [make_run(name, "tensorflow", initial=i, **values) for i, name in enumerate(names)]
+    content = d2l.compare(runs).content
+    console = Console(file=io.StringIO(), width=width)
+    terminal.show(content, console)
+    said = console.file.getvalue()
+    assert max(map(len, said.splitlines())) <= width
+    assert "…" not in said
+    for table in content.sections[0].figures:
+        for cell in table.rows[0].cells:
+            assert said.count(cell) >= 2
+    if width > 40:
+        assert all(name in said for name in names)
 
 
 def test_the_command_takes_a_folder_of_its_own(four, tmp_path, monkeypatch, capsys):

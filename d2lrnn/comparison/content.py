@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from d2lrnn import backend
@@ -342,7 +342,8 @@ def _what_the_spread_tells(group: Group) -> tuple[str, ...]:
     notes = [
         "The distance between the largest and the smallest perplexity of each epoch, in relation to "
         f"their mean, on a logarithmic scale; the dotted line is {TOGETHER}. A float32 number is "
-        "rounded by up to 6e-08 of its size. Where a line is broken, the runs agree to the last digit."
+        "rounded by up to 0.000006 % (6e-08) of its size. Where a line is broken, the runs agree to the "
+        "last digit."
     ]
     settings = differing_settings(group.entries).keys() - {"max_epochs", "num_gpus"}
     if settings or not group.same_minibatches:
@@ -360,9 +361,9 @@ def _what_the_spread_tells(group: Group) -> tuple[str, ...]:
     elif first < ROUNDING:
         notes.append(
             f"{begin}, as rounding leaves them, yet more than {TOGETHER} after epoch {together}. "
-            "Same weights, minibatches and settings: it is the training that makes much of small "
-            "differences, and what it ends with then tells nothing of the frameworks. "
-            "A smaller learning rate shows whether they stay together."
+            "Weights, minibatches and settings are the same: it is this training that makes much of "
+            "small differences, so what is different after that epoch says little about the "
+            "frameworks. Whether they stay together at a smaller learning rate would tell more."
         )
     else:
         notes.append(f"{begin}, and more than {TOGETHER} after epoch {together}.")
@@ -518,8 +519,30 @@ def _versions(entries: Sequence[Entry]) -> Section:
         for (name, cells), labels in found.items()
     )
     columns = ("Run", "Framework", *keys.values(), "Trained on", "Devices", "Platform")
-    table = Table("What the runs were made with", columns, rows, numeric=False)
+    table = _without_columns_of_one_value(
+        Table("What the runs were made with", columns, rows, numeric=False),
+        keep=("Framework", "Trained on"),
+    )
     return Section("versions", "Versions and devices", details=(table,))
+
+
+def _without_columns_of_one_value(table: Table, keep: Sequence[str]) -> Table:
+    """The table with what is the same in all rows told once, in its note."""
+    cells = {
+        name: [row.cells[place] for row in table.rows]
+        for place, name in enumerate(table.columns[1:])
+    }
+    same = {name for name, column in cells.items() if len(set(column)) == 1} - {*keep}
+    if len(table.rows) < 2 or not same:
+        return table
+    places = [place for place, name in enumerate(cells) if name not in same]
+    told = "; ".join(f"{name} {column[0]}" for name, column in cells.items() if name in same)
+    return replace(
+        table,
+        columns=(table.columns[0], *(name for name in cells if name not in same)),
+        rows=tuple(replace(row, cells=tuple(row.cells[i] for i in places)) for row in table.rows),
+        note=f"The same for all: {told}.",
+    )
 
 
 def _sources(entries: Sequence[Entry]) -> dict[str, list[Source]]:

@@ -148,10 +148,10 @@ def _draw(plot: Plot, theme: Theme) -> Figure:
         axes.axhline(plot.level, color=theme.ink, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
     axes.set_xlabel("epoch", color=theme.ink)
     axes.set_ylabel(plot.ylabel, color=theme.ink)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.grid(True, color=theme.faint, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=theme.ink, length=0)
+    axes.tick_params(which="both", colors=theme.ink, length=0)
     axes.yaxis.get_offset_text().set_color(theme.ink)
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")

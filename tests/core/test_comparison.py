@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -333,6 +334,21 @@ def test_other_devices_and_platforms_are_told(make_run):
     assert any("different platforms" in line for line in d2l.compare(runs).content.warnings)
 
 
+def test_versions_that_are_the_same_are_told_once(make_run):
+    runs = [make_run("one"), make_run("two", "jax")]
+    versions = json.loads((runs[1] / "versions.json").read_text(encoding="utf-8"))
+    text = json.dumps({**versions, "numpy": "1.26"})
+    (runs[1] / "versions.json").write_text(text, encoding="utf-8")
+    (table,) = d2l.compare(runs).content.sections[-1].details
+    assert table.columns == ("Run", "Framework", "NumPy", "Trained on")
+    assert [row.cells for row in table.rows] == [
+        ("torch 1.0", "2", "cpu"),
+        ("jax 1.0", "1.26", "cpu"),
+    ]
+    for told in ("d2lrnn 0.1.0", "Python 3.11", "Devices CPU", "Platform Linux"):
+        assert told in table.note
+
+
 def test_the_largest_difference_of_each_weight(four):
     first, second = (load_file(path / "weights.safetensors") for path in four[:2])
     group = d2l.compare(four).to_dict()["groups"][0]
@@ -449,6 +465,38 @@ def luminance(colour):
     channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def as_seen(colour, kind):
+    """The CIELAB coordinates of `colour`, to readers without red, green or blue cones."""
+    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[41.24, 35.76, 18.05], [21.26, 71.52, 7.22], [1.93, 11.92, 95.05]])
+    x, y, z = np.cbrt(to_xyz @ np.clip(SIMULATED[kind] @ linear, 1e-3, 1) / (95.05, 100, 108.9))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+# Machado, Oliveira and Fernandes (2009), at full severity.
+SIMULATED = {
+    "all cones": np.eye(3),
+    "no red": np.array(
+        [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]]
+    ),
+    "no green": np.array(
+        [[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]]
+    ),
+    "no blue": np.array(
+        [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SIMULATED)
+@pytest.mark.parametrize("theme", plots.THEMES.values(), ids=plots.THEMES)
+def test_colours_of_the_four_can_be_told_apart(theme, kind):
+    seen = [as_seen(colour, kind) for colour in theme.curves[:4]]
+    # 2.3 is what an eye just notices in CIELAB; thin lines need much more.
+    assert min(np.linalg.norm(a - b) for a, b in combinations(seen, 2)) > 20
 
 
 @pytest.mark.parametrize("theme", plots.THEMES.values(), ids=plots.THEMES)

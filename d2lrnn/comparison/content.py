@@ -170,7 +170,8 @@ def _found(group: Group) -> list[str]:
         form = ".2f" if apart > 0.005 else ".4f"
         lowest, highest = format(low, form), format(high, form)
         ends = f"are {lowest} to {highest}" if lowest != highest else f"are {lowest}"
-        lines.append(f"Their final {split} perplexities {ends}, {_percent(apart)} apart.")
+        ends = f"{ends}, {_percent(apart)} apart" if apart else f"are the same, {lowest}"
+        lines.append(f"Their final {split} perplexities {ends}.")
     texts = [found for found in differences.of_texts(group) if found.when == "after"]
     if len(group.entries) > 1 and texts:
         alike = sum(not found.differ for found in texts)

@@ -87,18 +87,19 @@ def read(
 
 
 def labels_within(entries: Sequence[Entry]) -> dict[str, str]:
-    """By label: the backend's name where the label begins with it and only one is of it, else itself.
+    """By label: the backend's name where one run is of it and its folder's name begins so, else itself.
 
     So `torch-common` is `torch` among runs from common weights, but no folder loses a name that
     tells something else.
     """
     times = Counter(entry.backend for entry in entries)
-    return {
-        e.label: e.backend
-        if len(entries) > 1 and times[e.backend] == 1 and e.label.startswith(f"{e.backend}-")
-        else e.label
-        for e in entries
-    }
+
+    def label(entry: Entry) -> str:
+        name = entry.run.path.resolve().name
+        short = times[entry.backend] == 1 < len(entries) and name.startswith(f"{entry.backend}-")
+        return entry.backend if short else entry.label
+
+    return {entry.label: label(entry) for entry in entries}
 
 
 def _labels(runs: Sequence[tuple[str, Path]]) -> list[str]:

@@ -16,7 +16,9 @@ def to_text(content: Content) -> str:
     from rich.console import Console
 
     file = io.StringIO()
-    show(content, Console(file=file, width=WIDTH))
+    # In a notebook rich would display what it is to write, and write it in colours.
+    plain: dict[str, Any] = {"force_jupyter": False, "force_terminal": False, "color_system": None}
+    show(content, Console(file=file, width=WIDTH, **plain))
     return file.getvalue().rstrip("\n")
 
 

@@ -77,10 +77,23 @@ def test_light_and_dark(open_page, report, scheme, dark):
 def test_every_plot_is_drawn_and_described(open_page, report):
     page = open_page(report, viewport=DESKTOP)
     images = page.locator("img").all()
-    assert len(images) == 4
+    assert len(images) == 5
     for image in images:
         assert image.evaluate("e => e.complete && e.naturalWidth > 100")
         assert len(image.get_attribute("alt")) > 40
+
+
+@pytest.mark.parametrize("viewport, beside", [(PHONE, False), (DESKTOP, True)], ids=["360", "1440"])
+def test_what_the_distance_tells_stands_by_its_plot(open_page, report, viewport, beside):
+    page = open_page(report, viewport=viewport)
+    figure = page.locator("figure", has_text="How far apart the runs are")
+    image = figure.locator("img").bounding_box()
+    note = figure.locator("p").first.bounding_box()
+    if beside:
+        assert note["x"] > image["x"] + image["width"]
+        assert image["y"] < note["y"] < image["y"] + image["height"]
+    else:
+        assert note["y"] >= image["y"] + image["height"]
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["360", "1440"])

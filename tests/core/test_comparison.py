@@ -6,6 +6,8 @@ import re
 from itertools import combinations
 from pathlib import Path
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -302,7 +304,9 @@ def test_what_the_distance_tells_follows_from_the_figures(make_run, others, sett
 
 def test_runs_that_never_differ_have_no_plot_of_their_distance(make_run):
     runs = chaotic(make_run, (0.0,) * 5)
-    names = [plot.name for plot in d2l.compare(runs).content.plots]
+    content = d2l.compare(runs).content
+    assert "Their final validation perplexities are the same, 6.0000." in content.summary[0].text
+    names = [plot.name for plot in content.plots]
     assert names == ["perplexity-same-weights", "difference-same-weights"]
 
 
@@ -511,6 +515,21 @@ def test_a_notebook_shows_tables_and_plots(four):
     assert html.count("<img") == 5  # of two groups, one of them from the same weights
     assert "Perplexity</span>" in html
     assert "Time and memory</span>" in html
+
+
+@pytest.mark.filterwarnings("ignore")  # of the kernel's own
+def test_a_kernel_shows_one_output_and_prints_the_text(four):
+    cell = nbformat.v4.new_code_cell
+    runs = [str(path) for path in four]
+    code = f"import d2lrnn as d2l\nfound = d2l.compare({runs!r})\nfound"
+    notebook = nbformat.v4.new_notebook(cells=[cell(code), cell("print(found)")])
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=100).execute()
+    shown, printed = (cell.outputs for cell in notebook.cells)
+    assert [output.output_type for output in shown] == ["execute_result"]
+    assert "<img" in shown[0].data["text/html"]
+    text = "".join(output.text for output in printed)
+    assert text.count("Time and memory") == 2
+    assert "\x1b" not in text
 
 
 # The command ---------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ NONE = "–"  # noqa: RUF001  (a dash, as tables have it)
 SPLITS = {"train_ppl": "training", "val_ppl": "validation"}
 TOGETHER = f"{100 * differences.TOGETHER:g} %"
 ROUNDING = 1e-5  # relative; what a first epoch in float32 may leave of other orders of summation
+UNITS = "Hidden units have no order: runs from different weights may have learned the same in other units."
 MANY = 6  # runs whose times can be told in a sentence
 
 
@@ -465,6 +466,9 @@ def _texts(group: Group, found: Continuations) -> Table:
             if len(set(found.texts.values())) == 1
             else "The texts are the same as far as the shortest goes."
         )
+    if len(found.texts) > 1 and len(set(found.texts.values())) == 1:
+        (text,) = set(found.texts.values())
+        return Table(caption, ("Run", "Text"), (Row("all", (Marked(text, None),)),), note, False)
     rows = tuple(
         Row(
             group.labels[entry.label],
@@ -486,7 +490,8 @@ def _weights(group: Group) -> list[Table]:
             "Largest difference of each weight between any two runs",
             ("Weight", "Shape", "Before training", "After training", "Between", "Largest weight"),
             rows,
-            "The largest weight is the largest magnitude after training, for scale.",
+            "The largest weight is the largest magnitude after training, for scale."
+            + ("" if group.same_start else " " + UNITS),
         )
     ]
 

@@ -42,6 +42,7 @@ def _section(section: Section) -> Iterator[str]:
     for paragraph in section.paragraphs:
         yield _text(paragraph)
     for plot in section.plots:
+        yield f"**{_text(plot.caption)}**"
         yield f"![{_text(plot.alt)}]({plot.name}.svg)"
         for note in plot.notes:
             yield _text(note)

@@ -392,6 +392,15 @@ def test_the_place_where_texts_first_differ(make_run, first, second, same, diffe
     assert (found["when"], found["same"], found["differ"]) == ("after", same, differ)
 
 
+def test_a_text_that_all_write_is_shown_once(four, tmp_path):
+    same, own = d2l.compare(four).content.sections[:2]
+    before = same.details[1]
+    assert before.note == "All texts are the same."
+    assert [(row.head, row.cells[0].text) for row in before.rows] == [("all", "a bbbb")]
+    assert "Hidden units have no order" not in same.details[-1].note
+    assert "Hidden units have no order" in own.details[-1].note
+
+
 def test_the_place_is_marked(four, tmp_path):
     folder = d2l.compare(four).write(tmp_path / "report").parent
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -422,6 +431,7 @@ def test_the_report_is_a_folder_with_all_of_it(four, tmp_path):
     for plot in ("perplexity-same-weights", "difference-own-weights"):
         assert {f"{plot}.svg", f"{plot}.png", f"{plot}-dark.svg"} < names
     text = (folder / "report.md").read_text(encoding="utf-8")
+    assert "**How far apart the runs are**" in text
     for name in re.findall(r"\]\(([^)]+\.svg)\)", text):
         assert name in names
     found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -440,7 +450,7 @@ def test_the_page_needs_nothing_else(four, tmp_path):
 
 def test_what_a_run_says_is_text_on_the_page(make_run, tmp_path):
     evil = "<script>alert(1)</script>|`x`"
-    runs = [make_run("one", after=evil, source=evil), make_run("two", "jax", after=evil)]
+    runs = [make_run("one", after=evil, source=evil), make_run("two", "jax", after=f"{evil}!")]
     folder = d2l.compare(runs).write(tmp_path / "report").parent
     assert evil not in (folder / "report.html").read_text(encoding="utf-8")
     row = r"| torch | `` <script>alert(1)</script>\|`x` `` |"

@@ -287,7 +287,11 @@ def test_how_far_apart_the_runs_are_and_since_when(make_run):
 @pytest.mark.parametrize(
     "others, settings, said",
     [
-        ((1e-7, 1e-6, 1e-4, 3e-3, 2e-2), {}, "the training that makes much of small differences"),
+        (
+            (1e-7, 1e-6, 1e-4, 3e-3, 2e-2),
+            {},
+            "it is this training that makes much of small differences",
+        ),
         ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {}, "they compute the same"),
         ((1e-2, 1e-6, 1e-6, 1e-6, 1e-6), {}, "they do not compute the same"),
         ((1e-4, 1e-4, 1e-4, 3e-3, 2e-2), {}, "more than 0.1 % after epoch 3"),

@@ -83,6 +83,16 @@ def library_model(data, **settings):
     return d2l.RNNLM(d2l.RNN(7), vocab_size=len(data.vocab), **settings)
 
 
+def over_vectors(data):
+    """The same, but over the one-hot vectors of a reader: Keras's layer runs over vectors only."""
+
+    class OverVectors(d2l.RNNLM):
+        def one_hot(self, X):
+            return super().one_hot(X)
+
+    return OverVectors(d2l.RNN(num_hiddens=9), vocab_size=len(data.vocab))
+
+
 def test_9_1_autoregression():
     tf.keras.utils.set_random_seed(1)
     data = Sine()
@@ -287,14 +297,14 @@ def test_a_loss_that_plots_is_run_eagerly(data):
 
 
 def test_predictions_share_one_graph_until_a_method_changes(data):
-    model = library_model(data)
+    model = over_vectors(data)
     text = model.predict("it", 5, data.vocab)
     step = model._step
     model.predict("it has the time", 9, data.vocab)
     assert model._step is step
     assert step.call.experimental_get_tracing_count() == 2  # with a state and without
 
-    @d2l.add_to_class(d2l.RNNLM)
+    @d2l.add_to_class(type(model))
     def output_layer(self, hiddens):
         return -d2l.swapaxes(self.linear(hiddens), 0, 1)
 
@@ -302,13 +312,26 @@ def test_predictions_share_one_graph_until_a_method_changes(data):
 
 
 def test_long_sequences_are_not_unrolled(data):
-    model = library_model(data)
+    model = over_vectors(data)
     X = np.tile(data.X[:2], 30)  # (2, 180)
     whole = model.logits(X)
     assert not model.rnn.rnn.unroll
     short = model.logits(X[:, :40])
     assert model.rnn.rnn.unroll
     np.testing.assert_allclose(whole[:, :40], short, atol=1e-5)
+
+
+def test_long_sequences_of_rows_are_not_unrolled(data):
+    model = library_model(data)
+    assert model.picks_rows()
+
+    def graph(num_steps):
+        signature = tf.TensorSpec((2, num_steps), tf.int64)
+        return tf.function(model.forward).get_concrete_function(signature).graph
+
+    assert len(graph(3000).get_operations()) < len(graph(40).get_operations())
+    X = np.tile(data.X[:2], 30)  # (2, 180)
+    np.testing.assert_allclose(model.logits(X)[:, :40], model.logits(X[:, :40]), atol=1e-5)
 
 
 def test_large_windows_are_kept_as_one_sequence(data, monkeypatch):

@@ -54,6 +54,7 @@ class Module(nn.Module, core.Module):
             )
         return self.net(X, *args, **kwargs)
 
+    @library_step
     def __call__(self, X, *args, **kwargs):
         return self.forward(X, *args, **kwargs)
 

@@ -106,7 +106,8 @@ class RNN(Module):
 
     def is_as_built(self, num_inputs):
         """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
-        return keeps_library_step(self, "forward") and self.num_inputs in (None, num_inputs)
+        keeps = all(keeps_library_step(self, method) for method in ("__call__", "forward"))
+        return keeps and self.num_inputs in (None, num_inputs)
 
 
 class RNNLM(RNNLMScratch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from functools import partial
 
 import jax
 from flax import linen as nn
@@ -81,7 +82,8 @@ class RNNScratch(Module):
 
     def is_as_built(self, num_inputs):
         """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
-        return keeps_library_step(self, "forward") and num_inputs == self.num_inputs
+        keeps = all(keeps_library_step(self, method) for method in ("__call__", "forward"))
+        return keeps and num_inputs == self.num_inputs
 
 
 class RNNLMScratch(LanguageModel, Classifier):
@@ -172,17 +174,7 @@ class RNNLMScratch(LanguageModel, Classifier):
         if not self.is_as_built():
             return super().stepper(device)
         self.check_device(device)
-        phi = ACTIVATIONS[self.rnn.activation]
-
-        def next_token(weights, token, H):
-            W_xh, W_hh, b_h, W_hq, b_q = weights
-            H = phi(W_xh[token] + H @ W_hh + b_h)  # (num_hiddens,)
-            return H @ W_hq + b_q, H  # (vocab_size,), (num_hiddens,)
-
-        run, weights = (
-            self.compiled("next_token", next_token),
-            self._tensors(*self.get_weights().values()),
-        )
+        run, weights = NEXT_TOKEN[self.rnn.activation], self._tensors(*self.get_weights().values())
         zero_state = jax.device_put(zeros(self.rnn.num_hiddens), self.device)
 
         def step(token, H):
@@ -247,3 +239,14 @@ def drawn(name, sigma, seed):
     if seed is None:
         return nn.initializers.normal(sigma)
     return lambda _, shape: jnp.asarray(draw(name, shape, sigma, seed))
+
+
+def next_token(phi, weights, token, H):
+    """The logits (vocab_size,) of the token after `token`, and the next state, of H (num_hiddens,)."""
+    W_xh, W_hh, b_h, W_hq, b_q = weights
+    H = phi(W_xh[token] + matmul(H, W_hh) + b_h)
+    return matmul(H, W_hq) + b_q, H
+
+
+# Compiled once for all models of the same sizes.
+NEXT_TOKEN = {name: jax.jit(partial(next_token, phi)) for name, phi in ACTIVATIONS.items()}

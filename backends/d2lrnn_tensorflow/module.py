@@ -42,6 +42,7 @@ class Module(core.Module, tf.keras.Model):
             )
         return self.net(X)
 
+    @library_step
     def call(self, *args, training=None):
         try:
             return self.forward(*args)

@@ -86,7 +86,7 @@ class RNN(Module):
         """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
         layer = self.rnn
         return (
-            keeps_library_step(self, "forward")
+            all(keeps_library_step(self, method) for method in ("call", "forward"))
             and type(layer) is tf.keras.layers.SimpleRNN  # not another that a reader has put there
             and layer.built
             and layer.cell.kernel.shape == (num_inputs, self.num_hiddens)

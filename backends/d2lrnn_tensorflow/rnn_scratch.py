@@ -67,7 +67,8 @@ class RNNScratch(Module):
 
     def is_as_built(self, num_inputs):
         """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
-        return keeps_library_step(self, "forward") and num_inputs == self.num_inputs
+        keeps = all(keeps_library_step(self, method) for method in ("call", "forward"))
+        return keeps and num_inputs == self.num_inputs
 
 
 def recur(inputs, H, W_hh, phi):

@@ -321,6 +321,22 @@ def test_long_sequences_are_not_unrolled(data):
     np.testing.assert_allclose(whole[:, :40], short, atol=1e-5)
 
 
+@pytest.mark.parametrize("layer, options", [(d2l.RNN, {}), (d2l.RNNScratch, {"num_inputs": 28})])
+def test_a_layer_with_a_call_of_the_readers_is_given_vectors(layer, options):
+    seen = []
+
+    class Readers(layer):
+        def call(self, inputs, *state, training=None):
+            seen.append(inputs.shape.rank)
+            return super().call(inputs, *state)
+
+    base = d2l.RNNLM if layer is d2l.RNN else d2l.RNNLMScratch
+    model = base(Readers(num_hiddens=7, **options), vocab_size=28)
+    assert not model.picks_rows() and not model.is_as_built()
+    model.logits(np.array([[1, 2]]))
+    assert set(seen) == {3}
+
+
 def test_long_sequences_of_rows_are_not_unrolled(data):
     model = library_model(data)
     assert model.picks_rows()

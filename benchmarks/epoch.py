@@ -13,7 +13,6 @@ import argparse
 import importlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import d2lrnn as d2l
+from d2lrnn.run import peak_memory
 
 
 @dataclass
@@ -129,12 +129,6 @@ def train_alone(setting, rival, epochs):
         for epoch in range(epochs):
             loop.epoch(setting.data.train_dataloader().order(epoch))
     print(peak_memory())
-
-
-def peak_memory():
-    """The largest resident memory of this process so far, in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def peak_memory_alone(setting, name):

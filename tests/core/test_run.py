@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -305,3 +308,18 @@ def test_a_file_that_cannot_be_written_names_the_folder(path, data, monkeypatch)
     with pytest.raises(RunError, match=r"one: No space left on device"):
         run.finish(Model(), HISTORY, SAMPLES)
     assert json.loads((path / "config.json").read_text())["status"] == "running"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not tell it")
+def test_the_peak_memory_is_that_of_this_process():
+    """Not of the parent, whose peak a child inherits in `ru_maxrss`, nor of what is free again."""
+    code = "from d2lrnn.run import peak_memory\n{}\nprint(peak_memory())"
+
+    def peak(work):
+        command = [sys.executable, "-c", code.format(work)]
+        return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+    ballast = np.ones(50_000_000)  # 400 MB in this process
+    small, large = peak("pass"), peak("x = bytearray(100_000_000); del x")
+    assert small < ballast.nbytes / 2
+    assert 90e6 < large - small < 200e6

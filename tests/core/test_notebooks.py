@@ -3,6 +3,7 @@
 import ast
 import itertools
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -95,3 +96,31 @@ def test_numbers_the_equations_of_its_section(path):
 def test_names_no_machine_and_no_registry(path):
     text = path.read_text(encoding="utf-8")
     assert re.findall(r"/home/|/work/|/tmp/|index-url|pypi\.org|C:\\\\", text) == []
+
+
+def test_executing_fails_on_any_error_and_keeps_what_was_done(tmp_path):
+    """Two at a time, in a kernel each; a cell that fails ends its notebook, and no other."""
+    made = {"good": ["x = 6 * 7", "x"], "bad": ["x = 1", "assert x == 2, 'one is not two'", "x"]}
+    for name, cells in made.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    command = [sys.executable, str(FOLDER / "execute.py"), str(tmp_path / "executed")]
+
+    def execute(*names):
+        paths = [str(tmp_path / f"{name}.ipynb") for name in names]
+        return subprocess.run([*command, *paths], capture_output=True, text=True, timeout=120)
+
+    done = execute("bad", "good")
+    assert done.returncode == 1
+    assert re.search(r"^bad.ipynb: FAILED in", done.stdout, re.MULTILINE)
+    assert re.search(r"^good.ipynb: ran in", done.stdout, re.MULTILINE)
+    assert "one is not two" in done.stderr and "failed: bad.ipynb" in done.stderr
+
+    counts = {
+        name: [c.execution_count for c in code_cells(tmp_path / "executed" / f"{name}.ipynb")]
+        for name in made
+    }
+    assert counts == {"good": [1, 2], "bad": [1, 2, None]}
+    (printed,) = code_cells(tmp_path / "executed" / "good.ipynb")[1].outputs
+    assert printed.data["text/plain"] == "42"
+    assert execute("good").returncode == 0

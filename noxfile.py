@@ -287,7 +287,7 @@ def book(session: nox.Session) -> None:
 nox.options.sessions = [
     *("lint", "core"),
     *(f"tests-{name}" for name in FRAMEWORKS),
-    "notebooks-torch",  # those of the others run by name: CI is to take less than half an hour
+    *(f"notebooks-{name}" for name in FRAMEWORKS),
     *("exchange", "browser"),
 ]
 

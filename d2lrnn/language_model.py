@@ -58,9 +58,10 @@ class LanguageModel:
 
         H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  O_t = H_t W_hq + b_q, with the canonical weights.
         """
+        hooks = ("init_params", "one_hot", "output_layer", "step")
         is_as_built = getattr(self.rnn, "is_as_built", None)
         return (
-            all(keeps_library_step(self, hook) for hook in ("one_hot", "output_layer", "step"))
+            all(keeps_library_step(self, hook) for hook in hooks)
             and is_as_built is not None
             and bool(is_as_built(self.vocab_size))
             and tuple(self.get_weights()) == CANONICAL

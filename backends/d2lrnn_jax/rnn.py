@@ -123,6 +123,7 @@ class RNNLM(RNNLMScratch):
 
     training: bool = True
 
+    @library_step
     def init_params(self):
         kernel_init = seeded(nn.linear.default_kernel_init, "W_hq", self.seed)
         self.linear = nn.Dense(self.vocab_size, kernel_init=kernel_init)

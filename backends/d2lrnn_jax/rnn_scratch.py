@@ -112,6 +112,7 @@ class RNNLMScratch(LanguageModel, Classifier):
     def setup(self):
         self.init_params()
 
+    @library_step
     def init_params(self):
         W_hq = drawn("W_hq", self.rnn.sigma, self.seed)
         self.W_hq = self.param("W_hq", W_hq, (self.rnn.num_hiddens, self.vocab_size))

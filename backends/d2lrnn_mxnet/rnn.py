@@ -119,6 +119,7 @@ class RNNLM(RNNLMScratch):
         seed: of the initial weights, see `uniform`; None draws them from MXNet's global stream.
     """
 
+    @library_step
     def init_params(self):
         initializer = uniform("dense_weight", self.seed)
         self.linear = nn.Dense(self.vocab_size, flatten=False, weight_initializer=initializer)

@@ -100,6 +100,7 @@ class RNNLMScratch(LanguageModel, Classifier):
         check_positive(lr=lr)
         self.init_params()
 
+    @library_step
     def init_params(self):
         shape = (self.rnn.num_hiddens, self.vocab_size)
         self.W_hq = trained(draw("W_hq", shape, self.rnn.sigma, self.seed))

@@ -105,6 +105,7 @@ class RNNLM(RNNLMScratch):
         seed: of Keras's own initialiser; None draws from Keras's global stream.
     """
 
+    @library_step
     def init_params(self):
         if isinstance(self.rnn, RNN) and not self.rnn.rnn.built:
             self.rnn.make_weights(self.vocab_size)

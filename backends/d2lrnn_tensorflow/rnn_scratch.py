@@ -107,6 +107,7 @@ class RNNLMScratch(LanguageModel, Classifier):
         self.lr = float(lr)  # a reader's keras.optimizers.SGD(self.lr) refuses a whole number
         self.init_params()
 
+    @library_step
     def init_params(self):
         shape = (self.rnn.num_hiddens, self.vocab_size)
         self.W_hq = tf.Variable(draw("W_hq", shape, self.rnn.sigma, self.seed))

@@ -111,6 +111,7 @@ class RNNLM(RNNLMScratch):
         seed: of PyTorch's own initialiser; None draws from PyTorch's global stream.
     """
 
+    @library_step
     def init_params(self):
         if isinstance(self.rnn, RNN) and self.rnn.rnn is None:
             self.rnn.build(self.vocab_size)

@@ -102,10 +102,13 @@ def main():
             parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     parser.add_argument("--slow", action="store_true", help="the slow rivals as well")
     parser.add_argument("--json", help="add the figures, one line of JSON, to this file")
+    parser.add_argument(
+        "--memory", default="d2lrnn,by hand", help="whose peak memory to measure (default: both)"
+    )
     parser.add_argument("--alone", metavar="NAME", help="train only this; print the peak memory")
     arguments = vars(parser.parse_args())
-    epochs, target, slow, alone = (
-        arguments.pop(name) for name in ("epochs", "json", "slow", "alone")
+    epochs, target, slow, alone, memory = (
+        arguments.pop(name) for name in ("epochs", "json", "slow", "alone", "memory")
     )
 
     setting = Setting(**arguments).load()
@@ -117,7 +120,7 @@ def main():
     trainer = setting.trainer(epochs, TakingTurns)
     trainer.start(rivals)
     trainer.fit(setting.model(), setting.data)
-    report(setting, trainer, target)
+    report(setting, trainer, target, memory.split(","))
 
 
 def train_alone(setting, rival, epochs):
@@ -137,7 +140,7 @@ def peak_memory_alone(setting, name):
     return int(child.stdout.splitlines()[-1])
 
 
-def report(setting, trainer, target):
+def report(setting, trainer, target, memory):
     seconds = trainer.seconds
     ours = np.array(seconds["d2lrnn"][1:])
     versions = d2l.versions()
@@ -153,7 +156,7 @@ def report(setting, trainer, target):
         low, middle, high = map(float, np.percentile(ours / later, [25, 50, 75]))
         ratio = "" if name == "d2lrnn" else f"{middle:.3f} ({low:.3f} to {high:.3f})"
         compile_seconds = max(values[0] - median, 0)
-        peak = peak_memory_alone(setting, name) if name in ("d2lrnn", "by hand") else None
+        peak = peak_memory_alone(setting, name) if name in memory else None
         shown = "" if peak is None else f"{peak / 1e6:.0f}"
         table.add_row(name, f"{median:.4f}", f"{compile_seconds:.2f}", ratio, shown)
         figures["rivals"][name] = {

@@ -23,8 +23,8 @@ def epochs(figures):
         "µs/token": f"{1e6 * ours['median'] / tokens:.2f}",
         "compile s": f"{ours['compile']:.2f}",
         "by hand compile s": f"{hand['compile']:.2f}",
-        "peak memory MB": f"{ours['peak_memory'] / 1e6:.0f}",
-        "by hand peak memory MB": f"{hand['peak_memory'] / 1e6:.0f}",
+        "peak memory MB": megabytes(ours["peak_memory"]),
+        "by hand peak memory MB": megabytes(hand["peak_memory"]),
         "display": f"{figures['display'] / ours['median']:.2%}",
     }
 
@@ -37,6 +37,10 @@ def predictions(figures):
         "by hand characters/s": f"{figures['rates']['by hand']:.0f}",
         "ratio of time (quartiles)": quartiles(figures["ratio"]),
     }
+
+
+def megabytes(size):
+    return "" if size is None else f"{size / 1e6:.0f}"
 
 
 def quartiles(ratio):

@@ -72,7 +72,7 @@ def outputs_by_id(source: Notebook, notebook: Notebook, what: str) -> dict[str, 
     for cell in code_cells(notebook):
         if text(cell).strip() and cell.get("execution_count") is None:
             raise CopyError(f"{what} ends before the cell {cell['id']}. {again}")
-        found[cell["id"]] = [o for o in cell["outputs"] if o.get("name") != "stderr"]
+        found[cell["id"]] = joined(o for o in cell["outputs"] if o.get("name") != "stderr")
         if "raises-exception" not in cell["metadata"].get("tags", []):
             for output in found[cell["id"]]:
                 if output["output_type"] == "error":
@@ -168,6 +168,19 @@ def in_tab(cell: Cell, tab_set: int, framework: str) -> Cell:
 def tagged(cell: Cell, tag: str) -> Cell:
     tags = [*cell["metadata"].get("tags", []), tag]
     return {**cell, "metadata": {**cell["metadata"], "tags": tags}}
+
+
+def joined(outputs: Iterable[Output]) -> list[Output]:
+    """What was printed in one go: a kernel sends it in as many pieces as it likes."""
+    whole: list[Output] = []
+    for output in outputs:
+        is_printed = output["output_type"] == "stream"
+        if is_printed and whole and whole[-1]["output_type"] == "stream":
+            before, after = ("".join(one["text"]) for one in (whole[-1], output))
+            whole[-1] = {**output, "text": before + after}
+        else:
+            whole.append(output)
+    return whole
 
 
 def note(words: str) -> list[Output]:

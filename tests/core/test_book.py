@@ -82,6 +82,15 @@ def test_what_all_printed_alike_is_shown_once(merge):
     assert tabs(cells) == []
 
 
+def test_what_a_kernel_sent_in_pieces_is_one_output(merge):
+    source = notebook(code("a", "print(1); x; print(2)"))
+    copies = on_all(merge, source, a=[stream("1\n"), plot("0aaaaaaaaa"), stream("2\n3\n")])
+    copies["jax"] = executed(source, a=[stream("1\n"), plot("0aaaaaaaaa"), stream("2\n")])
+    copies["jax"]["cells"][0]["outputs"] += [stream("warning", "stderr"), stream(["3\n"])]
+    (cell,) = merge.merge(source, copies)["cells"]
+    assert [o.get("text") for o in cell["outputs"]] == ["1\n", None, "2\n3\n"]
+
+
 def test_what_they_printed_differently_stands_in_tabs_below(merge):
     source = notebook(code("a", "print(x)"))
     printed = {name: [stream(name)] for name in merge.FRAMEWORKS} | {"jax": []}

@@ -23,10 +23,11 @@ import nbformat
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 HERE = Path(__file__).resolve().parent
 SECONDS_A_CELL = 1200
+SECONDS_TO_START = 300  # a kernel, on a busy machine
 HOME_FOLDERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
 SHARING = {  # unless set otherwise: one thread each, and of a GPU no more memory than is needed
     "OMP_NUM_THREADS": "1",  # PyTorch, MXNet
@@ -54,6 +55,7 @@ def execute(path: Path, folder: Path) -> tuple[float, str | None]:
         notebook,
         kernel_manager_class=ThisPython,
         timeout=SECONDS_A_CELL,
+        startup_timeout=SECONDS_TO_START,
         resources={"metadata": {"path": str(HERE)}},  # where the notebooks lie
         record_timing=False,
     )
@@ -62,7 +64,7 @@ def execute(path: Path, folder: Path) -> tuple[float, str | None]:
         client.execute()
     except CellExecutionError as error:
         failure = str(error)
-    except (CellTimeoutError, DeadKernelError) as error:
+    except (CellTimeoutError, RuntimeError) as error:  # the kernel died, or did not even start
         failure = f"{type(error).__name__}: {error}"
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / path.name)

@@ -101,6 +101,7 @@ def test_names_no_machine_and_no_registry(path):
 def test_executing_fails_on_any_error_and_keeps_what_was_done(tmp_path):
     """Two at a time, in a kernel each; a cell that fails ends its notebook, and no other."""
     made = {"good": ["x = 6 * 7", "x"], "bad": ["x = 1", "assert x == 2, 'one is not two'", "x"]}
+    made["dies"] = ["import os\nos._exit(3)"]
     for name, cells in made.items():
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
         nbformat.write(notebook, tmp_path / f"{name}.ipynb")
@@ -110,15 +111,19 @@ def test_executing_fails_on_any_error_and_keeps_what_was_done(tmp_path):
         paths = [str(tmp_path / f"{name}.ipynb") for name in names]
         return subprocess.run([*command, *paths], capture_output=True, text=True, timeout=120)
 
-    done = execute("bad", "good")
+    done = execute("bad", "dies", "good")
     assert done.returncode == 1
     assert re.search(r"^bad.ipynb: FAILED in", done.stdout, re.MULTILINE)
     assert re.search(r"^good.ipynb: ran in", done.stdout, re.MULTILINE)
-    assert "one is not two" in done.stderr and "failed: bad.ipynb" in done.stderr
+    assert re.search(r"^dies.ipynb: FAILED in", done.stdout, re.MULTILINE)
+    assert "one is not two" in done.stderr and "DeadKernelError" in done.stderr
+    assert re.search(
+        r"^failed: (bad.ipynb, dies.ipynb|dies.ipynb, bad.ipynb)$", done.stderr, re.MULTILINE
+    )
 
     counts = {
         name: [c.execution_count for c in code_cells(tmp_path / "executed" / f"{name}.ipynb")]
-        for name in made
+        for name in ("good", "bad")
     }
     assert counts == {"good": [1, 2], "bad": [1, 2, None]}
     (printed,) = code_cells(tmp_path / "executed" / "good.ipynb")[1].outputs

@@ -117,5 +117,9 @@ class Stepper:
         return np.array(logits), H
 
 
-RIVALS = {"by hand": ByHand, "loss compiled": StepByStep, "not compiled, no scan": WrittenOut}
-SLOW_RIVALS = {"not compiled": Unjitted}  # some 20 s an epoch
+RIVALS = {"by hand": ByHand}
+SLOW_RIVALS = {  # what they leave behind in memory slows down whoever comes next
+    "loss compiled": StepByStep,
+    "not compiled, no scan": WrittenOut,
+    "not compiled": Unjitted,  # some 20 s an epoch
+}

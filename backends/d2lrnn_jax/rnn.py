@@ -14,7 +14,7 @@ from d2lrnn.module import keeps_library_step, library_step
 
 from .module import Module, seeded
 from .ops import matmul, swapaxes, zeros
-from .rnn_scratch import ACTIVATIONS, MAX_UNROLLED_STEPS, RNNLMScratch, times
+from .rnn_scratch import ACTIVATIONS, RNNLMScratch, steps_a_turn, times
 
 
 class RNNCell(nn.Module):
@@ -78,7 +78,7 @@ class RNN(Module):
 
         Once there are weights, tokens (num_steps, batch_size) stand for their one-hot vectors.
 
-        With `training`, a short sequence is unrolled: its gradients are faster, its compilation slower.
+        With `training` the scan is unrolled: gradients are faster, compilation is slower.
 
         Returns all hidden states (num_steps, batch_size, num_hiddens), and the last (1, ...).
         """
@@ -92,7 +92,7 @@ class RNN(Module):
             RNNCell,
             variable_broadcast="params",
             split_rngs={"params": False},
-            unroll=num_steps if training and num_steps <= MAX_UNROLLED_STEPS else 1,
+            unroll=steps_a_turn(num_steps) if training else 1,
         )
         cell = scan(self.num_hiddens, self.activation, self.seed, name="cell")
         H = zeros((batch_size, self.num_hiddens)) if H is None else H[0]

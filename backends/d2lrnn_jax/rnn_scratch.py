@@ -21,6 +21,7 @@ from .weights import by_canonical_name
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu}
 MAX_UNROLLED_STEPS = 64  # unrolled, a sequence trains faster, but takes seconds to compile
+STEPS_A_TURN = 16  # of a longer one
 
 
 class RNNScratch(Module):
@@ -72,8 +73,7 @@ class RNNScratch(Module):
             return H, H  # the state for the next step, and the output of this one
 
         # `for X in inputs` would do, but would compile each step of a long sequence by itself.
-        unroll = num_steps if num_steps <= MAX_UNROLLED_STEPS else 1
-        H, outputs = jax.lax.scan(step, H, inputs, unroll=unroll)
+        H, outputs = jax.lax.scan(step, H, inputs, unroll=steps_a_turn(num_steps))
         return outputs, H
 
     def picks_rows(self, vocab_size):
@@ -228,6 +228,11 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def _tensors(self, *arrays):
         return [None if a is None else from_numpy(a, self.device) for a in arrays]
+
+
+def steps_a_turn(num_steps):
+    """How many steps of a sequence one turn of a scan takes, to train fast and compile in time."""
+    return num_steps if num_steps <= MAX_UNROLLED_STEPS else STEPS_A_TURN
 
 
 def times(X, W_xh):

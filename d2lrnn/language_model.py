@@ -34,13 +34,20 @@ class LanguageModel:
         """Whether the recurrent layer is given tokens, and picks their rows of W_xh.
 
         That is what the product of a one-hot vector with W_xh comes to (book, section 9.5.2), and of a
-        large vocabulary the vectors alone would fill the memory. It is done where the layer finds it
-        cheaper, unless `one_hot` is the reader's.
+        large vocabulary the vectors alone would fill the memory. Where the vocabulary is no larger than
+        the layer the vectors cost no more, so they are made, as in the book; so they are where
+        `one_hot` or the layer is the reader's.
         """
-        picks_rows = getattr(self.rnn, "picks_rows", None)
-        if picks_rows is None or not keeps_library_step(self, "one_hot"):
-            return False
-        return bool(picks_rows(self.vocab_size))
+        return (
+            keeps_library_step(self, "one_hot")
+            and self.has_layer_as_built()
+            and self.vocab_size > int(self.rnn.num_hiddens)
+        )
+
+    def has_layer_as_built(self) -> bool:
+        """Whether nothing of the recurrent layer is the reader's, and it is for this vocabulary."""
+        is_as_built = getattr(self.rnn, "is_as_built", None)
+        return is_as_built is not None and bool(is_as_built(self.vocab_size))
 
     def step(self, token: int, state: Any, device: Any = None) -> tuple[np.ndarray[Any, Any], Any]:
         """One recurrent step: the logits (vocab_size,) after `token`, and the new hidden state.
@@ -59,11 +66,9 @@ class LanguageModel:
         H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  O_t = H_t W_hq + b_q, with the canonical weights.
         """
         hooks = ("init_params", "one_hot", "output_layer", "step")
-        is_as_built = getattr(self.rnn, "is_as_built", None)
         return (
             all(keeps_library_step(self, hook) for hook in hooks)
-            and is_as_built is not None
-            and bool(is_as_built(self.vocab_size))
+            and self.has_layer_as_built()
             and tuple(self.get_weights()) == CANONICAL
         )
 

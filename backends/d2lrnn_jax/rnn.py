@@ -99,11 +99,6 @@ class RNN(Module):
         H, outputs = cell(H, inputs)
         return outputs, jnp.expand_dims(H, 0)
 
-    def picks_rows(self, vocab_size):
-        """Whether it takes tokens, which is always faster here, once its weights have been drawn."""
-        has_weights = self.scope is None or not self.is_initializing()
-        return has_weights and self.is_as_built(vocab_size)
-
     def is_as_built(self, num_inputs):
         """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
         keeps = all(keeps_library_step(self, method) for method in ("__call__", "forward"))

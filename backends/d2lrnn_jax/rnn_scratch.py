@@ -76,10 +76,6 @@ class RNNScratch(Module):
         H, outputs = jax.lax.scan(step, H, inputs, unroll=steps_a_turn(num_steps))
         return outputs, H
 
-    def picks_rows(self, vocab_size):
-        """Whether it takes tokens of this vocabulary, which is always faster here."""
-        return self.is_as_built(vocab_size)
-
     def is_as_built(self, num_inputs):
         """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
         keeps = all(keeps_library_step(self, method) for method in ("__call__", "forward"))
@@ -122,6 +118,11 @@ class RNNLMScratch(LanguageModel, Classifier):
     def one_hot(self, X):
         """Tokens (batch_size, num_steps) as vectors (num_steps, batch_size, vocab_size)."""
         return jax.nn.one_hot(X.T, self.vocab_size)
+
+    def picks_rows(self):
+        """As `LanguageModel.picks_rows`; here rows are always faster, once the weights have been drawn."""
+        is_drawing = self.scope is not None and self.is_initializing()
+        return not is_drawing and keeps_library_step(self, "one_hot") and self.has_layer_as_built()
 
     def layer_inputs(self, X):
         """What the recurrent layer is run over: the one-hot vectors of `X`, or `X` time-major."""

@@ -69,10 +69,6 @@ class RNN(Module):
         outputs, (H,) = self.rnn(inputs, (H,))
         return outputs, H
 
-    def picks_rows(self, vocab_size):
-        """Whether it takes tokens of this vocabulary: a large one, whose vectors would cost more."""
-        return vocab_size > self.num_hiddens and self.is_as_built(vocab_size)
-
     def is_as_built(self, num_inputs):
         """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
         layer = self.rnn

@@ -61,10 +61,6 @@ class RNNScratch(Module):
         outputs = recur(inputs_W_xh + self.b_h, H, self.W_hh, phi)
         return tf.unstack(outputs), outputs[-1]
 
-    def picks_rows(self, vocab_size):
-        """Whether it takes tokens of this vocabulary: a large one, whose vectors would cost more."""
-        return vocab_size > self.num_hiddens and self.is_as_built(vocab_size)
-
     def is_as_built(self, num_inputs):
         """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
         keeps = all(keeps_library_step(self, method) for method in ("call", "forward"))

@@ -85,10 +85,6 @@ class RNN(Module):
         sizes = (has_biases, num_layers, dropout, layer.training, bidirectional, batch_first)
         return run(rows, H, weights, *sizes)
 
-    def picks_rows(self, vocab_size):
-        """Whether it takes tokens of this vocabulary: a large one, whose vectors would cost more."""
-        return vocab_size > self.num_hiddens and self.is_as_built(vocab_size)
-
     def is_as_built(self, num_inputs):
         """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
         layer = self.rnn

@@ -6,6 +6,50 @@ import optax
 from jax import numpy as jnp
 
 
+@jax.custom_vjp
+def recurrence(W_xh, W_hh, b_h, X):
+    """All hidden states, from zero, of tokens X (num_steps, batch_size)."""
+    return run(W_xh, W_hh, b_h, X)
+
+
+def run(W_xh, W_hh, b_h, X, unroll=1):  # without gradients, unrolling makes it slower
+    def step(H, x):  # the rows of W_xh that one-hot vectors pick: a sixth faster than their product
+        H = jnp.tanh(W_xh[x] + H @ W_hh + b_h)
+        return H, H
+
+    _, hiddens = jax.lax.scan(step, jnp.zeros((X.shape[1], len(W_hh))), X, unroll=unroll)
+    return hiddens
+
+
+def forward(W_xh, W_hh, b_h, X):
+    hiddens = run(W_xh, W_hh, b_h, X, unroll=steps_a_turn(X))
+    return hiddens, (W_xh, W_hh, X, hiddens)
+
+
+def backward(saved, gradient):
+    """By hand, for JAX would take a small product for each step's part of a weight's gradient."""
+    W_xh, W_hh, X, hiddens = saved
+
+    def step(dH, of_step):
+        dO, H = of_step
+        dZ = (dH + dO) * (1 - H * H)
+        return dZ @ W_hh.T, dZ
+
+    _, dZ = jax.lax.scan(
+        step, jnp.zeros_like(hiddens[0]), (gradient, hiddens), reverse=True, unroll=steps_a_turn(X)
+    )
+    before, after = (A.reshape(-1, len(W_hh)) for A in (hiddens[:-1], dZ[1:]))
+    dW_xh = jnp.zeros_like(W_xh).at[X].add(dZ)
+    return dW_xh, before.T @ after, dZ.sum((0, 1)), None
+
+
+def steps_a_turn(X):
+    return len(X) if len(X) <= 64 else 1
+
+
+recurrence.defvjp(forward, backward)
+
+
 class ByHand:
     def __init__(self, setting):
         self.s = setting
@@ -19,20 +63,15 @@ class ByHand:
             "b_q": jnp.zeros(v),
         }
         self.X, self.Y = jnp.asarray(setting.X), jnp.asarray(setting.Y)
-        self.unroll = setting.num_steps if setting.num_steps <= 64 else 16
         self.run = jax.jit(self._run)
 
     def loss(self, params, X, Y):
-        def step(
-            H, x
-        ):  # the rows of W_xh that one-hot vectors pick: a sixth faster than their product
-            H = jnp.tanh(params["W_xh"][x] + H @ params["W_hh"] + params["b_h"])
-            return H, H
-
-        H = jnp.zeros((X.shape[0], self.s.num_hiddens))
-        _, hiddens = jax.lax.scan(step, H, X.T, unroll=self.unroll)
-        logits = hiddens @ params["W_hq"] + params["b_q"]  # (num_steps, batch_size, vocab_size)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, Y.T).mean()
+        hiddens = recurrence(params["W_xh"], params["W_hh"], params["b_h"], X.T)
+        hiddens = hiddens.reshape(-1, self.s.num_hiddens)  # all steps below each other
+        logits = hiddens @ params["W_hq"] + params["b_q"]
+        logits -= jax.lax.stop_gradient(logits.max(-1, keepdims=True))
+        of_labels = jnp.take_along_axis(logits, Y.T.reshape(-1, 1), -1)[:, 0]
+        return (jnp.log(jnp.exp(logits).sum(-1)) - of_labels).mean()
 
     def update(self, params, rows):
         loss, grads = jax.value_and_grad(self.loss)(params, self.X[rows], self.Y[rows])
@@ -46,9 +85,15 @@ class ByHand:
         if full < len(order):
             params, last = self.update(params, order[full:])
             losses = jnp.append(losses, last)
-        validate = range(self.s.num_train, len(self.X), size)
-        val = [self.loss(params, self.X[i : i + size], self.Y[i : i + size]) for i in validate]
-        return params, losses, jnp.stack(val)
+        rows = jnp.arange(self.s.num_train, len(self.X))
+        full = len(rows) // size * size
+        val = jax.lax.map(lambda rows: self.validate(params, rows), rows[:full].reshape(-1, size))
+        if full < len(rows):
+            val = jnp.append(val, self.validate(params, rows[full:]))
+        return params, losses, val
+
+    def validate(self, params, rows):
+        return self.loss(params, self.X[rows], self.Y[rows])
 
     def epoch(self, order):
         """Train in this order, then validate; the losses."""

@@ -10,14 +10,16 @@ from mxnet.gluon import nn, rnn
 class Loss(gluon.HybridBlock):
     """The mean cross-entropy of a minibatch, as one graph over layers that others share."""
 
-    def __init__(self, layer, linear, vocab_size):
+    def __init__(self, embedding, layer, linear, vocab_size):
         super().__init__()
         self.hybridize(static_alloc=True, static_shape=True)
-        self.rnn, self.linear, self.vocab_size = layer, linear, vocab_size
+        self.embedding, self.rnn, self.linear = embedding, layer, linear
+        self.vocab_size = vocab_size
 
     def hybrid_forward(self, F, X, Y, H):
-        one_hot = F.npx.one_hot(X, self.vocab_size)  # (num_steps, batch_size, vocab_size)
-        hiddens, _ = self.rnn(one_hot, [H])  # (num_steps, batch_size, num_hiddens)
+        # (num_steps, batch_size, num_hiddens) or (num_steps, batch_size, vocab_size)
+        inputs = self.embedding(X) if self.embedding else F.npx.one_hot(X, self.vocab_size)
+        hiddens, _ = self.rnn(inputs, [H])  # (num_steps, batch_size, num_hiddens)
         p = F.npx.softmax(self.linear(hiddens))  # faster on a CPU than log_softmax
         return -F.np.mean(F.np.log(F.npx.pick(p, Y)))
 
@@ -25,14 +27,22 @@ class Loss(gluon.HybridBlock):
 class ByHand:
     def __init__(self, setting):
         self.s = setting
-        self.rnn = rnn.RNN(setting.num_hiddens, activation="tanh", input_size=setting.vocab_size)
-        self.linear = nn.Dense(setting.vocab_size, flatten=False, in_units=setting.num_hiddens)
-        for layer in (self.rnn, self.linear):
+        v, h = setting.vocab_size, setting.num_hiddens
+        self.embedding = (
+            nn.Embedding(v, h) if v > h else None
+        )  # W_xh, if its rows are the faster way
+        self.rnn = rnn.RNN(h, activation="tanh", input_size=h if self.embedding else v)
+        self.linear = nn.Dense(v, flatten=False, in_units=h)
+        layers = [layer for layer in (self.embedding, self.rnn, self.linear) if layer]
+        for layer in layers:
             layer.initialize(init.Uniform(0.07))
         self.rnn.l0_h2h_bias.grad_req = "null"
+        if self.embedding:
+            self.rnn.l0_i2h_weight.set_data(np.eye(h))
+            self.rnn.l0_i2h_weight.grad_req = "null"
         parameters = {
             f"{i}{name}": parameter
-            for i, layer in enumerate((self.rnn, self.linear))
+            for i, layer in enumerate(layers)
             for name, parameter in layer.collect_params().items()
             if parameter.grad_req != "null"
         }
@@ -43,7 +53,7 @@ class ByHand:
     def loss(self, rows, train):
         key = len(rows), train  # one static graph each
         if key not in self.graphs:
-            graph = Loss(self.rnn, self.linear, self.s.vocab_size)
+            graph = Loss(self.embedding, self.rnn, self.linear, self.s.vocab_size)
             self.graphs[key] = graph, np.zeros((1, len(rows), self.s.num_hiddens))
         graph, H = self.graphs[key]
         X, Y = (onp.ascontiguousarray(a[rows].T) for a in (self.s.X, self.s.Y))

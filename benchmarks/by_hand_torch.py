@@ -9,17 +9,29 @@ class ByHand:
     def __init__(self, setting):
         self.s = setting
         self.X, self.Y = (torch.from_numpy(a.copy()).long() for a in (setting.X, setting.Y))
-        self.rnn = nn.RNN(setting.vocab_size, setting.num_hiddens)
+        v, h = setting.vocab_size, setting.num_hiddens
+        self.embedding = (
+            nn.Embedding(v, h) if v > h else None
+        )  # W_xh, if its rows are the faster way
+        self.rnn = nn.RNN(h if self.embedding else v, h)
         self.rnn.bias_hh_l0.requires_grad_(False).zero_()
-        self.linear = nn.Linear(setting.num_hiddens, setting.vocab_size)
+        self.linear = nn.Linear(h, v)
         self.parameters = [*self.rnn.parameters(), *self.linear.parameters()]
+        if self.embedding:
+            bound = h**-0.5
+            nn.init.uniform_(self.embedding.weight, -bound, bound)
+            nn.init.eye_(self.rnn.weight_ih_l0.requires_grad_(False))
+            self.parameters.append(self.embedding.weight)
         self.parameters = [p for p in self.parameters if p.requires_grad]
         self.optimizer = torch.optim.SGD(self.parameters, lr=setting.lr)
 
     def loss(self, rows):
         X, Y = self.X[rows].T, self.Y[rows].T  # (num_steps, batch_size)
-        one_hot = torch.zeros((*X.shape, self.s.vocab_size)).scatter_(2, X.unsqueeze(2), 1)
-        hiddens, _ = self.rnn(one_hot)  # (num_steps, batch_size, num_hiddens)
+        if self.embedding:
+            inputs = self.embedding(X)
+        else:
+            inputs = torch.zeros((*X.shape, self.s.vocab_size)).scatter_(2, X.unsqueeze(2), 1)
+        hiddens, _ = self.rnn(inputs)  # (num_steps, batch_size, num_hiddens)
         return F.cross_entropy(self.linear(hiddens).flatten(0, 1), Y.flatten())
 
     def epoch(self, order):

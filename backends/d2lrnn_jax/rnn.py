@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import field
+from functools import partial
 
+import jax
 from flax import linen as nn
 from jax import numpy as jnp
 
@@ -13,8 +15,11 @@ from d2lrnn.hyperparameters import check_one_of, check_sizes
 from d2lrnn.module import keeps_library_step, library_step
 
 from .module import Module, seeded
-from .ops import matmul, swapaxes, zeros
-from .rnn_scratch import ACTIVATIONS, RNNLMScratch, steps_a_turn, times
+from .ops import matmul, reduce_sum, reshape, swapaxes, zeros
+from .rnn_scratch import ACTIVATIONS, RNNLMScratch, times
+
+MAX_UNROLLED_STEPS = 64  # unrolled, an epoch is a little faster, and takes seconds more to compile
+SLOPES = {"tanh": lambda H: 1 - H * H, "relu": lambda H: H > 0}  # phi'(Z), by H = phi(Z)
 
 
 class RNNCell(nn.Module):
@@ -45,6 +50,60 @@ class RNNCell(nn.Module):
         b_h = self.param("b_h", nn.initializers.zeros, (self.num_hiddens,))
         H = ACTIVATIONS[self.activation](times(X, W_xh) + matmul(H, W_hh) + b_h)
         return H, H
+
+
+def run(cell, H, inputs, unroll=1):
+    """`cell` over all inputs (num_steps, batch_size, num_inputs) from H: the last state, and all."""
+    scan = nn.scan(
+        RNNCell.__call__,
+        variable_broadcast="params",
+        split_rngs={"params": False},
+        unroll=unroll,
+    )
+    return scan(cell, H, inputs)
+
+
+def run_for_gradients(cell, H, inputs):
+    """As `run`, and what `backpropagate` needs of it."""
+    last, outputs = run(cell, H, inputs, unroll=steps_a_turn(len(inputs)))
+    return (last, outputs), (cell.variables["params"], H, inputs, outputs)
+
+
+def backpropagate(activation, saved, gradients):
+    """The gradients of `run` by its parameters, H and inputs (book, section 9.7).
+
+    Only those by Z_t = X_t W_xh + H_{t-1} W_hh + b_h must be had step by step, from the last to the
+    first. A weight's is then one product of matrices over all steps; JAX, differentiating the scan,
+    would take and add up a small product at each, which makes an epoch longer by a quarter.
+    """
+    params, H, inputs, outputs = saved
+    W_xh, W_hh, slope = params["W_xh"], params["W_hh"], SLOPES[activation]
+
+    def step(dH, of_step):  # the gradients here are all of the shape of H (batch_size, num_hiddens)
+        dO, H = of_step
+        dZ = (dH + dO) * slope(H)
+        return matmul(dZ, W_hh.T), dZ
+
+    dH_last, d_outputs = gradients
+    unroll = steps_a_turn(len(outputs))
+    dH, dZ = jax.lax.scan(step, dH_last, (d_outputs, outputs), reverse=True, unroll=unroll)
+    dW_hh = matmul(H.T, dZ[0]) + matmul(flat(outputs[:-1]).T, flat(dZ[1:]))
+    if inputs.ndim == 2:  # tokens
+        dW_xh, d_inputs = jnp.zeros_like(W_xh).at[inputs.reshape(-1)].add(flat(dZ)), None
+    else:
+        dW_xh, d_inputs = matmul(flat(inputs).T, flat(dZ)), matmul(dZ, W_xh.T)
+    dparams = {"W_xh": dW_xh, "W_hh": dW_hh, "b_h": reduce_sum(dZ, (0, 1))}
+    return {"params": dparams}, dH, d_inputs
+
+
+def steps_a_turn(num_steps):
+    """How many steps one turn of a scan takes where there are gradients: all, of a short sequence."""
+    return num_steps if num_steps <= MAX_UNROLLED_STEPS else 1
+
+
+def flat(x):
+    """Of x (num_steps, batch_size, n), all steps below each other: (num_steps * batch_size, n)."""
+    return reshape(x, (-1, x.shape[-1]))
 
 
 class RNN(Module):
@@ -78,25 +137,21 @@ class RNN(Module):
 
         Once there are weights, tokens (num_steps, batch_size) stand for their one-hot vectors.
 
-        With `training` the scan is unrolled: gradients are faster, compilation is slower.
+        `training`, which the book's layers are told, changes nothing here.
 
         Returns all hidden states (num_steps, batch_size, num_hiddens), and the last (1, ...).
         """
-        num_steps, batch_size, *num_inputs = inputs.shape
+        _, batch_size, *num_inputs = inputs.shape
         if num_inputs and self.num_inputs not in (None, *num_inputs):
             raise ArgumentError(
                 f"num_inputs={self.num_inputs}: the layer was given inputs of size {num_inputs[0]}. "
                 "Leave num_inputs out, or make it the size of the vocabulary."
             )
-        scan = nn.scan(
-            RNNCell,
-            variable_broadcast="params",
-            split_rngs={"params": False},
-            unroll=steps_a_turn(num_steps) if training else 1,
-        )
-        cell = scan(self.num_hiddens, self.activation, self.seed, name="cell")
+        cell = RNNCell(self.num_hiddens, self.activation, self.seed, name="cell")
+        gradients = partial(backpropagate, self.activation)
+        recurrence = nn.custom_vjp(run, run_for_gradients, gradients)
         H = zeros((batch_size, self.num_hiddens)) if H is None else H[0]
-        H, outputs = cell(H, inputs)
+        H, outputs = recurrence(cell, H, inputs)
         return outputs, jnp.expand_dims(H, 0)
 
     def is_as_built(self, num_inputs):
@@ -126,7 +181,9 @@ class RNNLM(RNNLMScratch):
     @library_step
     def output_layer(self, hiddens):
         """States (num_steps, batch_size, num_hiddens) to (batch_size, num_steps, vocab_size)."""
-        return swapaxes(self.linear(hiddens), 0, 1)
+        num_steps, batch_size, _ = hiddens.shape
+        logits = self.linear(flat(hiddens))  # over all steps one product, and its gradient too
+        return swapaxes(reshape(logits, (num_steps, batch_size, -1)), 0, 1)
 
     def forward(self, X, state=None):
         training = (self.training,) if takes_training(self.rnn) else ()

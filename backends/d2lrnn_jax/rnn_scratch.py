@@ -20,8 +20,6 @@ from .ops import from_numpy, matmul, numpy, stack, zeros
 from .weights import by_canonical_name
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu}
-MAX_UNROLLED_STEPS = 64  # unrolled, a sequence trains faster, but takes seconds to compile
-STEPS_A_TURN = 16  # of a longer one
 
 
 class RNNScratch(Module):
@@ -65,7 +63,7 @@ class RNNScratch(Module):
         Returns the hidden states (num_steps, batch_size, num_hiddens), and the last of them.
         """
         phi = ACTIVATIONS[self.activation]
-        num_steps, batch_size = inputs.shape[:2]
+        batch_size = inputs.shape[1]
         H = zeros((batch_size, self.num_hiddens)) if state is None else single_state(state)
 
         def step(H, X):  # (batch_size, num_hiddens), (batch_size, num_inputs)
@@ -73,7 +71,7 @@ class RNNScratch(Module):
             return H, H  # the state for the next step, and the output of this one
 
         # `for X in inputs` would do, but would compile each step of a long sequence by itself.
-        H, outputs = jax.lax.scan(step, H, inputs, unroll=steps_a_turn(num_steps))
+        H, outputs = jax.lax.scan(step, H, inputs)
         return outputs, H
 
     def is_as_built(self, num_inputs):
@@ -229,11 +227,6 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def _tensors(self, *arrays):
         return [None if a is None else from_numpy(a, self.device) for a in arrays]
-
-
-def steps_a_turn(num_steps):
-    """How many steps of a sequence one turn of a scan takes, to train fast and compile in time."""
-    return num_steps if num_steps <= MAX_UNROLLED_STEPS else STEPS_A_TURN
 
 
 def times(X, W_xh):

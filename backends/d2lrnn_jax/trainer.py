@@ -36,6 +36,11 @@ def train_state(model, dropout_rng):
     )
 
 
+def keyed(state):
+    """`state`, its epoch's key made that of its step: unlike a chain of keys, free if nothing is drawn."""
+    return state.replace(dropout_rng=jax.random.fold_in(state.dropout_rng, state.step))
+
+
 class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
 
@@ -108,7 +113,8 @@ class Trainer(core.Trainer):
             return losses
         self.state, losses = state, []
         for batch in self.minibatches(train=True):
-            value, grads = self.model.training_step(self.state.params, batch, self.state)
+            state = keyed(self.state)
+            value, grads = self.model.training_step(state.params, batch, state)
             loss, aux = with_aux(value)
             self.state = self._update(self.state, grads, aux)
             losses.append(loss)
@@ -156,7 +162,7 @@ class Trainer(core.Trainer):
     # One step, traced into a compiled epoch ----------------------------------------------------------
 
     def _train(self, state, batch):
-        (loss, aux), grads = self.model.loss_and_gradients(state.params, batch, state)
+        (loss, aux), grads = self.model.loss_and_gradients(state.params, batch, keyed(state))
         return self._update(state, grads, aux), loss
 
     def _validate(self, state, batch):
@@ -169,7 +175,7 @@ class Trainer(core.Trainer):
         state = state.apply_gradients(grads=grads)
         if isinstance(aux, Mapping) and "batch_stats" in aux:
             state = state.replace(batch_stats=aux["batch_stats"])
-        return state.replace(dropout_rng=jax.random.split(state.dropout_rng)[0])
+        return state
 
     def _compiled_epoch(self, step, state, loader):
         """Run `step` over the minibatches of `loader`: the last state, and all losses on the device."""

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError
+from d2lrnn_jax.rnn import MAX_UNROLLED_STEPS, RNNCell
 from d2lrnn_jax.rnn_scratch import NEXT_TOKEN
 
 
@@ -246,6 +247,60 @@ def test_10_3_deep_and_with_dropout(data, perplexities):
     first, last = perplexities(model)
     assert last < 0.8 * first
     np.testing.assert_array_equal(model.logits(data.X[:2]), model.logits(data.X[:2]))
+
+
+class Scanned(nn.Module):
+    """The layer's cell under a plain scan, which JAX differentiates by itself."""
+
+    num_hiddens: int
+    activation: str
+
+    @nn.compact
+    def __call__(self, inputs, H):
+        scan = nn.scan(RNNCell, variable_broadcast="params", split_rngs={"params": False})
+        last, outputs = scan(self.num_hiddens, self.activation, name="cell")(H[0], inputs)
+        return outputs, last[None]
+
+
+@pytest.mark.parametrize("num_steps", [1, 5, MAX_UNROLLED_STEPS + 1])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_gradients_of_the_layer_are_those_of_its_scan(activation, num_steps):
+    """Of a loss of the outputs and of the last state, by the parameters, the inputs and the state."""
+    keys = jax.random.split(jax.random.key(1), 4)
+    inputs = jax.random.normal(keys[0], (num_steps, 3, 6))
+    state = jax.random.normal(keys[1], (1, 3, 4))
+    by_outputs = jax.random.normal(keys[2], (num_steps, 3, 4))
+    by_last = jax.random.normal(keys[3], (1, 3, 4))
+    layer, scanned = d2l.RNN(num_hiddens=4, activation=activation), Scanned(4, activation)
+    params = layer.init(jax.random.key(0), inputs)["params"]
+
+    def loss(model, params, inputs, state):
+        outputs, last = model.apply({"params": params}, inputs, state)
+        return (by_outputs * outputs).sum() + (by_last * last).sum()
+
+    ours, theirs = (
+        jax.jit(jax.grad(partial(loss, model), (0, 1, 2)))(params, inputs, state)
+        for model in (layer, scanned)
+    )
+    for gradient, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5 * scale)
+
+
+def test_a_mean_loss_is_the_mean_of_the_losses(data):
+    """Whatever order it is taken in, of logits too large for exp."""
+    model = d2l.RNNLM(d2l.RNN(num_hiddens=8), vocab_size=len(data.vocab), lr=1)
+    model.params = jax.tree.map(lambda p: 300 * p, model.params)
+    trainer = d2l.Trainer(max_epochs=1)
+    trainer.prepare_data(data)
+    trainer.prepare_model(model)
+    *X, Y = next(iter(trainer.train_dataloader))
+    mean, _ = model.loss(model.params, X, Y, trainer.state)
+    losses, _ = model.loss(model.params, X, Y, trainer.state, averaged=False)
+    expected = optax.softmax_cross_entropy_with_integer_labels(model.logits(*X), Y)
+    assert losses.shape == (Y.size,)
+    np.testing.assert_allclose(losses, expected.reshape(-1), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(mean, expected.mean(), rtol=1e-5)
 
 
 def test_a_jitted_loss_as_the_book_types_it(data):

@@ -44,7 +44,10 @@ def backward(saved, gradient):
 
 
 def steps_a_turn(X):
-    return len(X) if len(X) <= 64 else 1
+    return len(X) if len(X) <= 64 and unrolls else 1
+
+
+unrolls = True  # what runs in every minibatch; the last, smaller one is not worth the compilation
 
 
 recurrence.defvjp(forward, backward)
@@ -83,7 +86,10 @@ class ByHand:
         full = len(order) // size * size
         params, losses = jax.lax.scan(self.update, params, order[:full].reshape(-1, size))
         if full < len(order):
+            global unrolls
+            unrolls = False
             params, last = self.update(params, order[full:])
+            unrolls = True
             losses = jnp.append(losses, last)
         rows = jnp.arange(self.s.num_train, len(self.X))
         full = len(rows) // size * size

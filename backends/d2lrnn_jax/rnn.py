@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import field
 from functools import partial
 
@@ -19,6 +21,7 @@ from .ops import matmul, reduce_sum, reshape, swapaxes, zeros
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch, times
 
 MAX_UNROLLED_STEPS = 64  # unrolled, an epoch is a little faster, and takes seconds more to compile
+unrolls = ContextVar("unrolls", default=True)
 SLOPES = {"tanh": lambda H: 1 - H * H, "relu": lambda H: H > 0}  # phi'(Z), by H = phi(Z)
 
 
@@ -98,7 +101,17 @@ def backpropagate(activation, saved, gradients):
 
 def steps_a_turn(num_steps):
     """How many steps one turn of a scan takes where there are gradients: all, of a short sequence."""
-    return num_steps if num_steps <= MAX_UNROLLED_STEPS else 1
+    return num_steps if unrolls.get() and num_steps <= MAX_UNROLLED_STEPS else 1
+
+
+@contextmanager
+def rolled():
+    """While this lasts no scan is unrolled: for what runs too rarely to be worth the compilation."""
+    token = unrolls.set(False)
+    try:
+        yield
+    finally:
+        unrolls.reset(token)
 
 
 def flat(x):
@@ -110,6 +123,9 @@ class RNN(Module):
     """A recurrent layer: `RNNCell`, run over time by `nn.scan` (book, section 9.6.1).
 
     H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
+
+    It is differentiated in reverse (`jax.grad`, `jax.vjp`), by a rule of its own; for `jax.jvp`, which
+    JAX refuses then, run `RNNCell` under a plain `nn.scan`.
 
     Args:
         num_hiddens: size of H_t.

@@ -16,6 +16,7 @@ from d2lrnn.errors import WeightsError
 
 from .module import with_aux
 from .ops import cpu, from_numpy, gpu, num_gpus, numpy
+from .rnn import rolled
 
 
 class TrainState(flax_train_state.TrainState):
@@ -204,7 +205,8 @@ def compile_epoch(step, loader, device):
         full = len(order) - len(order) % loader.batch_size
         state, losses = jax.lax.scan(body, state, order[:full].reshape(-1, loader.batch_size))
         if full < len(order):  # the last, smaller minibatch
-            state, loss = body(state, order[full:])
+            with rolled():
+                state, loss = body(state, order[full:])
             losses = jnp.append(losses, loss)
         return state, losses
 

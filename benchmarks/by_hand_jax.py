@@ -1,18 +1,23 @@
 """Section 9.6 in plain JAX, one compiled scan an epoch: the yardstick of `benchmarks/epoch.py`."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import optax
 from jax import numpy as jnp
 
 
-@jax.custom_vjp
-def recurrence(W_xh, W_hh, b_h, X):
-    """All hidden states, from zero, of tokens X (num_steps, batch_size)."""
-    return run(W_xh, W_hh, b_h, X)
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def recurrence(unroll, W_xh, W_hh, b_h, X):
+    """All hidden states, from zero, of tokens X (num_steps, batch_size).
+
+    Where there are gradients, `unroll` steps make a turn; without any, unrolling makes it slower.
+    """
+    return run(1, W_xh, W_hh, b_h, X)
 
 
-def run(W_xh, W_hh, b_h, X, unroll=1):  # without gradients, unrolling makes it slower
+def run(unroll, W_xh, W_hh, b_h, X):
     def step(H, x):  # the rows of W_xh that one-hot vectors pick: a sixth faster than their product
         H = jnp.tanh(W_xh[x] + H @ W_hh + b_h)
         return H, H
@@ -21,12 +26,12 @@ def run(W_xh, W_hh, b_h, X, unroll=1):  # without gradients, unrolling makes it 
     return hiddens
 
 
-def forward(W_xh, W_hh, b_h, X):
-    hiddens = run(W_xh, W_hh, b_h, X, unroll=steps_a_turn(X))
+def forward(unroll, W_xh, W_hh, b_h, X):
+    hiddens = run(unroll, W_xh, W_hh, b_h, X)
     return hiddens, (W_xh, W_hh, X, hiddens)
 
 
-def backward(saved, gradient):
+def backward(unroll, saved, gradient):
     """By hand, for JAX would take a small product for each step's part of a weight's gradient."""
     W_xh, W_hh, X, hiddens = saved
 
@@ -36,18 +41,11 @@ def backward(saved, gradient):
         return dZ @ W_hh.T, dZ
 
     _, dZ = jax.lax.scan(
-        step, jnp.zeros_like(hiddens[0]), (gradient, hiddens), reverse=True, unroll=steps_a_turn(X)
+        step, jnp.zeros_like(hiddens[0]), (gradient, hiddens), reverse=True, unroll=unroll
     )
     before, after = (A.reshape(-1, len(W_hh)) for A in (hiddens[:-1], dZ[1:]))
     dW_xh = jnp.zeros_like(W_xh).at[X].add(dZ)
     return dW_xh, before.T @ after, dZ.sum((0, 1)), None
-
-
-def steps_a_turn(X):
-    return len(X) if len(X) <= 64 and unrolls else 1
-
-
-unrolls = True  # what runs in every minibatch; the last, smaller one is not worth the compilation
 
 
 recurrence.defvjp(forward, backward)
@@ -68,28 +66,27 @@ class ByHand:
         self.X, self.Y = jnp.asarray(setting.X), jnp.asarray(setting.Y)
         self.run = jax.jit(self._run)
 
-    def loss(self, params, X, Y):
-        hiddens = recurrence(params["W_xh"], params["W_hh"], params["b_h"], X.T)
+    def loss(self, params, X, Y, unroll=1):
+        hiddens = recurrence(unroll, params["W_xh"], params["W_hh"], params["b_h"], X.T)
         hiddens = hiddens.reshape(-1, self.s.num_hiddens)  # all steps below each other
         logits = hiddens @ params["W_hq"] + params["b_q"]
         logits -= jax.lax.stop_gradient(logits.max(-1, keepdims=True))
         of_labels = jnp.take_along_axis(logits, Y.T.reshape(-1, 1), -1)[:, 0]
         return (jnp.log(jnp.exp(logits).sum(-1)) - of_labels).mean()
 
-    def update(self, params, rows):
-        loss, grads = jax.value_and_grad(self.loss)(params, self.X[rows], self.Y[rows])
+    def update(self, params, rows, **options):
+        loss, grads = jax.value_and_grad(self.loss)(params, self.X[rows], self.Y[rows], **options)
         scale = jnp.minimum(1, self.s.bound / optax.global_norm(grads))
         return jax.tree.map(lambda p, g: p - self.s.lr * scale * g, params, grads), loss
 
     def _run(self, params, order):
         size = self.s.batch_size
         full = len(order) // size * size
-        params, losses = jax.lax.scan(self.update, params, order[:full].reshape(-1, size))
-        if full < len(order):
-            global unrolls
-            unrolls = False
+        unroll = self.s.num_steps if self.s.num_steps <= 64 else 1
+        update = partial(self.update, unroll=unroll)
+        params, losses = jax.lax.scan(update, params, order[:full].reshape(-1, size))
+        if full < len(order):  # once an epoch, so not worth the compilation of unrolled steps
             params, last = self.update(params, order[full:])
-            unrolls = True
             losses = jnp.append(losses, last)
         rows = jnp.arange(self.s.num_train, len(self.X))
         full = len(rows) // size * size

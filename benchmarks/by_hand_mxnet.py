@@ -28,9 +28,8 @@ class ByHand:
     def __init__(self, setting):
         self.s = setting
         v, h = setting.vocab_size, setting.num_hiddens
-        self.embedding = (
-            nn.Embedding(v, h) if v > h else None
-        )  # W_xh, if its rows are the faster way
+        # W_xh, where picking its rows is faster than making one-hot vectors.
+        self.embedding = nn.Embedding(v, h) if v > h else None
         self.rnn = rnn.RNN(h, activation="tanh", input_size=h if self.embedding else v)
         self.linear = nn.Dense(v, flatten=False, in_units=h)
         layers = [layer for layer in (self.embedding, self.rnn, self.linear) if layer]

@@ -10,9 +10,8 @@ class ByHand:
         self.s = setting
         self.X, self.Y = (torch.from_numpy(a.copy()).long() for a in (setting.X, setting.Y))
         v, h = setting.vocab_size, setting.num_hiddens
-        self.embedding = (
-            nn.Embedding(v, h) if v > h else None
-        )  # W_xh, if its rows are the faster way
+        # W_xh, where picking its rows is faster than making one-hot vectors.
+        self.embedding = nn.Embedding(v, h) if v > h else None
         self.rnn = nn.RNN(h if self.embedding else v, h)
         self.rnn.bias_hh_l0.requires_grad_(False).zero_()
         self.linear = nn.Linear(h, v)

@@ -296,6 +296,7 @@ def train(
     an epoch), weights.safetensors, perplexity.svg and .png, samples.json, vocab.json, versions.json
     and a checkpoint. Ctrl-C ends the training early and keeps what was learned.
     """
+    from d2lrnn import models
     from d2lrnn import run as runs
 
     ctx = click.get_current_context()
@@ -316,7 +317,7 @@ def train(
         f"Text: {data.source}; {len(data.corpus):,} tokens, a vocabulary of {len(data.vocab)}"
     )
     _note_unknown(prefixes, data.vocab)
-    model = runs.build_model(options, len(data.vocab))
+    model = models.build(options, len(data.vocab))
     if earlier is not None:
         _check_same_data(earlier, runs.sha1_of_corpus(data), options["max_epochs"])
         model.set_weights(earlier.weights_of_checkpoint())

@@ -1,25 +1,27 @@
-"""Perplexity, decoding and inspection, the same for every language model (book, sections 9.3, 9.5).
+"""What a language model is, whatever the framework: decoding and inspection (book, sections 9.3, 9.5).
 
-A backend's `RNNLMScratch` derives from its `Classifier` and from `LanguageModel`, and adds the one
-recurrent step that decoding needs.
+A backend's `RNNLMScratch` derives from its `Classifier` and from `LanguageModel`. It is made of a
+recurrent layer `rnn`, of `one_hot`, which makes its inputs of tokens, and of `output_layer`, which
+makes logits of its outputs; `forward` runs the three.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from d2lrnn import backend, decoding
 from d2lrnn.errors import ArgumentError
-from d2lrnn.module import keeps_library_step
-from d2lrnn.weights import CANONICAL, Weights
+from d2lrnn.models import layer_classes, model_classes
+from d2lrnn.module import flat_state, is_library_code, is_whole
+from d2lrnn.weights import Weights
 
 if TYPE_CHECKING:
     from d2lrnn.data import Vocab
 
-Step = Callable[[int, Any], tuple[np.ndarray[Any, Any], Any]]
+Array = np.ndarray[Any, Any]
 
 
 class LanguageModel:
@@ -28,70 +30,60 @@ class LanguageModel:
     metric = "ppl"
     rnn: Any
     vocab_size: int
+    device: Any
     get_weights: Callable[[], Weights]
+    evaluator: Callable[..., Any]
+    is_on: Callable[[Any], bool]
+    forward: Callable[..., Any]
 
-    def picks_rows(self) -> bool:
-        """Whether the recurrent layer is given tokens, and picks their rows of W_xh.
+    def logits(self, X: Any, state: Any = None) -> Array:
+        """The logits (batch_size, num_steps, vocab_size) of the tokens `X`, in NumPy."""
+        logits: Array = self.evaluator(_logits)(self.check_tokens(X), state)
+        return logits
 
-        That is what the product of a one-hot vector with W_xh comes to (book, section 9.5.2), and of a
-        large vocabulary the vectors alone would fill the memory. Where the vocabulary is no larger than
-        the layer the vectors cost no more, so they are made, as in the book; so they are where
-        `one_hot` or the layer is the reader's.
-        """
-        return (
-            keeps_library_step(self, "one_hot")
-            and self.has_layer_as_built()
-            and self.vocab_size > int(self.rnn.num_hiddens)
-        )
-
-    def has_layer_as_built(self) -> bool:
-        """Whether nothing of the recurrent layer is the reader's, and it is for this vocabulary."""
-        is_as_built = getattr(self.rnn, "is_as_built", None)
-        return is_as_built is not None and bool(is_as_built(self.vocab_size))
-
-    def step(self, token: int, state: Any, device: Any = None) -> tuple[np.ndarray[Any, Any], Any]:
-        """One recurrent step: the logits (vocab_size,) after `token`, and the new hidden state.
-
-        `state` is None at the beginning of a sequence, then what the last call returned.
-        """
-        raise NotImplementedError
-
-    def stepper(self, device: Any = None) -> Step:
-        """`step` as a function of a token and a state; a backend may prepare here for many of them."""
-        return lambda token, state: self.step(token, state, device)
-
-    def is_as_built(self) -> bool:
-        """Whether the library wrote all that a step is made of: then it is equations 9.4.5 and 9.4.6.
-
-        H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  O_t = H_t W_hq + b_q, with the canonical weights.
-        """
-        hooks = ("init_params", "one_hot", "output_layer", "step")
-        return (
-            all(keeps_library_step(self, hook) for hook in hooks)
-            and self.has_layer_as_built()
-            and tuple(self.get_weights()) == CANONICAL
-        )
-
-    def recurrence(self, X: Any, state: Any = None) -> tuple[Any, Any]:
-        """The hidden states of a minibatch, in NumPy.
+    def states(self, X: Any, state: Any = None) -> tuple[Array, Any]:
+        """What the recurrent layer makes of the tokens `X` (batch_size, num_steps), in NumPy.
 
         Args:
-            X: tokens (batch_size, num_steps).
-            state: the initial hidden state (num_layers, batch_size, num_hiddens), or None for zeros.
+            X: tokens.
+            state: the state to start from, as this function returns it; None is zeros.
 
         Returns:
-            All hidden states (num_steps, batch_size, num_hiddens) and the last one
-            (num_layers, batch_size, num_hiddens).
+            All hidden states (num_steps, batch_size, num_hiddens), and the last state, each of its
+            arrays (num_layers, batch_size, num_hiddens).
         """
-        raise NotImplementedError
+        outputs, state = self.evaluator(_states)(self.check_tokens(X), state)
+        outputs = np.asarray(outputs)  # from scratch, a list of num_steps arrays
+        return outputs, flat_state(state, outputs.shape[1:])
 
-    def logits(self, X: Any, state: Any = None) -> np.ndarray[Any, Any]:
-        """The logits (batch_size, num_steps, vocab_size) of the tokens `X`, in NumPy."""
-        raise NotImplementedError
+    recurrence = states  # its name in d2lrnn 0.1
 
-    def gradients(self, X: Any, Y: Any, state: Any = None) -> tuple[float, Weights]:
-        """The mean loss in nats per token and its gradients by canonical name, not clipped."""
-        raise NotImplementedError
+    def step(self, token: Any, state: Any, device: Any = None) -> tuple[Array, Any]:
+        """One recurrent step, in evaluation mode: the logits after `token`, and the new state.
+
+        A model whose `forward` the reader has written is run over the whole sequence for each token:
+        nothing else is known to give what `forward` gives. Its state are the tokens so far.
+
+        Args:
+            token: a token, or several (batch_size,).
+            state: None at the beginning of a sequence, then what the last call returned.
+            device: where to compute: where the model is.
+
+        Returns:
+            The logits (vocab_size,), or (batch_size, vocab_size), and the state.
+        """
+        self.check_device(device)
+        tokens = self.check_tokens(np.reshape(token, (-1, 1)))  # (batch_size, 1)
+        if is_library_code(self.forward):
+            logits, state = self.evaluator(_step)(tokens, state)
+        else:
+            state = tokens if state is None else np.concatenate([state, tokens], axis=1)
+            logits = self.logits(state)[:, -1]
+        return (logits if np.ndim(token) else logits[0]), state
+
+    def infer_sizes(self) -> None:
+        """Give layers that wait for their first input their sizes, by a step."""
+        self.step(0, None)
 
     def predict(
         self,
@@ -124,83 +116,70 @@ class LanguageModel:
             ArgumentError: the prefix is empty, `num_preds` is negative, the vocabulary is of another
                 size than the model's, or temperature and seed contradict each other.
         """
-        tokens = self._check_prediction(prefix, num_preds, vocab, temperature, seed)
-        if seed is not None and temperature is None:
-            temperature = 1.0
-        choose = _Sampler(temperature, seed) if temperature else np.ndarray.argmax
-        step, unk = self.stepper(device), vocab.unk
-        outputs = [int(index) for index in vocab[tokens]]
-        state = None
-        for index in outputs:  # warm-up
-            logits, state = step(index, state)
-        for remaining in reversed(range(num_preds)):
-            if not logits.flags.writeable:
-                logits = logits.copy()
-            logits[unk] = -math.inf
-            index = int(choose(logits))
-            if not math.isfinite(logits[index]):  # a NaN, if there is one, is chosen
-                raise ArgumentError(
-                    "The model's logits are not finite: its weights are broken, probably by a "
-                    "training that diverged. Train it anew with a smaller lr or with clipping."
-                )
-            outputs.append(index)
-            if remaining:
-                logits, state = step(index, state)
-        return vocab.joiner.join(vocab.to_tokens(outputs))
-
-    def _check_prediction(
-        self,
-        prefix: str | Sequence[str],
-        num_preds: int,
-        vocab: Vocab,
-        temperature: float | None,
-        seed: int | None,
-    ) -> list[str]:
         if len(vocab) != self.vocab_size:
             raise ArgumentError(
                 f"vocab has {len(vocab)} tokens, the model was made for vocab_size={self.vocab_size}. "
                 "Pass the vocabulary of the data that the model was trained on."
             )
-        tokens = vocab.split(prefix) if isinstance(prefix, str) else list(prefix)
-        if not tokens:
+        self.check_device(device)
+        decoding.check_prompt(prefix, num_preds, vocab, temperature, seed)
+        step = self.own_stepper() or self._step_of_one
+        return decoding.continuation(step, prefix, num_preds, vocab, temperature, seed)
+
+    def own_stepper(self) -> decoding.Step | None:
+        """A whole model's step in NumPy, out of its weights of the moment; None of any other.
+
+        Whole is a model on the CPU that the library wrote all of, and whose weights' names tell equations
+        that `d2lrnn.cells` has.
+        """
+        d2l = backend.active()
+        whole = is_whole(self, *model_classes()) and is_whole(self.rnn, *layer_classes())
+        if not whole or d2l.weights.has_hooks(self) or not self.is_on(d2l.cpu()):
+            return None
+        try:
+            return decoding.stepper(self.get_weights(), **d2l.weights.settings(self))
+        except KeyError:
+            return None
+
+    def _step_of_one(self, token: int, state: Any) -> tuple[Array, Any]:
+        logits, state = self.step(token, state)
+        return np.array(logits), state  # a copy: a framework's may not be written to
+
+    def check_device(self, device: Any) -> None:
+        """Raise an ArgumentError if `device` is another than the model's; None is the model's."""
+        if device is not None and not self.is_on(device):
             raise ArgumentError(
-                f"prefix={prefix!r} has no token; give at least one to start from, such as 'it has'."
+                f"device={device}: the model is on {self.device}. Leave device out, or put the model "
+                "elsewhere: a Trainer trains it, and leaves it, on the device that num_gpus chooses."
             )
-        if (
-            isinstance(num_preds, bool)
-            or not isinstance(num_preds, int | np.integer)
-            or num_preds < 0
-        ):
-            raise ArgumentError(f"num_preds={num_preds!r}: expected a whole number of at least 0.")
-        if temperature is not None and not (0 <= temperature < np.inf):
+
+    def check_tokens(self, X: Any) -> Array:
+        """`X` as an array; an ArgumentError unless it holds tokens of the vocabulary, at least one."""
+        tokens = np.asarray(X)
+        if tokens.size == 0 or tokens.dtype.kind not in "iu":
             raise ArgumentError(
-                f"temperature={temperature!r}: expected 0 (the likeliest token) or a positive number."
+                f"X of shape {tokens.shape} and dtype {tokens.dtype}: expected at least one token, a "
+                "whole number each."
             )
-        if seed is not None and temperature == 0:
+        if tokens.min() < 0 or tokens.max() >= self.vocab_size:
             raise ArgumentError(
-                f"seed={seed!r} has no effect at temperature=0, which always takes the likeliest "
-                "token. Leave the seed out, or raise the temperature."
+                f"X has tokens from {tokens.min()} to {tokens.max()}: expected 0 to "
+                f"{self.vocab_size - 1}, the indices of a vocabulary of vocab_size={self.vocab_size}."
             )
         return tokens
 
 
-class _Sampler:
-    """Draws an index from softmax(logits / temperature), by the Gumbel-max trick."""
-
-    def __init__(self, temperature: float, seed: int | None) -> None:
-        self.temperature = temperature
-        self.random = np.random.RandomState(seed)
-
-    def __call__(self, logits: np.ndarray[Any, Any]) -> int:
-        noise = self.random.gumbel(size=logits.shape)
-        return int(np.argmax(logits.astype(np.float64) / self.temperature + noise))
+# What `evaluator` runs: functions of a model and tensors.
 
 
-def single_state(state: Any) -> Any:
-    """The hidden state (batch_size, num_hiddens) of one layer, however it is handed over.
+def _logits(model: Any, X: Any, state: Any) -> Any:
+    return model(X, state)  # (batch_size, num_steps, vocab_size)
 
-    Readers pass it as it is, as a tuple (H,) as in the book, or as (1, batch_size, num_hiddens).
-    """
-    if isinstance(state, tuple | list):
-        (state,) = state
-    return state[0] if len(state.shape) == 3 else state
+
+def _states(model: Any, X: Any, state: Any) -> Any:
+    return model.rnn(model.one_hot(X), state)
+
+
+def _step(model: Any, X: Any, state: Any) -> Any:
+    outputs, state = model.rnn(model.one_hot(X), state)  # of one step
+    return model.output_layer(outputs)[:, 0], state  # (batch_size, vocab_size)

@@ -6,27 +6,30 @@ The classes here are mixins: a backend's `Module` derives from its framework's b
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+
+from d2lrnn import backend
 from d2lrnn.board import ProgressBoard
-from d2lrnn.errors import ArgumentError
+from d2lrnn.errors import ArgumentError, WeightsError
 from d2lrnn.hyperparameters import HyperParameters
-from d2lrnn.weights import Weights, read_weights, write_weights
-
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def library_step(method: Method) -> Method:
-    """Mark a step as the library's own: a model that keeps it may be trained by a compiled epoch."""
-    method.library_step = True  # type: ignore[attr-defined]
-    return method
-
-
-def keeps_library_step(model: object, step: str) -> bool:
-    """Whether `model` leaves `step`, such as 'training_step' or 'one_hot', to the library."""
-    return bool(getattr(getattr(type(model), step, None), "library_step", False))
+from d2lrnn.weights import (
+    Weights,
+    canonical_path,
+    canonical_shapes,
+    check_weights,
+    from_canonical,
+    path_below,
+    read_header,
+    read_weights,
+    to_canonical,
+    write_weights,
+)
 
 
 class Module(HyperParameters):
@@ -41,6 +44,35 @@ class Module(HyperParameters):
     metric = "loss"  # what the library's own steps plot; "ppl" for a language model
 
     trainer: Any
+
+    # What a backend adds ---------------------------------------------------------------------------
+
+    @property
+    def device(self) -> Any:
+        """Where the parameters are."""
+        raise NotImplementedError
+
+    def is_on(self, device: Any) -> bool:
+        """Whether the parameters are on `device`, named as the framework allows."""
+        raise NotImplementedError
+
+    def batch_loss(self, *batch: Any) -> Any:
+        """The mean loss of a minibatch, whose last tensor are the labels; nothing is plotted."""
+        raise NotImplementedError
+
+    def evaluator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function(model, *tensors)`, of arrays and giving (nested) arrays, without gradients.
+
+        It runs with the weights of the moment, and never in training mode. An argument may be None, or
+        nested. What is compiled for it is kept with the model, by `function` and `methods_of` the model.
+        """
+        raise NotImplementedError
+
+    def gradients_of(self, *batch: Any) -> tuple[float, Weights]:
+        """`batch_loss` of a minibatch of arrays, and its gradients by the framework's own paths."""
+        raise NotImplementedError
+
+    # Plots ------------------------------------------------------------------------------------------
 
     @property
     def board(self) -> ProgressBoard:
@@ -66,15 +98,25 @@ class Module(HyperParameters):
             )
         trainer.record(key, value, train)
 
-    # Weights by canonical name; each backend reads and writes them -------------------------------
+    def num_tokens(self, labels: Any) -> np.ndarray[Any, Any]:
+        """How many elements of each example of `labels` (batch_size, ...) the loss is a mean over.
+
+        All; a model whose loss leaves some out (padding) says here how many are left, (batch_size,), so
+        that a minibatch weighs as many tokens as count in it. It is given a NumPy array.
+        """
+        return np.full(labels.shape[0], math.prod(labels.shape[1:]))
+
+    # Weights by canonical name ------------------------------------------------------------------------
 
     def get_weights(self) -> Weights:
-        """The weights as float32 NumPy arrays, by name: canonical for the book's models.
+        """The weights as float32 NumPy arrays, by name: see `d2lrnn.weights`.
 
-        `rnn.W_xh` (num_inputs, num_hiddens), `rnn.W_hh` (num_hiddens, num_hiddens), `rnn.b_h`
-        (num_hiddens,), `linear.W_hq` (num_hiddens, vocab_size), `linear.b_q` (vocab_size,).
+        Of the language model of sections 9.5 and 9.6: `rnn.W_xh` (num_inputs, num_hiddens), `rnn.W_hh`
+        (num_hiddens, num_hiddens), `rnn.b_h` (num_hiddens,), `linear.W_hq` (num_hiddens, vocab_size),
+        `linear.b_q` (vocab_size,). What is not the book's keeps the framework's own names.
         """
-        raise NotImplementedError
+        own = self._sized()
+        return to_canonical(own.layout(self), own.arrays(self))
 
     def set_weights(self, weights: Weights) -> None:
         """Replace the weights by the arrays of `weights`, named and shaped as `get_weights` gives them.
@@ -82,20 +124,127 @@ class Module(HyperParameters):
         Raises:
             WeightsError: a name is missing or unknown, or a shape differs; nothing is changed then.
         """
-        raise NotImplementedError
+        own = self._sized()
+        layout, arrays = own.layout(self), own.arrays(self)
+        checked = check_weights(weights, canonical_shapes(layout, arrays))
+        own.assign(self, from_canonical(layout, checked, arrays))
 
-    def save(self, path: str) -> None:
-        """Write the weights to `path` in the safetensors format, under their canonical names."""
-        write_weights(path, self.get_weights(), model=type(self).__name__)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights to `path` in the safetensors format, under their canonical names.
 
-    def load(self, path: str) -> None:
+        Its header holds what the weights do not tell: the activation of a layer that has one.
+        """
+        write_weights(path, self.get_weights(), **backend.active().weights.settings(self))
+
+    def load(self, path: str | os.PathLike[str]) -> None:
         """Read the weights from `path`, whichever backend has written them.
 
         Raises:
-            WeightsError: the file is not readable, or its weights do not fit the model; the message
-                lists what is missing, what is unknown and which shapes differ.
+            WeightsError: the file is not readable, its weights do not fit the model (the message lists
+                what is missing, what is unknown and which shapes differ), or they are those of a model
+                with another activation.
         """
-        self.set_weights(read_weights(path))
+        header, weights = read_header(path), read_weights(path)
+        for name, value in backend.active().weights.settings(self).items():
+            if header.get(name, value) != value:
+                raise WeightsError(
+                    f"path={str(path)!r} has the weights of a model with {name}={header[name]!r}, this "
+                    f"one has {name}={value!r} and would compute something else with them; nothing was "
+                    f"loaded. Make the model with {name}={header[name]!r}."
+                )
+        self.set_weights(weights)
+
+    def gradients(self, *batch: Any) -> tuple[float, Weights]:
+        """The mean loss of a minibatch of arrays, and its gradients by canonical name, not clipped."""
+        own = self._sized()
+        loss, gradients = self.gradients_of(*batch)
+        layout = [p for p in own.layout(self) if p.names and p.path in gradients]
+        return loss, to_canonical(layout, gradients)
+
+    def _sized(self) -> Any:
+        """The backend's `weights`, once the sizes of all layers are known."""
+        own = backend.active().weights
+        if not own.has_sizes(self):
+            self.infer_sizes()
+        return own
+
+    def infer_sizes(self) -> None:
+        """Give layers that wait for their first input their sizes."""
+        raise ArgumentError(
+            f"{type(self).__name__} has layers whose sizes follow from their first input. Call the model "
+            "once, or train it, before its weights are read or set."
+        )
+
+
+# Who wrote what -------------------------------------------------------------------------------------
+
+
+def is_library_code(function: Any) -> bool:
+    """Whether `function` (or a class) is the library's, the core's or the backend's, by its `__module__`."""
+    package = (getattr(function, "__module__", None) or "").split(".")[0]
+    return package in ("d2lrnn", backend.active().__name__)
+
+
+def methods_of(model: Any) -> tuple[Any, ...]:
+    """The functions behind the methods of `model`, as they are at the moment; not the framework's own.
+
+    What has been compiled out of a model holds as long as they stay the same.
+    """
+    names = {
+        name
+        for cls in type(model).__mro__
+        if issubclass(cls, Module) or is_library_code(cls)
+        for name, value in vars(cls).items()
+        if inspect.isfunction(value) and (not name.startswith("__") or name == "__call__")
+    }
+    methods = (getattr(model, name) for name in sorted(names))
+    return tuple(getattr(method, "__func__", method) for method in methods)
+
+
+def is_whole(model: Any, *classes: type) -> bool:
+    """Whether `model` is exactly of one of `classes`, and a reader has replaced none of its methods."""
+    return type(model) in classes and all(map(is_library_code, methods_of(model)))
+
+
+def draw_by_path(model: Any) -> None:
+    """Draw the initial weights of the library's layers inside others anew, by their path.
+
+    A layer that is made draws as if it were alone, so two of one size in a container are copies. Such a
+    layer has `initial(path)`: its initial weights below the model, by the framework's own paths. Weights
+    that are no longer the initial ones stay as they are.
+    """
+    own = backend.active().weights
+    for path, layer in own.layers(model):
+        below = path_below(canonical_path(path))
+        draws = is_library_code(type(layer)) and hasattr(layer, "initial")
+        if below and draws and layer.seed is not None:
+            if same_arrays(layer.initial(""), own.arrays(layer)):
+                layer.path = below
+                own.assign(layer, layer.initial(below))
+
+
+def same_arrays(one: Weights, other: Weights) -> bool:
+    """Whether both have the same arrays, bit for bit, under the same names."""
+    return one.keys() == other.keys() and all(np.array_equal(one[n], other[n]) for n in one)
+
+
+def flat_state(state: Any, shape: Sequence[int]) -> Any:
+    """A state (batch_size, num_hiddens), or several in a tuple or list, as (num_layers, *shape) each."""
+    if isinstance(state, tuple | list):
+        return tuple(flat_state(part, shape) for part in state)
+    return np.reshape(state, (-1, *shape))
+
+
+def single_state(state: Any) -> Any:
+    """A state of one layer, however it is handed over, as a scratch layer carries it.
+
+    Readers pass H (batch_size, num_hiddens), in a tuple (H,) as in the book, or (1, batch_size,
+    num_hiddens); of an LSTM a pair of such.
+    """
+    if isinstance(state, tuple | list):
+        states = tuple(map(single_state, state))
+        return states[0] if len(states) == 1 else states
+    return state[0] if len(state.shape) == 3 else state
 
 
 def perplexity(loss: float) -> float:

@@ -36,10 +36,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from d2lrnn import __version__, backend
+from d2lrnn import __version__, backend, models
 from d2lrnn.data import Vocab
 from d2lrnn.errors import DataError, RunError
-from d2lrnn.weights import Weights, read_weights, write_weights
+from d2lrnn.weights import Weights, read_header, read_weights, write_weights
 
 FORMAT = "d2lrnn run 1"
 
@@ -287,7 +287,7 @@ class Run:
         Raises:
             WeightsError: the weights do not fit the options in the configuration.
         """
-        model = build_model(self.config["options"], len(self.vocab))
+        model = models.build(self.config["options"], len(self.vocab))
         model.load(str(self.path / "weights.safetensors"))
         return model
 
@@ -302,10 +302,7 @@ class Run:
 
     def epochs_of_checkpoint(self) -> int:
         """How many epochs were done when the checkpoint was written."""
-        from safetensors import safe_open
-
-        with safe_open(self.checkpoint, framework="numpy") as file:
-            return int(json.loads(file.metadata()["checkpoint"])["epoch"])
+        return int(read_header(self.checkpoint)["checkpoint"]["epoch"])
 
     # Files -----------------------------------------------------------------------------------------
 
@@ -352,23 +349,6 @@ def default_path(backend_name: str) -> Path:
     while path.exists():
         path = first.with_name(f"{first.name}-{next(numbers)}")
     return path
-
-
-def build_model(options: Mapping[str, Any], vocab_size: int) -> Any:
-    """The untrained model of section 9.5 ('scratch') or 9.6 ('rnn'), on the active backend."""
-    d2l = backend.active()
-    num_hiddens, seed = options["num_hiddens"], options["seed"]
-    if options["model"] == "scratch":
-        rnn = d2l.RNNScratch(
-            num_inputs=vocab_size,
-            num_hiddens=num_hiddens,
-            sigma=options["sigma"],
-            activation=options["activation"],
-            seed=seed,
-        )
-        return d2l.RNNLMScratch(rnn, vocab_size=vocab_size, lr=options["lr"], seed=seed)
-    rnn = d2l.RNN(num_hiddens=num_hiddens, activation=options["activation"], seed=seed)
-    return d2l.RNNLM(rnn, vocab_size=vocab_size, lr=options["lr"], seed=seed)
 
 
 def sha1_of_corpus(data: Any) -> str:

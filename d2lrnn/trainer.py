@@ -1,26 +1,27 @@
 """The training loop, the same for every framework (book, section 3.2.4).
 
-A backend's `Trainer` adds how a model is prepared, what one epoch of training and of validation is,
-and how gradients are clipped.
+A backend's `Trainer` adds how a model is prepared, what an update and an evaluation of one minibatch
+are, and how gradients are clipped.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from d2lrnn import backend
 from d2lrnn.data import Minibatches
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError
 from d2lrnn.hyperparameters import HyperParameters
-from d2lrnn.module import keeps_library_step, perplexity
-from d2lrnn.weights import Weights, read_weights, write_weights
+from d2lrnn.module import draw_by_path, is_library_code, perplexity
+from d2lrnn.weights import Weights, folded, read_header, read_weights, write_weights
 
 Row = dict[str, float]
 
@@ -101,12 +102,16 @@ class Trainer(HyperParameters):
         """Put a minibatch of the framework's tensors on the device."""
         raise NotImplementedError
 
-    def train_epoch(self) -> np.ndarray[Any, Any]:
-        """Train over every minibatch once; the losses (num_train_batches,), read by the host once."""
+    def update(self, loss_of: Callable[..., Any], batch: Sequence[Any]) -> Any:
+        """Train on one minibatch: its loss by `loss_of(batch)`, the gradients, clipped, and a step."""
         raise NotImplementedError
 
-    def validation_epoch(self) -> np.ndarray[Any, Any]:
-        """Validate every minibatch once; the losses (num_val_batches,), read by the host once."""
+    def evaluate(self, loss_of: Callable[..., Any], batch: Sequence[Any]) -> Any:
+        """The loss `loss_of(batch)` of one minibatch, without gradients and not in training mode."""
+        raise NotImplementedError
+
+    def seeded_epoch(self, seed: int, epoch: int) -> AbstractContextManager[None]:
+        """While it lasts, what a model draws (dropout) follows from `seed` and `epoch` alone."""
         raise NotImplementedError
 
     def to_host(self, scalars: Sequence[Any]) -> np.ndarray[Any, Any]:
@@ -149,7 +154,9 @@ class Trainer(HyperParameters):
             TrainingDiverged: a loss became NaN or infinite.
         """
         self.prepare_data(data)
+        draw_by_path(model)
         self.prepare_model(model)
+        self.batch_loss = backend.twin(model) or model.batch_loss
         self.history, self.batch_losses, self.interrupted = [], [], False
         self._is_between_epochs = True
         self.train_batch_idx = self.val_batch_idx = 0
@@ -162,7 +169,8 @@ class Trainer(HyperParameters):
             for self.epoch in range(first, self.max_epochs):
                 started = time.perf_counter()
                 self.set_epoch(self.epoch)
-                self.fit_epoch()
+                with self.seeded_epoch(getattr(model, "seed", 0) or 0, self.epoch):
+                    self.fit_epoch()
                 self._finish_epoch(time.perf_counter() - started)
                 if checkpoint is not None:
                     self.save_checkpoint(checkpoint)
@@ -193,6 +201,7 @@ class Trainer(HyperParameters):
         if self.val_dataloader is None:
             raise ArgumentError("The data has no validation split; give it num_val of at least 1.")
         self.prepare_model(model)
+        self.batch_loss = backend.twin(model) or model.batch_loss
         self.train_batch_idx = self.val_batch_idx = 0
         try:
             self.val_losses = self.validation_epoch()
@@ -214,27 +223,69 @@ class Trainer(HyperParameters):
         if hasattr(self.train_dataloader, "set_epoch"):
             self.train_dataloader.set_epoch(epoch)
 
-    def library_owns(self, model: Any, step: str, loader: Any) -> bool:
-        """Whether the library may compile `step`: the reader replaced neither it nor the loader."""
-        return keeps_library_step(model, step) and self.library_loads(loader)
+    # One epoch -------------------------------------------------------------------------------------
 
-    def library_loads(self, loader: Any) -> bool:
-        """Whether `loader` gives rows of arrays as they are, so that the arrays may lie on the device."""
-        return isinstance(loader, Minibatches) and getattr(loader.convert, "library_step", False)
+    def train_epoch(self) -> np.ndarray[Any, Any]:
+        """Train over every minibatch once; the losses (num_train_batches,), read by the host once.
+
+        In short::
+
+            for each minibatch, in compiled code where the library owns the step:
+                loss, gradients
+                clip the gradients by their global norm
+                update the parameters
+            read all losses
+        """
+        return self._epoch(train=True)
+
+    def validation_epoch(self) -> np.ndarray[Any, Any]:
+        """Evaluate every minibatch once; the losses (num_val_batches,), read by the host once."""
+        return self._epoch(train=False)
+
+    def _epoch(self, train: bool) -> np.ndarray[Any, Any]:
+        step = self.readers_step(train)
+        if step is None:
+            losses = self.own_epoch(train)
+            self.replay(losses.tolist(), train)
+            return losses
+        run = self.update if train else self.evaluate
+        given = [run(step, batch) for batch in self.minibatches(train)]
+        return self.to_host([loss for loss in given if loss is not None])
+
+    def readers_step(self, train: bool) -> Callable[..., Any] | None:
+        """The model's step, if the reader wrote it or the loader: it is then called for each minibatch.
+
+        None if both are the library's: the library may then run `batch_loss` over the epoch as it likes.
+        """
+        step = self.model.training_step if train else self.model.validation_step
+        loader = self.train_dataloader if train else self.val_dataloader
+        owned = isinstance(loader, Minibatches) and is_library_code(loader.convert)
+        return None if owned and is_library_code(step) else step
+
+    def own_epoch(self, train: bool) -> np.ndarray[Any, Any]:
+        """The losses of an epoch of `batch_loss`; a backend may compile it."""
+        run = self.update if train else self.evaluate
+        batches = self.batches(self.train_dataloader if train else self.val_dataloader)
+        return self.to_host([run(self.batch_loss, self.prepare_batch(b)) for b in batches])
 
     def batches(self, loader: Any) -> Iterator[Sequence[Any]]:
         """The minibatches of `loader` in the order of this epoch."""
         return iter(loader)
 
     def minibatches(self, train: bool) -> Iterator[Sequence[Any]]:
-        """The minibatches of an epoch on the device, counted as they go."""
-        for batch in self.batches(self.train_dataloader if train else self.val_dataloader):
-            self._weights_of_batches[train].append(math.prod(batch[-1].shape))
+        """The minibatches of an epoch on the device, for a reader's step, counted as they go."""
+        count = self.model.num_tokens
+        for batch in self.train_dataloader if train else self.val_dataloader:
+            labels = batch[-1] if is_library_code(count) else backend.active().numpy(batch[-1])
+            self._weights_of_batches[train].append(int(count(labels).sum()))
             yield self.prepare_batch(batch)
-            if train:
-                self.train_batch_idx += 1
-            else:
-                self.val_batch_idx += 1
+            self._count_minibatch(train)
+
+    def _count_minibatch(self, train: bool) -> None:
+        if train:
+            self.train_batch_idx += 1
+        else:
+            self.val_batch_idx += 1
 
     # What is shown and kept ------------------------------------------------------------------------
 
@@ -250,16 +301,13 @@ class Trainer(HyperParameters):
         self._plotted.append((key, x, value, train, max(int(every), 1)))
 
     def replay(self, losses: Iterable[float], train: bool) -> None:
-        """Plot the losses of a compiled epoch, as its steps would have done one by one."""
+        """Plot the losses of the library's own epoch, as its steps would have done one by one."""
         loader = self.train_dataloader if train else self.val_dataloader
-        self._weights_of_batches[train] = loader.label_counts()
+        self._weights_of_batches[train] = loader.totals(self.model.num_tokens(loader.arrays[-1]))
         ppl = self.model.metric == "ppl"
         for loss in losses:
             self.model.plot(self.model.metric, perplexity(loss) if ppl else loss, train)
-            if train:
-                self.train_batch_idx += 1
-            else:
-                self.val_batch_idx += 1
+            self._count_minibatch(train)
 
     def _finish_epoch(self, seconds: float) -> None:
         plotted = self._read_plotted()
@@ -349,32 +397,33 @@ class Trainer(HyperParameters):
             )
         arrays = {f"model/{name}": array for name, array in self.model.get_weights().items()}
         arrays |= {f"optimizer/{name}": a for name, a in self.optimizer_state().items()}
+        own = backend.active().weights
+        apart = folded(own.layout(self.model), own.arrays(self.model))
+        arrays |= {f"bias/{path}": array for path, array in apart.items()}
         seed = getattr(self.data, "seed", None)
         state = {"epoch": len(self.history), "seed": seed, "history": self.history}
-        write_weights(path, arrays, checkpoint=json.dumps(state))
+        write_weights(path, arrays, checkpoint=state)
 
     def _load_checkpoint(self, path: str) -> int:
-        from safetensors import safe_open
-
-        arrays = read_weights(path)
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-        if "checkpoint" not in metadata:
+        arrays, header = read_weights(path), read_header(path)
+        if "checkpoint" not in header:
             raise WeightsError(
                 f"resume={path!r} holds weights but is no checkpoint. `trainer.save_checkpoint` "
                 "writes one; to start from these weights use `model.load`."
             )
-        checkpoint = json.loads(metadata["checkpoint"])
+        checkpoint = header["checkpoint"]
         if checkpoint["seed"] != getattr(self.data, "seed", None):
             raise WeightsError(
                 f"resume={path!r} was trained on data of seed={checkpoint['seed']}, this data has "
                 f"seed={getattr(self.data, 'seed', None)}: its minibatches would come in another order."
             )
-        parts: dict[str, Weights] = {"model": {}, "optimizer": {}}
+        parts: dict[str, Weights] = {"model": {}, "optimizer": {}, "bias": {}}
         for name, array in arrays.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = array
         self.model.set_weights(parts["model"])
+        own = backend.active().weights
+        own.assign(self.model, {**own.arrays(self.model), **parts["bias"]})
         self.set_optimizer_state(parts["optimizer"])
         self.history = checkpoint["history"]
         self.train_batch_idx = checkpoint["epoch"] * self.num_train_batches

@@ -1,30 +1,133 @@
-"""Weights under their canonical names, to and from safetensors files.
+"""Weights under the book's names: how they lie in a framework's arrays, on disk, and at the beginning.
 
-The names and the orientation are the book's (sections 9.4 to 9.6), on every backend alike.
+Names are the path of the book's attributes and the book's letters: `rnn.W_xh`, `linear.b_q`. They tell
+the equations: `W_xi` is an LSTM, `W_hh` beside `W_xz` the book's GRU, `W_xn` the frameworks' GRU. A
+part is named only where there are several: `rnn.0.W_xh` in layers, `rnn.f.W_xh` in directions.
+Matrices are (in, out), as in the book, whatever the framework stores.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from d2lrnn.errors import WeightsError
 
-Weights = dict[str, np.ndarray[Any, Any]]
+Array = np.ndarray[Any, Any]
+Weights = dict[str, Array]
+T = TypeVar("T")
 
-# Of the language models of sections 9.5 and 9.6, on every backend.
-CANONICAL = ("rnn.W_xh", "rnn.W_hh", "rnn.b_h", "linear.W_hq", "linear.b_q")
+# Where a framework's fully connected layer is the book's output layer: the names of its attribute.
+OUTPUT_LAYERS = ("linear", "dense")
+
+
+class Piece(NamedTuple):
+    """An array of a framework's, and the canonical weights that lie in it side by side.
+
+    Attributes:
+        path: the framework's own name of the array, dotted.
+        names: the weights in it, in their order along its last axis once it is (in, out). None: it
+            is a second bias. It is held at zero, or, in a layer that a reader made, added to the bias
+            of the piece before it, which is what the layer computes with.
+        transposed: whether the framework stores it (out, in).
+    """
+
+    path: str
+    names: tuple[str, ...]
+    transposed: bool = False
+
+
+Layout = Sequence[Piece]
+
+
+def to_canonical(layout: Layout, arrays: Mapping[str, Array]) -> Weights:
+    """The weights by canonical name, copies, of the framework's `arrays` by its own paths."""
+    weights: Weights = {}
+    names: tuple[str, ...] = ()
+    for piece in layout:
+        array = arrays[piece.path].T if piece.transposed else arrays[piece.path]
+        if piece.names:
+            names = piece.names
+            parts = np.split(array, len(names), axis=-1) if len(names) > 1 else [array]
+            weights |= {name: p.copy() for name, p in zip(names, parts, strict=True)}
+        else:
+            for name, part in zip(names, np.split(array, len(names), axis=-1), strict=True):
+                weights[name] += part
+    return weights
+
+
+def from_canonical(layout: Layout, weights: Weights, arrays: Mapping[str, Array]) -> Weights:
+    """The way back: the framework's arrays by its own paths; `arrays` has the shapes of all."""
+    own = {}
+    for piece in layout:
+        if not piece.names:
+            own[piece.path] = np.zeros_like(arrays[piece.path])
+            continue
+        parts = [weights[name] for name in piece.names]
+        array = np.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+        own[piece.path] = array.T if piece.transposed else array
+    return own
+
+
+def folded(layout: Layout, arrays: Mapping[str, Array]) -> Weights:
+    """The arrays that canonical weights do not tell apart: a bias, and a second one that was added to it."""
+    pairs = [(one, two) for one, two in pairwise(layout) if not two.names and arrays[two.path].any()]
+    return {piece.path: arrays[piece.path] for pair in pairs for piece in pair}
+
+
+def canonical_shapes(layout: Layout, arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    """The shape of each canonical weight."""
+    return {name: array.shape for name, array in to_canonical(layout, arrays).items()}
+
+
+def canonical_path(path: str) -> str:
+    """The canonical name of the part of a model at the dotted `path`.
+
+    A layer's inner `rnn` and `rnns`, which hold what it is made of, are not named again:
+    `rnn.rnn` is `rnn`, `rnn.rnns.1` is `rnn.1`, `rnn.f_rnn` is `rnn.f`, `encoder.rnn.rnn` `encoder.rnn`.
+    """
+    parts: list[str] = []
+    for part in path.split(".") if path else []:
+        if "rnn" in parts:
+            part = "" if part in ("rnn", "rnns") else part.removesuffix("_rnn")
+        if part:
+            parts.append(part)
+    return ".".join(parts)
+
+
+def prefix_of(path: str) -> str:
+    """What stands before a weight's letters: the canonical path and a dot, or nothing."""
+    return f"{canonical_path(path)}." if path else ""
+
+
+def unambiguous(layout: Iterable[Piece]) -> list[Piece]:
+    """`layout`, but with the framework's own names where canonical ones would come twice."""
+    pieces = list(layout)
+    names = [name for piece in pieces for name in piece.names]
+    if len(set(names)) == len(names):
+        return pieces
+    return [Piece(piece.path, (piece.path,)) for piece in pieces]
+
+
+# Files ------------------------------------------------------------------------------------------
 
 
 def write_weights(
-    path: str | os.PathLike[str], weights: Mapping[str, Any], **metadata: str
+    path: str | os.PathLike[str], weights: Mapping[str, Any], **header: Any
 ) -> None:
-    """Write `weights` to `path` atomically; `metadata` goes into the file's header."""
+    """Write `weights` to `path` atomically; `header`, what the weights do not tell, goes before them.
+
+    Equal weights and headers give equal files, byte for byte: safetensors orders the weights, and
+    the header is one entry, for it does not order several.
+    """
     from safetensors.numpy import save
 
     target = Path(path)
@@ -32,7 +135,8 @@ def write_weights(
     tensors = {name: np.asarray(array, order="C") for name, array in weights.items()}
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        partial.write_bytes(save(tensors, metadata={"format": "d2lrnn", **metadata}))
+        told = json.dumps(header, sort_keys=True)
+        partial.write_bytes(save(tensors, metadata={"d2lrnn": told}))
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -44,19 +148,42 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     Raises:
         WeightsError: there is no such file, or it is not a safetensors file.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
+
+    return _reading(path, load_file)
+
+
+def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `write_weights` wrote before the weights of `path`; empty where it wrote nothing.
+
+    Raises:
+        WeightsError: see `read_weights`.
+    """
+    from safetensors import safe_open
+
+    def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        if "checkpoint" in metadata:  # as checkpoints were written by d2lrnn 0.1
+            return {"checkpoint": json.loads(metadata["checkpoint"])}
+        header: dict[str, Any] = json.loads(metadata.get("d2lrnn", "{}"))
+        return header
+
+    return _reading(path, read)
+
+
+def _reading(path: str | os.PathLike[str], read: Callable[[Any], T]) -> T:
+    from safetensors import SafetensorError
 
     if not Path(path).is_file():
         raise WeightsError(f"path={str(path)!r}: there is no such weights file.")
     try:
-        weights: Weights = load_file(path)
+        return read(path)
     except (SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(
             f"path={str(path)!r} is not a safetensors file that can be read ({error}). "
             "Weights are written by `model.save(path)`."
         ) from error
-    return weights
 
 
 def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Weights:
@@ -85,7 +212,23 @@ def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ..
     return {name: arrays[name].astype(np.float32) for name in shapes}
 
 
-def draw(name: str, shape: tuple[int, ...], sigma: float, seed: int) -> np.ndarray[Any, Any]:
+# Initial weights ----------------------------------------------------------------------------------
+
+
+def path_below(name: str) -> str:
+    """The name under which initial weights are drawn: that below the model, without `rnn.` or `linear.`.
+
+    So `rnn.W_xh` is drawn as `W_xh`, `rnn.1.W_xh` as `1.W_xh`, and no two layers start as copies.
+    """
+    return re.sub(r"^(rnn|linear)(\.|$)", "", name)
+
+
+def draw(name: str, shape: tuple[int, ...], sigma: float, seed: int) -> Array:
     """Initial weights from N(0, sigma^2) in float32, decided by `name` and `seed` alone."""
     random = np.random.RandomState([seed, zlib.crc32(name.encode())])
     return (sigma * random.standard_normal(shape)).astype(np.float32)
+
+
+def seed_at(seed: int | None, path: str) -> int | None:
+    """The seed of what is drawn at `path`: `seed` itself where the path is empty; None stays None."""
+    return seed if seed is None or not path else zlib.crc32(f"{seed} {path}".encode())

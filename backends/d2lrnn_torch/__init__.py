@@ -2,6 +2,7 @@
 
 import torch as torch  # first, so that a missing framework is told from a broken one
 
+from . import weights
 from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
 from .ops import (
     arange,
@@ -82,5 +83,6 @@ __all__ = [
     "transpose",
     "try_gpu",
     "versions",
+    "weights",
     "zeros",
 ]

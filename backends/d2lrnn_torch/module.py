@@ -9,10 +9,8 @@ from torch.nn import functional as F
 from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.errors import ArgumentError
-from d2lrnn.module import library_step
 
 from .ops import exp, from_numpy, numpy, reshape
-from .weights import get_weights, set_weights
 
 
 class Module(nn.Module, core.Module):
@@ -32,15 +30,16 @@ class Module(nn.Module, core.Module):
             )
         return self.net(X)
 
-    @library_step
+    def batch_loss(self, batch):
+        return self.loss(self(*batch[:-1]), batch[-1])
+
     def training_step(self, batch):
-        loss = self.loss(self(*batch[:-1]), batch[-1])
+        loss = self.batch_loss(batch)
         self.plot_loss(loss, train=True)
         return loss
 
-    @library_step
     def validation_step(self, batch):
-        loss = self.loss(self(*batch[:-1]), batch[-1])
+        loss = self.batch_loss(batch)
         self.plot_loss(loss, train=False)
         return loss
 
@@ -57,8 +56,45 @@ class Module(nn.Module, core.Module):
         """Where the parameters are."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
-    get_weights = get_weights
-    set_weights = set_weights
+    def is_on(self, device):
+        return torch.device(device).type == self.device.type
+
+    def evaluator(self, function):
+        @torch.no_grad()
+        def run(*arrays):
+            modes = {module: module.training for module in self.modules()}
+            self.eval()
+            try:
+                return to_numpy(function(self, *to_tensors(arrays, self.device)))
+            finally:
+                for module, training in modes.items():
+                    module.training = training
+
+        return run
+
+    def gradients_of(self, *batch):
+        self.zero_grad()
+        loss = self.batch_loss(to_tensors(batch, self.device))
+        loss.backward()
+        gradients = {n: numpy(p.grad) for n, p in self.named_parameters() if p.grad is not None}
+        self.zero_grad()
+        return loss.item(), gradients
+
+
+def to_tensors(arrays, device):
+    """Arrays, nested or None, as tensors on `device`."""
+    if arrays is None:
+        return None
+    if isinstance(arrays, tuple | list):
+        return tuple(to_tensors(array, device) for array in arrays)
+    return from_numpy(arrays, device)
+
+
+def to_numpy(tensors):
+    """Tensors, nested or None, as NumPy arrays."""
+    if isinstance(tensors, tuple | list):
+        return tuple(map(to_numpy, tensors))
+    return None if tensors is None else numpy(tensors)
 
 
 class Classifier(Module):
@@ -66,9 +102,6 @@ class Classifier(Module):
 
     def loss(self, Y_hat, Y, averaged=True):
         """Mean cross-entropy in nats of the logits `Y_hat` (..., num_classes) to the classes `Y` (...)."""
-        if averaged and Y_hat.ndim == 3 and Y_hat.transpose(0, 1).is_contiguous():
-            # Recurrent layers compute time-major; a mean has no order, and reshaping needs no copy.
-            Y_hat, Y = Y_hat.transpose(0, 1), Y.transpose(0, 1)
         logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
         return F.cross_entropy(logits, reshape(Y, (-1,)), reduction="mean" if averaged else "none")
 
@@ -98,7 +131,6 @@ class LinearRegression(Module):
 class DataModule(core_data.DataModule):
     """Minibatches as PyTorch tensors."""
 
-    @library_step
     def tensor(self, array, device=None):
         return from_numpy(array, device)
 

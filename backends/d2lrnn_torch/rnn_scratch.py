@@ -6,15 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_positive, check_sizes
-from d2lrnn.language_model import LanguageModel, single_state
-from d2lrnn.module import keeps_library_step, library_step
+from d2lrnn.language_model import LanguageModel
+from d2lrnn.module import draw_by_path, single_state
 from d2lrnn.weights import draw
 
 from .module import Classifier, Module
-from .ops import from_numpy, matmul, numpy, stack, zeros
-from .weights import get_gradients
+from .ops import from_numpy, matmul, stack, zeros
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -29,7 +27,7 @@ class RNNScratch(Module):
         num_hiddens: size of H_t.
         sigma: standard deviation of the initial weights.
         activation: 'tanh' or 'relu'.
-        seed: of the initial weights, which are the same on every backend.
+        seed: of the initial weights, which are the same on every backend; see `draw`.
     """
 
     def __init__(self, num_inputs, num_hiddens, sigma=0.01, *, activation="tanh", seed=0):
@@ -38,37 +36,48 @@ class RNNScratch(Module):
         check_sizes(num_inputs=num_inputs, num_hiddens=num_hiddens)
         check_positive(sigma=sigma)
         check_one_of("activation", activation, ACTIVATIONS)
-        self.W_xh = nn.Parameter(from_numpy(draw("W_xh", (num_inputs, num_hiddens), sigma, seed)))
-        self.W_hh = nn.Parameter(from_numpy(draw("W_hh", (num_hiddens, num_hiddens), sigma, seed)))
-        self.b_h = nn.Parameter(zeros(num_hiddens))
+        self.init_params()
 
-    @library_step
+    def init_params(self):
+        self.W_xh, self.W_hh, self.b_h = self.triple("h")
+
+    def triple(self, gate):
+        """W_x (num_inputs, num_hiddens), W_h (num_hiddens, num_hiddens) and b (num_hiddens,) of a gate."""
+        W_x = drawn(f"W_x{gate}", (self.num_inputs, self.num_hiddens), self.sigma, self.seed)
+        W_h = drawn(f"W_h{gate}", (self.num_hiddens, self.num_hiddens), self.sigma, self.seed)
+        return W_x, W_h, nn.Parameter(zeros(self.num_hiddens))
+
+    def initial(self, path):
+        """The initial weights of a layer at `path` below the model; the biases are zero."""
+        start = f"{path}." if path else ""
+        return {
+            name: draw(start + name, p.shape, self.sigma if p.ndim == 2 else 0, self.seed)
+            for name, p in self.named_parameters()
+        }
+
+    def begin_state(self, batch_size, device=None):
+        """H_0 (batch_size, num_hiddens), zeros."""
+        return zeros((batch_size, self.num_hiddens), device=device)
+
+    def step(self, X, H):
+        """H_t, as state and as output, of X_t (batch_size, num_inputs) and H_{t-1} (batch_size, num_hiddens)."""
+        phi = ACTIVATIONS[self.activation]
+        H = phi(matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)
+        return H, H
+
     def forward(self, inputs, state=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (batch_size, num_hiddens).
 
-        Tokens (num_steps, batch_size) stand for their one-hot vectors.
-
-        Returns a list of num_steps tensors (batch_size, num_hiddens), and the last of them.
+        Returns a list of num_steps outputs (batch_size, num_hiddens), and the last state.
         """
-        if inputs.ndim == 2:
-            inputs_W_xh = F.embedding(inputs, self.W_xh)  # the rows that one-hot vectors pick
-        else:
-            check_inputs(inputs.shape[-1], self.num_inputs)
-            inputs_W_xh = matmul(inputs, self.W_xh)  # (num_steps, batch_size, num_hiddens)
-        phi = ACTIVATIONS[self.activation]
+        check_inputs(inputs.shape[-1], self.num_inputs)
         if state is None:
-            H = zeros((inputs.shape[1], self.num_hiddens), device=inputs.device)
-        else:
-            H = single_state(state)
-        outputs = []
-        for X_W_xh in inputs_W_xh:
-            H = phi(X_W_xh + matmul(H, self.W_hh) + self.b_h)  # (batch_size, num_hiddens)
-            outputs.append(H)
-        return outputs, H
-
-    def is_as_built(self, num_inputs):
-        """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
-        return keeps_library_step(self, "forward") and num_inputs == self.num_inputs
+            state = self.begin_state(inputs.shape[1], inputs.device)
+        state, outputs = single_state(state), []
+        for X in inputs:  # (batch_size, num_inputs)
+            state, output = self.step(X, state)
+            outputs.append(output)
+        return outputs, state
 
 
 class RNNLMScratch(LanguageModel, Classifier):
@@ -89,85 +98,26 @@ class RNNLMScratch(LanguageModel, Classifier):
         check_sizes(vocab_size=vocab_size)
         check_positive(lr=lr)
         self.init_params()
+        draw_by_path(self)
 
-    @library_step
     def init_params(self):
-        shape = (self.rnn.num_hiddens, self.vocab_size)
-        self.W_hq = nn.Parameter(from_numpy(draw("W_hq", shape, self.rnn.sigma, self.seed)))
+        self.W_hq = drawn("W_hq", (self.rnn.num_hiddens, self.vocab_size), self.rnn.sigma, self.seed)
         self.b_q = nn.Parameter(zeros(self.vocab_size))
 
-    @library_step
     def one_hot(self, X):
         """Tokens (batch_size, num_steps) as vectors (num_steps, batch_size, vocab_size)."""
-        # As F.one_hot, which looks for the largest index on the host and makes int64 first.
-        vectors = zeros((*X.T.shape, self.vocab_size), device=X.device)
-        return vectors.scatter_(2, X.T.unsqueeze(2), 1)
+        return F.one_hot(X.T, self.vocab_size).to(torch.float32)
 
-    def layer_inputs(self, X):
-        """What the recurrent layer is run over: the one-hot vectors of `X`, or `X` time-major."""
-        return X.T if self.picks_rows() else self.one_hot(X)
-
-    @library_step
     def output_layer(self, rnn_outputs):
-        """Hidden states, num_steps of (batch_size, num_hiddens), to (batch_size, num_steps, vocab_size)."""
+        """num_steps outputs (batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
         return matmul(stack(rnn_outputs, 1), self.W_hq) + self.b_q
 
     def forward(self, X, state=None):
         """Logits (batch_size, num_steps, vocab_size) of the tokens X (batch_size, num_steps)."""
-        rnn_outputs, _ = self.rnn(self.layer_inputs(X), state)
+        rnn_outputs, _ = self.rnn(self.one_hot(X), state)
         return self.output_layer(rnn_outputs)
 
-    @library_step
-    @torch.no_grad()
-    def step(self, token, state, device=None):
-        self.check_device(device)
-        X = torch.tensor([[token]], device=self.device)  # (1, 1)
-        rnn_outputs, state = self.rnn(self.layer_inputs(X), state)
-        return numpy(self.output_layer(rnn_outputs)).reshape(-1), state
 
-    def stepper(self, device=None):
-        if not self.is_as_built():
-            return super().stepper(device)
-        self.check_device(device)
-        W_xh, W_hh, b_h, W_hq, b_q = map(self._tensor, self.get_weights().values())
-        rows = W_xh + b_h  # (vocab_size, num_hiddens): what a token adds to the next state
-        W_hh, W_hq = W_hh.T.contiguous(), W_hq.T.contiguous()
-        phi = ACTIVATIONS[self.rnn.activation]
-
-        @torch.inference_mode()
-        def step(token, H):
-            H = phi(rows[token] if H is None else torch.addmv(rows[token], W_hh, H))
-            return torch.addmv(b_q, W_hq, H).cpu().numpy(), H  # (vocab_size,), (num_hiddens,)
-
-        return step
-
-    def check_device(self, device):
-        if device is not None and torch.device(device).type != self.device.type:
-            raise ArgumentError(
-                f"device={device}: the model is on {self.device}. Leave device out, or move the "
-                f"model with model.to({str(device)!r})."
-            )
-
-    @torch.no_grad()
-    def recurrence(self, X, state=None):
-        outputs, state = self.rnn(self.layer_inputs(self._tensor(X)), self._state(state))
-        outputs = outputs if isinstance(outputs, torch.Tensor) else stack(outputs)
-        return numpy(outputs), numpy(state.reshape(-1, *outputs.shape[1:]))
-
-    @torch.no_grad()
-    def logits(self, X, state=None):
-        return numpy(self(self._tensor(X), self._state(state)))
-
-    def gradients(self, X, Y, state=None):
-        self.zero_grad()
-        loss = self.loss(self(self._tensor(X), self._state(state)), self._tensor(Y))
-        loss.backward()
-        gradients = get_gradients(self)
-        self.zero_grad()
-        return loss.item(), gradients
-
-    def _tensor(self, array):
-        return from_numpy(array, self.device)
-
-    def _state(self, state):
-        return None if state is None else self._tensor(state)
+def drawn(name, shape, sigma, seed):
+    """A parameter drawn from N(0, sigma^2) by its `name` and `seed`."""
+    return nn.Parameter(from_numpy(draw(name, shape, sigma, seed)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
+import contextlib
 
 import numpy as np
 import torch
 
 from d2lrnn import trainer as core
-from d2lrnn.data import windows_of
 
+from .epoch import Examples
 from .ops import cpu, from_numpy, gpu, num_gpus, numpy
 
 
@@ -30,48 +30,34 @@ class Trainer(core.Trainer):
         return [tensor.to(self.device) for tensor in batch]
 
     def batches(self, loader):
-        """The minibatches of `loader`, rows of arrays that are put on the device once a training."""
-        if not self.library_loads(loader):
-            yield from loader
-            return
         if loader not in self._examples:
-            self._examples[loader] = [on_device(array, self.device) for array in loader.arrays]
-        for rows in from_numpy(loader.order(), self.device).split(loader.batch_size):
-            batch = [examples[rows] for examples in self._examples[loader]]
-            yield [x.long() if x.dtype == torch.int32 else x for x in batch]
+            self._examples[loader] = Examples(loader, self.device)
+        return iter(self._examples[loader])
 
-    def train_epoch(self):
-        """Train over every minibatch once.
-
-        In short::
-
-            for each minibatch:
-                loss, gradients
-                clip the gradients by their global norm
-                update the parameters
-            read all losses
-        """
+    def update(self, loss_of, batch):
         self.model.train()
-        losses = []
-        for batch in self.minibatches(train=True):
-            loss = self.model.training_step(batch)
-            self.optim.zero_grad()
-            loss.backward()
-            if self.gradient_clip_val > 0:
-                self.clip_gradients(self.gradient_clip_val, self.model)
-            self.optim.step()
-            losses.append(loss.detach())
-        return self.to_host(losses)  # the only place where the host waits for the device
+        loss = loss_of(batch)
+        self.optim.zero_grad()
+        loss.backward()
+        if self.gradient_clip_val > 0:
+            self.clip_gradients(self.gradient_clip_val, self.model)
+        self.optim.step()
+        return loss.detach()
 
     @torch.no_grad()
-    def validation_epoch(self):
+    def evaluate(self, loss_of, batch):
         self.model.eval()
-        losses = [self.model.validation_step(batch) for batch in self.minibatches(train=False)]
-        return self.to_host([loss for loss in losses if loss is not None])
+        return loss_of(batch)
 
     def clip_gradients(self, grad_clip_val, model):
         """Scale the gradients g by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
         torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip_val)
+
+    @contextlib.contextmanager
+    def seeded_epoch(self, seed, epoch):
+        with torch.random.fork_rng(devices=self.gpus):
+            torch.manual_seed(np.random.RandomState([seed, epoch]).randint(2**31))
+            yield
 
     def to_host(self, scalars):
         return numpy(torch.stack([s.reshape(()) for s in scalars])) if scalars else np.empty(0)
@@ -91,19 +77,3 @@ class Trainer(core.Trainer):
             tensor = from_numpy(array, self.device) if array.ndim else torch.as_tensor(array)
             everything["state"].setdefault(int(index), {})[key] = tensor
         self.optim.load_state_dict(everything)
-
-
-def on_device(array, device):
-    """`array` on the device, as `from_numpy` but without a copy where none is needed.
-
-    Overlapping windows of a text are put there as the text: one int32 a token, whatever num_steps is.
-    """
-    windows = windows_of(array)
-    values = array if windows is None else windows.sequence
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        if values.dtype in (np.int32, np.int64, np.float32) and values.flags.aligned:
-            tensor = torch.as_tensor(values, device=device)  # which nobody writes to
-        else:
-            tensor = from_numpy(values, device)
-    return tensor if windows is None else tensor.as_strided(array.shape, (windows.hop, 1))

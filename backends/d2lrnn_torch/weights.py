@@ -1,97 +1,89 @@
-"""Canonical weights of PyTorch models (the names and orientation of d2lrnn/weights.py)."""
+"""Where PyTorch's parameters hold the canonical weights (names and orientation: d2lrnn/weights.py)."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from d2lrnn.weights import check_weights
+from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of, unambiguous
 
 from .ops import numpy
 
-
-@dataclass
-class Weight:
-    """A canonical weight: the parameter that holds it, transposed or not, and a bias held beside it."""
-
-    parameter: nn.Parameter
-    transposed: bool = False
-    second_bias: nn.Parameter | None = None
-
-    def read(self, tensor):
-        return numpy(tensor.T if self.transposed else tensor)
-
-    def write(self, array):
-        tensor = torch.as_tensor(array)
-        self.parameter.copy_(tensor.T if self.transposed else tensor)
-        if self.second_bias is not None:
-            self.second_bias.zero_()
+GATES = {nn.RNN: "h", nn.LSTM: "ifco", nn.GRU: "rzn"}  # side by side in a parameter
+BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 
 
-def canonical(model):
-    """The weights of `model` by canonical name; of a model unlike the book's, by PyTorch's names."""
-    weights = {**_recurrent(getattr(model, "rnn", None)), **_output(model)}
-    covered = {id(w.parameter) for w in weights.values()}
-    covered |= {id(w.second_bias) for w in weights.values()}
-    if len(weights) == 5 and all(id(p) in covered for p in model.parameters()):
-        return weights
-    return {name: Weight(parameter) for name, parameter in model.named_parameters()}
+def layout(model):
+    """The canonical weights in each parameter of `model`; a tied one comes once."""
+    pieces = [piece for path, module in model.named_modules() for piece in pieces_of(path, module)]
+    own = dict(model.named_parameters())
+    return unambiguous(piece for piece in pieces if piece.path in own)
 
 
-def _recurrent(rnn):
-    if hasattr(rnn, "W_xh"):
-        return {f"rnn.{name}": Weight(getattr(rnn, name)) for name in ("W_xh", "W_hh", "b_h")}
-    layers = [m for m in rnn.modules() if isinstance(m, nn.RNN)] if rnn is not None else []
-    if len(layers) != 1 or layers[0].num_layers != 1 or layers[0].bidirectional:
-        return {}
-    layer = layers[0]
-    return {
-        "rnn.W_xh": Weight(layer.weight_ih_l0, transposed=True),
-        "rnn.W_hh": Weight(layer.weight_hh_l0, transposed=True),
-        "rnn.b_h": Weight(layer.bias_ih_l0, second_bias=layer.bias_hh_l0),
-    }
+def pieces_of(path, module):
+    """The pieces of the parameters of `module` itself; `path` is where it stands in the model."""
+    start, prefix = f"{path}." if path else "", prefix_of(path)
+    if type(module) in GATES and has_equations(module):
+        yield from recurrent_pieces(start, prefix, module)
+    elif type(module) is nn.Linear and path.split(".")[-1] in OUTPUT_LAYERS:
+        yield Piece(f"{start}weight", (f"{prefix}W_hq",), transposed=True)
+        yield Piece(f"{start}bias", (f"{prefix}b_q",))
+    else:
+        for name, _ in module.named_parameters(recurse=False):
+            own = BY_HAND.get(name, name) if not path else prefix + name
+            yield Piece(start + name, (own,))
 
 
-def _output(model):
-    if hasattr(model, "W_hq"):
-        return {"linear.W_hq": Weight(model.W_hq), "linear.b_q": Weight(model.b_q)}
-    if isinstance(getattr(model, "linear", None), nn.Linear):
-        return {
-            "linear.W_hq": Weight(model.linear.weight, transposed=True),
-            "linear.b_q": Weight(model.linear.bias),
-        }
-    return {}
+def has_equations(layer):
+    """Whether the book's names tell all that a recurrent layer of PyTorch computes."""
+    second = [p for name, p in layer.named_parameters() if name.startswith("bias_hh")]
+    held = not any(bias.requires_grad or bias.any() for bias in second)
+    plain = layer.bias and not layer.batch_first and not layer.proj_size
+    return plain and (held or type(layer) is not nn.GRU)  # whose second bias is no addend of the first
 
 
-def get_weights(model):
-    """The weights as float32 NumPy arrays by canonical name; a second bias is added to the first."""
-    _materialise(model)
-    return {
-        name: w.read(w.parameter if w.second_bias is None else w.parameter + w.second_bias).copy()
-        for name, w in canonical(model).items()
-    }
+def recurrent_pieces(start, prefix, layer):
+    for index in range(layer.num_layers):
+        part = f"{prefix}{index}." if layer.num_layers > 1 else prefix
+        for suffix, direction in (("", "f."), ("_reverse", "b."))[: 1 + layer.bidirectional]:
+            names = part + (direction if layer.bidirectional else "")
+            end = f"l{index}{suffix}"
+            for array, letter in ("weight_ih", "W_x"), ("weight_hh", "W_h"), ("bias_ih", "b_"):
+                gates = tuple(f"{names}{letter}{gate}" for gate in GATES[type(layer)])
+                # Of a bias (gates * num_hiddens,) the transpose is itself.
+                yield Piece(f"{start}{array}_{end}", gates, transposed=True)
+            yield Piece(f"{start}bias_hh_{end}", ())
+
+
+def arrays(model):
+    """The parameters as NumPy arrays, by PyTorch's own paths."""
+    return {path: numpy(parameter) for path, parameter in model.named_parameters()}
 
 
 @torch.no_grad()
-def set_weights(model, weights):
-    """Replace the weights; see `d2lrnn.module.Module.set_weights`."""
-    _materialise(model)
-    own = canonical(model)
-    arrays = check_weights(weights, {n: w.read(w.parameter).shape for n, w in own.items()})
-    for name, weight in own.items():
-        weight.write(arrays[name])
+def assign(model, arrays):
+    """Replace the parameters by `arrays`, named as by the function of that name."""
+    for path, parameter in model.named_parameters():
+        parameter.copy_(torch.as_tensor(arrays[path]))
 
 
-def get_gradients(model):
-    """The gradients by canonical name, of the parameters that are trained."""
-    trained = {n: w for n, w in canonical(model).items() if w.parameter.requires_grad}
-    return {name: w.read(w.parameter.grad).copy() for name, w in trained.items()}
+def settings(model):
+    """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
+    kinds = {m.nonlinearity for m in model.modules() if type(m) is nn.RNN}
+    kinds |= {m.activation for m in model.modules() if hasattr(m, "W_xh") and hasattr(m, "activation")}
+    return {"activation": kinds.pop()} if len(kinds) == 1 else {}
 
 
-def _materialise(model):
-    """Give lazy layers (a reader's `nn.LazyLinear`) their sizes, by one step of decoding."""
-    lazy = any(nn.parameter.is_lazy(p) for p in model.parameters())
-    if lazy and hasattr(model, "step"):
-        model.step(0, None)
+def has_sizes(model):
+    """Whether the sizes of all layers are known; those of a `nn.LazyLinear` follow from its first input."""
+    return not any(nn.parameter.is_lazy(parameter) for parameter in model.parameters())
+
+
+def has_hooks(model):
+    """Whether a reader has hooked something into the forward pass of `model` or of a module in it."""
+    return any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def layers(model):
+    """The modules of `model` by their path."""
+    return model.named_modules()

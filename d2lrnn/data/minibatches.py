@@ -86,11 +86,11 @@ class Minibatches:
         for batch in self.batches():
             yield batch if self.convert is None else tuple(map(self.convert, batch))
 
-    def label_counts(self) -> list[int]:
-        """How many elements the last array has in each minibatch: the weights of its mean loss."""
-        each = math.prod(self.arrays[-1].shape[1:])
+    def totals(self, values: Array) -> list[int]:
+        """The sum of `values` (n,), a number for each example, in each minibatch of this epoch."""
+        ordered = values[self.order()]
         starts = range(0, self.num_examples, self.batch_size)
-        return [min(self.batch_size, self.num_examples - start) * each for start in starts]
+        return [int(ordered[i : i + self.batch_size].sum()) for i in starts]
 
 
 class Windows(NamedTuple):

@@ -17,7 +17,7 @@ def tokens(batch_size=BATCH_SIZE, num_steps=NUM_STEPS, seed=0):
 
 def test_shapes(layers):
     model = make_model(layers, V)
-    outputs, state = model.recurrence(tokens())
+    outputs, state = model.states(tokens())
     assert outputs.shape == (NUM_STEPS, BATCH_SIZE, NUM_HIDDENS)
     assert state.shape == (1, BATCH_SIZE, NUM_HIDDENS)
     assert model.logits(tokens()).shape == (BATCH_SIZE, NUM_STEPS, V)
@@ -27,9 +27,9 @@ def test_shapes(layers):
 def test_the_returned_state_can_be_passed_back(layers, batch_size):
     model = make_model(layers, V)
     X = tokens(batch_size)
-    whole, last = model.recurrence(X)
-    _, state = model.recurrence(X[:, :2])
-    rest, last_in_parts = model.recurrence(X[:, 2:], state)
+    whole, last = model.states(X)
+    _, state = model.states(X[:, :2])
+    rest, last_in_parts = model.states(X[:, 2:], state)
     # The same operations on the same numbers in minibatches of other shapes: roundings only.
     np.testing.assert_allclose(rest, whole[2:], atol=1e-6)
     np.testing.assert_allclose(last_in_parts, last, atol=1e-6)
@@ -37,7 +37,7 @@ def test_the_returned_state_can_be_passed_back(layers, batch_size):
 
 @pytest.mark.parametrize("activation, low", [("tanh", -1), ("relu", 0)])
 def test_activation(layers, activation, low):
-    outputs, _ = make_model(layers, V, activation=activation).recurrence(tokens())
+    outputs, _ = make_model(layers, V, activation=activation).states(tokens())
     assert outputs.min() >= low
     assert (outputs < 0).any() == (activation == "tanh")
 

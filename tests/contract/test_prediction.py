@@ -29,15 +29,33 @@ def test_greedy(trained, data):
     assert trained.predict("it has", 20, data.vocab) == greedy(trained, "it has", 20, data.vocab)
 
 
-def test_many_steps_are_those_of_step(trained, data):
-    """What `predict` decodes with gives the logits that one `step` after another gives."""
-    assert trained.is_as_built()
-    step, state, expected_state = trained.stepper(), None, None
+def test_numpy_decodes_as_the_model_steps(trained, data):
+    """What `predict` decodes a whole model with gives the logits of one `step` after another."""
+    step, state, expected_state = trained.own_stepper(), None, None
     for token in data.vocab[list("it has two")]:
         logits, state = step(int(token), state)
         expected, expected_state = trained.step(int(token), expected_state)
         np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)  # float32, of order ten
         assert logits.shape == (len(data.vocab),)
+
+
+def test_several_sequences_step_together(trained, data):
+    tokens, state = data.X[:3], None  # (batch_size 3, num_steps)
+    for t in range(tokens.shape[1]):
+        logits, state = trained.step(tokens[:, t], state)
+    np.testing.assert_allclose(logits, trained.logits(tokens)[:, -1], rtol=0, atol=1e-5)
+
+
+def test_a_forward_of_the_readers_decodes(layers, data):
+    """Decoding follows `forward`, where a reader has written that and no other part."""
+
+    class Echo(base_class(layers)):
+        def forward(self, X, state=None):
+            return super().forward(X, state) + 1000 * d2l.swapaxes(self.one_hot(X), 0, 1)
+
+    model = make_model(layers, len(data.vocab), base=Echo)
+    assert model.own_stepper() is None
+    assert model.predict("it", 3, data.vocab) == "itttt"
 
 
 def test_the_weights_of_the_moment_decode(trained, data):
@@ -57,7 +75,7 @@ def test_a_layer_of_the_readers_decodes(layers, data):
             return super().output_layer(hiddens) + d2l.tensor(bias)
 
     model = make_model(layers, len(data.vocab), base=Shifted)
-    assert not model.is_as_built()
+    assert model.own_stepper() is None
     assert model.predict("it", 3, data.vocab) == "it" + 3 * data.vocab.to_tokens(7)
 
 

@@ -110,7 +110,7 @@ def first_minibatch(golden):
 def assert_forward(model, X, state, outputs, final_state, logits):
     """Compare with what the oracle's `forward` returns; its state is that of the one layer."""
     layer_state = None if state is None else state[None]  # (num_layers 1, batch_size, num_hiddens)
-    found_outputs, found_state = model.recurrence(X, layer_state)
+    found_outputs, found_state = model.states(X, layer_state)
     np.testing.assert_allclose(found_outputs, outputs, **VALUES)
     assert found_outputs.shape == outputs.shape
     assert found_state.shape == (1, *final_state.shape)
@@ -199,7 +199,7 @@ def test_scratch_and_high_level_layers_agree(name):
     )
     for state in None, golden["state"][None]:
         for found, expected in zip(
-            scratch.recurrence(X, state), high_level.recurrence(X, state), strict=True
+            scratch.states(X, state), high_level.states(X, state), strict=True
         ):
             np.testing.assert_allclose(found, expected, **VALUES)
         np.testing.assert_allclose(scratch.logits(X, state), high_level.logits(X, state), **VALUES)
@@ -251,9 +251,9 @@ def test_a_state_passed_back_continues_the_sequence(layers, activation):
     golden = golden_case(f"{activation}-unclipped")
     model = language_model(layers, golden["weights"], activation)
     X, _ = first_minibatch(golden)
-    whole, final_state = model.recurrence(X)
-    _, state = model.recurrence(X[:, :1])
-    rest, continued = model.recurrence(X[:, 1:], state)
+    whole, final_state = model.states(X)
+    _, state = model.states(X[:, :1])
+    rest, continued = model.states(X[:, 1:], state)
     np.testing.assert_allclose(rest, whole[1:], **VALUES)
     np.testing.assert_allclose(continued, final_state, **VALUES)
 

@@ -1,0 +1,124 @@
+"""Decoding, the same for every model: the likeliest token each time, or sampled (book, section 9.5.5).
+
+A model is decoded through its `step`: from tokens (batch_size,) and a state to logits (batch_size,
+vocab_size) and the next state. A whole language model of the library needs no framework for that:
+`stepper` makes its step out of its weights, in NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from d2lrnn import cells
+from d2lrnn.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from d2lrnn.data import Vocab
+
+Array = np.ndarray[Any, Any]
+# From a token's index and a state to the logits (vocab_size,) of the token after it, and the next state.
+Step = Callable[[int, Any], tuple[Array, Any]]
+
+
+def stepper(weights: Mapping[str, Array], activation: str = "tanh") -> Step:
+    """The step of a language model, out of its canonical weights; its state is None at the beginning.
+
+    Args:
+        weights: `rnn. ...`, `linear.W_hq` and `linear.b_q`.
+        activation: of the recurrent layer, where it has one: 'tanh' or 'relu'.
+
+    Raises:
+        KeyError: the weights are not those of a language model of chapters 9 and 10.
+    """
+    network = cells.Network(weights, "rnn.", activation)
+    if network.two_way:
+        raise KeyError("a network in both directions reads the future, and cannot be continued")
+    layers = [both[0] for both in network.layers]
+    W_hq, b_q = weights["linear.W_hq"], weights["linear.b_q"]
+    rows = list(layers[0].W_x + layers[0].b)  # what each token adds to the argument of the first cell
+    start = [one.zero_state() for one in layers]
+
+    def step(token: int, states: Any) -> tuple[Array, Any]:
+        A, new = rows[token], []
+        for one, state in zip(layers, states or start, strict=True):
+            if new:  # not the first layer: it runs over what the one below gives
+                A = output @ one.W_x + one.b
+            state = one.step(A, state, one.W_h)
+            output = state[0] if one.kind == "lstm" else state  # (num_hiddens,)
+            new.append(state)
+        return output @ W_hq + b_q, new
+
+    return step
+
+
+def continuation(
+    step: Step,
+    prefix: str | Sequence[str],
+    num_preds: int,
+    vocab: Vocab,
+    temperature: float | None = None,
+    seed: int | None = None,
+) -> str:
+    """`prefix` and what follows it; the arguments and errors are those of `LanguageModel.predict`."""
+    prompt = check_prompt(prefix, num_preds, vocab, temperature, seed)
+    if seed is not None and temperature is None:
+        temperature = 1.0
+    choose = Sampler(temperature, seed) if temperature else np.ndarray.argmax
+    tokens, unk, state = [int(index) for index in vocab[prompt]], vocab.unk, None
+    for index in tokens:  # warm-up
+        logits, state = step(index, state)
+    for remaining in reversed(range(num_preds)):
+        logits[unk] = -math.inf  # never predicted
+        index = int(choose(logits))
+        if not math.isfinite(logits[index]):  # a NaN, if there is one, is chosen
+            raise ArgumentError(
+                "The model's logits are not finite: its weights are broken, probably by a "
+                "training that diverged. Train it anew with a smaller lr or with clipping."
+            )
+        tokens.append(index)
+        if remaining:
+            logits, state = step(index, state)
+    return vocab.joiner.join(vocab.to_tokens(tokens))
+
+
+def check_prompt(
+    prefix: str | Sequence[str],
+    num_preds: int,
+    vocab: Vocab,
+    temperature: float | None,
+    seed: int | None,
+) -> list[str]:
+    """The tokens of `prefix`, after a check of the arguments of `predict`."""
+    tokens = vocab.split(prefix) if isinstance(prefix, str) else list(prefix)
+    if not tokens:
+        raise ArgumentError(
+            f"prefix={prefix!r} has no token; give at least one to start from, such as 'it has'."
+        )
+    if isinstance(num_preds, bool) or not isinstance(num_preds, int | np.integer) or num_preds < 0:
+        raise ArgumentError(f"num_preds={num_preds!r}: expected a whole number of at least 0.")
+    if temperature is not None and not (0 <= temperature < np.inf):
+        raise ArgumentError(
+            f"temperature={temperature!r}: expected 0 (the likeliest token) or a positive number."
+        )
+    if seed is not None and temperature == 0:
+        raise ArgumentError(
+            f"seed={seed!r} has no effect at temperature=0, which always takes the likeliest "
+            "token. Leave the seed out, or raise the temperature."
+        )
+    return tokens
+
+
+class Sampler:
+    """Draws an index from softmax(logits / temperature), by the Gumbel-max trick."""
+
+    def __init__(self, temperature: float, seed: int | None) -> None:
+        self.temperature = temperature
+        self.random = np.random.RandomState(seed)
+
+    def __call__(self, logits: Array) -> int:
+        noise = self.random.gumbel(size=logits.shape)
+        return int(np.argmax(logits.astype(np.float64) / self.temperature + noise))

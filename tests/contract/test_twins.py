@@ -1,0 +1,113 @@
+"""The faster twin of a model's `batch_loss`: the same loss, gradients and training as the plain one.
+
+The backend's `fast.py` may be deleted; this file then has nothing to test, and all others pass.
+"""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from small_models import BATCH_SIZE, NUM_HIDDENS, NUM_STEPS, base_class, fit, make_model
+
+import d2lrnn as d2l
+from d2lrnn import backend
+
+if importlib.util.find_spec(f"{backend.active().__name__}.fast") is None:
+    pytest.skip("this backend has no fast.py", allow_module_level=True)
+
+# Vocabularies smaller and larger than the layer: rows of W_xh are picked, or vectors multiplied.
+VOCAB_SIZES = [NUM_HIDDENS - 3, NUM_HIDDENS + 4]
+# Float32 sums of the same terms in another order.
+ROUNDING = {"rtol": 0, "atol": 1e-6}
+
+
+class Tokens(d2l.DataModule):
+    """Random tokens, of which some come several times in a minibatch, so that their gradients add up."""
+
+    def __init__(self, vocab_size, num_train, num_val=4, num_steps=NUM_STEPS):
+        super().__init__()
+        self.batch_size, self.num_train = BATCH_SIZE, num_train
+        random = np.random.RandomState(3)
+        shape = (num_train + num_val, num_steps)
+        self.X, self.Y = random.randint(vocab_size, size=(2, *shape)).astype(np.int32)
+
+    def get_dataloader(self, train):
+        rows = slice(self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader([self.X, self.Y], train, rows)
+
+
+def trained(layers, vocab_size, data, monkeypatch, plain, max_epochs=1, **options):
+    """The trainer of a model, and its weights before and after."""
+    with monkeypatch.context() as patch:
+        if plain:
+            patch.setattr(backend, "twin", lambda model: None)
+        model = make_model(layers, vocab_size, lr=1, **options)
+        before = model.get_weights()
+        trainer = fit(model, data, max_epochs, gradient_clip_val=1)
+        return trainer, before, model.get_weights()
+
+
+@pytest.mark.parametrize("vocab_size", VOCAB_SIZES)
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_loss_and_gradients(layers, vocab_size, activation, monkeypatch):
+    data = Tokens(vocab_size, BATCH_SIZE)
+    (trainer, before, after), (plain, _, expected) = (
+        trained(layers, vocab_size, data, monkeypatch, plain, activation=activation)
+        for plain in (False, True)
+    )
+    np.testing.assert_allclose(trainer.batch_losses, plain.batch_losses, **ROUNDING)
+    for name in expected:  # the step of lr 1 is the (clipped) gradient
+        step, plain_step = after[name] - before[name], expected[name] - before[name]
+        assert np.abs(plain_step).max() > 1e-3, name
+        np.testing.assert_allclose(step, plain_step, **ROUNDING, err_msg=name)
+    # Validation, without gradients.
+    for row, plain_row in zip(trainer.history, plain.history, strict=True):
+        assert row["val_loss"] == pytest.approx(plain_row["val_loss"], abs=1e-6)
+
+
+@pytest.mark.parametrize("vocab_size", VOCAB_SIZES)
+def test_twenty_steps_of_training(layers, vocab_size, monkeypatch):
+    data = Tokens(vocab_size, 5 * BATCH_SIZE - 1)  # of five minibatches the last is smaller
+    (trainer, _, after), (plain, _, expected) = (
+        trained(layers, vocab_size, data, monkeypatch, plain, max_epochs=4)
+        for plain in (False, True)
+    )
+    losses, plain_losses = ([row["train_loss"] for row in t.history] for t in (trainer, plain))
+    np.testing.assert_allclose(losses, plain_losses, rtol=0, atol=1e-5)
+    for name in expected:  # roundings of twenty steps
+        np.testing.assert_allclose(after[name], expected[name], rtol=0, atol=1e-5, err_msg=name)
+
+
+def test_long_sequences(layers, monkeypatch):
+    data = Tokens(VOCAB_SIZES[1], BATCH_SIZE, num_steps=70)
+    (trainer, _, _), (plain, _, _) = (
+        trained(layers, VOCAB_SIZES[1], data, monkeypatch, plain) for plain in (False, True)
+    )
+    np.testing.assert_allclose(trainer.batch_losses, plain.batch_losses, **ROUNDING)
+
+
+def test_a_whole_model_has_a_twin_and_only_that(layers):
+    model = make_model(layers, VOCAB_SIZES[1])
+    assert backend.twin(model) is not None
+
+    class Louder(base_class(layers)):
+        def output_layer(self, hiddens):
+            return 2 * super().output_layer(hiddens)
+
+    class Readers(type(model.rnn)):
+        def forward(self, inputs, *state):
+            return super().forward(inputs, *state)
+
+    assert backend.twin(make_model(layers, VOCAB_SIZES[1], base=Louder)) is None
+    layer = Readers(num_inputs=VOCAB_SIZES[1], num_hiddens=NUM_HIDDENS)
+    assert backend.twin(base_class(layers)(layer, VOCAB_SIZES[1])) is None
+
+
+def test_no_vectors_are_made_of_a_large_vocabulary(layers, monkeypatch):
+    def one_hot(self, X):
+        raise AssertionError("one-hot vectors of a large vocabulary")
+
+    one_hot.__module__ = d2l.RNNLMScratch.one_hot.__module__  # as if the library had written it
+    model = make_model(layers, VOCAB_SIZES[1])
+    monkeypatch.setattr(d2l.RNNLMScratch, "one_hot", one_hot)
+    fit(model, Tokens(VOCAB_SIZES[1], 7))

@@ -37,7 +37,7 @@ CLASSES = (
     "Classifier DataModule LinearRegression Module RNN RNNLM RNNLMScratch RNNScratch TextFile "
     "TimeMachine Trainer"
 ).split()
-REQUIRED = (*TENSOR_FUNCTIONS, *DEVICES, *CLASSES, "versions", "weights")
+REQUIRED = (*TENSOR_FUNCTIONS, *DEVICES, *CLASSES, "versions")
 
 _DISTRIBUTION = "d2lrnn"
 
@@ -175,7 +175,9 @@ def _load(point: EntryPoint) -> ModuleType:
         raise _broken(point, error) from error
     except (Exception, SystemExit) as error:
         raise _broken(point, error) from error
-    lacking = [required for required in (*REQUIRED, "__all__") if not hasattr(package, required)]
+    lacking = [
+        required for required in (*REQUIRED, "weights", "__all__") if not hasattr(package, required)
+    ]
     if lacking:
         raise BackendError(
             f"The backend {point.name!r} ({point.value}) does not provide {', '.join(lacking)}. "

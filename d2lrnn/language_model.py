@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+# The weights of sections 9.5 and 9.6.
+NAMES = ("rnn.W_xh", "rnn.W_hh", "rnn.b_h", "linear.W_hq", "linear.b_q")
+
 
 class LanguageModel:
     """A model of token sequences that can be continued token by token."""
@@ -126,19 +129,25 @@ class LanguageModel:
         step = self.own_stepper() or self._step_of_one
         return decoding.continuation(step, prefix, num_preds, vocab, temperature, seed)
 
-    def own_stepper(self) -> decoding.Step | None:
-        """A whole model's step in NumPy, out of its weights of the moment; None of any other.
-
-        Whole is a model on the CPU that the library wrote all of, and whose weights' names tell equations
-        that `d2lrnn.cells` has.
-        """
-        d2l = backend.active()
+    def is_whole(self) -> bool:
+        """Whether the library wrote all of the model, and a reader replaced or hooked into no part of it."""
         whole = is_whole(self, *model_classes()) and is_whole(self.rnn, *layer_classes())
-        if not whole or d2l.weights.has_hooks(self) or not self.is_on(d2l.cpu()):
+        sizes_fit = whole and self.rnn.num_inputs in (None, self.vocab_size)
+        return sizes_fit and not backend.active().weights.has_hooks(self)
+
+    def has_weights(self, *names: str) -> bool:
+        """Whether its weights are those of `names` and no others: they tell its equations."""
+        layout = backend.active().weights.layout(self)
+        return sorted(name for piece in layout for name in piece.names) == sorted(names)
+
+    def own_stepper(self) -> decoding.Step | None:
+        """The step of a whole model on the CPU in NumPy, out of its weights of the moment; else None."""
+        d2l = backend.active()
+        if not self.is_whole() or not self.is_on(d2l.cpu()):
             return None
         try:
             return decoding.stepper(self.get_weights(), **d2l.weights.settings(self))
-        except KeyError:
+        except KeyError:  # a layer inside is another than the library makes
             return None
 
     def _step_of_one(self, token: int, state: Any) -> tuple[Array, Any]:

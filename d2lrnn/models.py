@@ -29,7 +29,9 @@ class Model(NamedTuple):
 
 
 MODELS = {
-    "rnn": Model("9.6", "a recurrent network on the framework's layer", "RNN", "RNNLM", ("activation",)),
+    "rnn": Model(
+        "9.6", "a recurrent network on the framework's layer", "RNN", "RNNLM", ("activation",)
+    ),
     "scratch": Model(
         "9.5",
         "a recurrent network from scratch",

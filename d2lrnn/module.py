@@ -56,10 +56,6 @@ class Module(HyperParameters):
         """Whether the parameters are on `device`, named as the framework allows."""
         raise NotImplementedError
 
-    def batch_loss(self, *batch: Any) -> Any:
-        """The mean loss of a minibatch, whose last tensor are the labels; nothing is plotted."""
-        raise NotImplementedError
-
     def evaluator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function(model, *tensors)`, of arrays and giving (nested) arrays, without gradients.
 
@@ -71,6 +67,40 @@ class Module(HyperParameters):
     def gradients_of(self, *batch: Any) -> tuple[float, Weights]:
         """`batch_loss` of a minibatch of arrays, and its gradients by the framework's own paths."""
         raise NotImplementedError
+
+    def plot_loss(self, loss: Any, train: bool) -> None:
+        """Plot a mean loss as the model's metric: itself, or the perplexity."""
+        raise NotImplementedError
+
+    # The hooks, where their arguments are the same; JAX's take parameters too ----------------------------
+
+    def loss(self, Y_hat: Any, Y: Any) -> Any:
+        """The mean loss of the outputs `Y_hat` to the labels `Y`."""
+        raise NotImplementedError(f"{type(self).__name__} defines no loss(self, Y_hat, Y).")
+
+    def forward(self, X: Any) -> Any:
+        """The outputs of the inputs `X`: those of `self.net`, unless a model says otherwise."""
+        if not hasattr(self, "net"):
+            raise ArgumentError(
+                f"{type(self).__name__} needs self.net, or its own forward(self, X)."
+            )
+        return self.net(X)
+
+    def batch_loss(self, batch: Any) -> Any:
+        """The mean loss of a minibatch, whose last tensor are the labels; nothing is plotted."""
+        return self.loss(self(*batch[:-1]), batch[-1])  # type: ignore[operator]
+
+    def training_step(self, batch: Any) -> Any:
+        """The loss of a minibatch, which is plotted."""
+        loss = self.batch_loss(batch)
+        self.plot_loss(loss, train=True)
+        return loss
+
+    def validation_step(self, batch: Any) -> Any:
+        """As `training_step`, for a minibatch of validation."""
+        loss = self.batch_loss(batch)
+        self.plot_loss(loss, train=False)
+        return loss
 
     # Plots ------------------------------------------------------------------------------------------
 
@@ -154,10 +184,13 @@ class Module(HyperParameters):
                 )
         self.set_weights(weights)
 
-    def gradients(self, *batch: Any) -> tuple[float, Weights]:
-        """The mean loss of a minibatch of arrays, and its gradients by canonical name, not clipped."""
+    def gradients(self, X: Any, Y: Any, state: Any = None) -> tuple[float, Weights]:
+        """The mean loss of the inputs X and labels Y, in NumPy, and its gradients by canonical name.
+
+        They are not clipped; of a recurrent model they start from `state`, by default zeros.
+        """
         own = self._sized()
-        loss, gradients = self.gradients_of(*batch)
+        loss, gradients = self.gradients_of(*((X, Y) if state is None else (X, state, Y)))
         layout = [p for p in own.layout(self) if p.names and p.path in gradients]
         return loss, to_canonical(layout, gradients)
 
@@ -216,11 +249,11 @@ def draw_by_path(model: Any) -> None:
     own = backend.active().weights
     for path, layer in own.layers(model):
         below = path_below(canonical_path(path))
-        draws = is_library_code(type(layer)) and hasattr(layer, "initial")
-        if below and draws and layer.seed is not None:
-            if same_arrays(layer.initial(""), own.arrays(layer)):
-                layer.path = below
-                own.assign(layer, layer.initial(below))
+        if not below or not is_library_code(type(layer)) or not hasattr(layer, "initial"):
+            continue
+        if layer.seed is not None and same_arrays(layer.initial(""), own.arrays(layer)):
+            layer.path = below
+            own.assign(layer, layer.initial(below))
 
 
 def same_arrays(one: Weights, other: Weights) -> bool:
@@ -233,6 +266,13 @@ def flat_state(state: Any, shape: Sequence[int]) -> Any:
     if isinstance(state, tuple | list):
         return tuple(flat_state(part, shape) for part in state)
     return np.reshape(state, (-1, *shape))
+
+
+def nested(function: Callable[[Any], Any], values: Any) -> Any:
+    """`function` of each value in tuples and lists, as tuples; None stays None."""
+    if isinstance(values, tuple | list):
+        return tuple(nested(function, value) for value in values)
+    return None if values is None else function(values)
 
 
 def single_state(state: Any) -> Any:

@@ -79,7 +79,7 @@ class Trainer(HyperParameters):
                 f"gradient_clip_val={gradient_clip_val!r}: expected a positive bound of the "
                 "gradients' global norm, or 0 for no clipping."
             )
-        self.gpus = _choose_gpus(num_gpus, self.available_gpus())
+        self.gpus = _choose_gpus(num_gpus)
         self.epoch = 0
         self.history: list[Row] = []
         self.batch_losses: list[float] = []
@@ -89,10 +89,6 @@ class Trainer(HyperParameters):
         self._forget_epoch()
 
     # What a backend adds ---------------------------------------------------------------------------
-
-    def available_gpus(self) -> Sequence[Any]:
-        """The GPUs that the framework can use."""
-        raise NotImplementedError
 
     def prepare_model(self, model: Any) -> None:
         """Tie the model to this trainer, put it on its device and make the optimiser."""
@@ -436,8 +432,10 @@ def _of_known_length(loader: Any) -> Any:
     return loader if hasattr(loader, "__len__") else list(loader)
 
 
-def _choose_gpus(num_gpus: int, available: Sequence[Any]) -> list[Any]:
+def _choose_gpus(num_gpus: int) -> list[Any]:
     global _said_no_gpu
+    d2l = backend.active()
+    available = [d2l.gpu(i) for i in range(d2l.num_gpus())]
     if num_gpus not in (0, 1):
         raise ArgumentError(
             f"num_gpus={num_gpus!r}: {len(available)} GPU(s) can be used here, and a model trains on "

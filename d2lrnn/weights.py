@@ -12,7 +12,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -79,7 +79,9 @@ def from_canonical(layout: Layout, weights: Weights, arrays: Mapping[str, Array]
 
 def folded(layout: Layout, arrays: Mapping[str, Array]) -> Weights:
     """The arrays that canonical weights do not tell apart: a bias, and a second one that was added to it."""
-    pairs = [(one, two) for one, two in pairwise(layout) if not two.names and arrays[two.path].any()]
+    pairs = [
+        (one, two) for one, two in pairwise(layout) if not two.names and arrays[two.path].any()
+    ]
     return {piece.path: arrays[piece.path] for pair in pairs for piece in pair}
 
 
@@ -108,6 +110,22 @@ def prefix_of(path: str) -> str:
     return f"{canonical_path(path)}." if path else ""
 
 
+def recurrent_parts(
+    prefix: str, num_layers: int = 1, two_way: bool = False
+) -> Iterator[tuple[int, int, str]]:
+    """The parts of a framework's recurrent layer: index, direction (1 is backward), prefix of the names."""
+    for index in range(num_layers):
+        part = f"{prefix}{index}." if num_layers > 1 else prefix
+        yield from (
+            (index, i, f"{part}{d}") for i, d in enumerate(("f.", "b.") if two_way else ("",))
+        )
+
+
+def gates_of(prefix: str, letter: str, gates: str) -> tuple[str, ...]:
+    """The names of `gates` side by side: `W_xi`, `W_xf`, ... for the letter 'W_x'."""
+    return tuple(f"{prefix}{letter}{gate}" for gate in gates)
+
+
 def unambiguous(layout: Iterable[Piece]) -> list[Piece]:
     """`layout`, but with the framework's own names where canonical ones would come twice."""
     pieces = list(layout)
@@ -120,9 +138,7 @@ def unambiguous(layout: Iterable[Piece]) -> list[Piece]:
 # Files ------------------------------------------------------------------------------------------
 
 
-def write_weights(
-    path: str | os.PathLike[str], weights: Mapping[str, Any], **header: Any
-) -> None:
+def write_weights(path: str | os.PathLike[str], weights: Mapping[str, Any], **header: Any) -> None:
     """Write `weights` to `path` atomically; `header`, what the weights do not tell, goes before them.
 
     Equal weights and headers give equal files, byte for byte: safetensors orders the weights, and
@@ -227,6 +243,15 @@ def draw(name: str, shape: tuple[int, ...], sigma: float, seed: int) -> Array:
     """Initial weights from N(0, sigma^2) in float32, decided by `name` and `seed` alone."""
     random = np.random.RandomState([seed, zlib.crc32(name.encode())])
     return (sigma * random.standard_normal(shape)).astype(np.float32)
+
+
+def initial(path: str, arrays: Mapping[str, Array], sigma: float, seed: int) -> Weights:
+    """The initial weights of a layer from scratch at `path` below the model: matrices as `draw`, biases 0."""
+    start = f"{path}." if path else ""
+    return {
+        name: draw(start + name, array.shape, sigma if array.ndim > 1 else 0, seed)
+        for name, array in arrays.items()
+    }
 
 
 def seed_at(seed: int | None, path: str) -> int | None:

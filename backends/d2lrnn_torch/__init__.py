@@ -2,6 +2,8 @@
 
 import torch as torch  # first, so that a missing framework is told from a broken one
 
+from d2lrnn.backend import REQUIRED
+
 from . import weights
 from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
 from .ops import (
@@ -41,48 +43,4 @@ from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
 from .trainer import Trainer
 
-__all__ = [
-    "Classifier",
-    "DataModule",
-    "LinearRegression",
-    "Module",
-    "RNN",
-    "RNNLM",
-    "RNNLMScratch",
-    "RNNScratch",
-    "TextFile",
-    "TimeMachine",
-    "Trainer",
-    "arange",
-    "argmax",
-    "astype",
-    "concat",
-    "cpu",
-    "exp",
-    "expand_dims",
-    "float32",
-    "gpu",
-    "int32",
-    "int64",
-    "matmul",
-    "normal",
-    "num_gpus",
-    "numpy",
-    "ones",
-    "randn",
-    "reduce_mean",
-    "reduce_sum",
-    "reshape",
-    "sigmoid",
-    "sin",
-    "stack",
-    "swapaxes",
-    "tanh",
-    "tensor",
-    "to",
-    "transpose",
-    "try_gpu",
-    "versions",
-    "weights",
-    "zeros",
-]
+__all__ = [*REQUIRED]

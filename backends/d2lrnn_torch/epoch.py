@@ -1,10 +1,5 @@
 """The examples of a training on the device, cut there into minibatches, in PyTorch."""
 
-from __future__ import annotations
-
-import warnings
-
-import numpy as np
 import torch
 
 from d2lrnn.data import windows_of
@@ -27,16 +22,9 @@ class Examples:
 
 
 def on_device(array, device):
-    """`array` on the device, as `from_numpy` but without a copy where none is needed.
-
-    Overlapping windows of a text are put there as the text: one int32 a token, whatever num_steps is.
-    """
+    """`array` on the device; overlapping windows of a text as the text, whatever num_steps is."""
     windows = windows_of(array)
-    values = array if windows is None else windows.sequence
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        if values.dtype in (np.int32, np.int64, np.float32) and values.flags.aligned:
-            tensor = torch.as_tensor(values, device=device)  # which nobody writes to
-        else:
-            tensor = from_numpy(values, device)
-    return tensor if windows is None else tensor.as_strided(array.shape, (windows.hop, 1))
+    if windows is None:
+        return from_numpy(array, device)
+    text = torch.tensor(windows.sequence, device=device)  # one int32 a token
+    return text.as_strided(array.shape, (windows.hop, 1))

@@ -1,6 +1,6 @@
 """`Module`, `Classifier`, `LinearRegression` and the data modules, in PyTorch (book, chapters 3 and 4)."""
 
-from __future__ import annotations
+import contextlib
 
 import torch
 from torch import nn
@@ -8,43 +8,18 @@ from torch.nn import functional as F
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
-from d2lrnn.errors import ArgumentError
 
 from .ops import exp, from_numpy, numpy, reshape
 
 
-class Module(nn.Module, core.Module):
+class Module(core.Module, nn.Module):
     """A `torch.nn.Module` with the book's hooks (section 3.2.2)."""
 
     def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
         super().__init__()
         self.save_hyperparameters()
 
-    def loss(self, Y_hat, Y):
-        raise NotImplementedError(f"{type(self).__name__} defines no loss(self, Y_hat, Y).")
-
-    def forward(self, X):
-        if not hasattr(self, "net"):
-            raise ArgumentError(
-                f"{type(self).__name__} needs self.net, or its own forward(self, X)."
-            )
-        return self.net(X)
-
-    def batch_loss(self, batch):
-        return self.loss(self(*batch[:-1]), batch[-1])
-
-    def training_step(self, batch):
-        loss = self.batch_loss(batch)
-        self.plot_loss(loss, train=True)
-        return loss
-
-    def validation_step(self, batch):
-        loss = self.batch_loss(batch)
-        self.plot_loss(loss, train=False)
-        return loss
-
     def plot_loss(self, loss, train):
-        """Plot a mean loss as the model's metric: itself, or the perplexity."""
         loss = loss.detach()
         self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
 
@@ -65,36 +40,24 @@ class Module(nn.Module, core.Module):
             modes = {module: module.training for module in self.modules()}
             self.eval()
             try:
-                return to_numpy(function(self, *to_tensors(arrays, self.device)))
+                return core.nested(numpy, function(self, *self.tensors(arrays)))
             finally:
                 for module, training in modes.items():
                     module.training = training
 
         return run
 
+    def tensors(self, arrays):
+        """Arrays, nested or None, on the device of the model."""
+        return core.nested(lambda array: from_numpy(array, self.device), arrays)
+
     def gradients_of(self, *batch):
         self.zero_grad()
-        loss = self.batch_loss(to_tensors(batch, self.device))
+        loss = self.batch_loss(self.tensors(batch))
         loss.backward()
         gradients = {n: numpy(p.grad) for n, p in self.named_parameters() if p.grad is not None}
         self.zero_grad()
         return loss.item(), gradients
-
-
-def to_tensors(arrays, device):
-    """Arrays, nested or None, as tensors on `device`."""
-    if arrays is None:
-        return None
-    if isinstance(arrays, tuple | list):
-        return tuple(to_tensors(array, device) for array in arrays)
-    return from_numpy(arrays, device)
-
-
-def to_numpy(tensors):
-    """Tensors, nested or None, as NumPy arrays."""
-    if isinstance(tensors, tuple | list):
-        return tuple(map(to_numpy, tensors))
-    return None if tensors is None else numpy(tensors)
 
 
 class Classifier(Module):
@@ -126,6 +89,17 @@ class LinearRegression(Module):
     def get_w_b(self):
         """The weights (num_inputs, 1) and the bias (1,)."""
         return self.net.weight.T, self.net.bias
+
+
+@contextlib.contextmanager
+def seeded(seed, stream=0, devices=()):
+    """Draw from `seed` inside the block and leave PyTorch's global stream as it was."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(2 * seed + stream)
+        yield
 
 
 class DataModule(core_data.DataModule):

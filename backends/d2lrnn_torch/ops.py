@@ -1,7 +1,5 @@
 """The book's tensor functions and devices, in PyTorch (book, section 2.1 and appendix 'd2l')."""
 
-from __future__ import annotations
-
 import platform
 
 import numpy as np
@@ -10,8 +8,10 @@ import torch
 from d2lrnn.errors import ArgumentError
 
 arange = torch.arange
+argmax = torch.argmax  # which knows `axis` and `keepdims`, as the others do
 concat = torch.cat
 exp = torch.exp
+expand_dims = torch.unsqueeze
 float32 = torch.float32
 int32 = torch.int32
 int64 = torch.int64
@@ -19,6 +19,8 @@ matmul = torch.matmul
 normal = torch.normal
 ones = torch.ones
 randn = torch.randn
+reduce_mean = torch.mean
+reduce_sum = torch.sum
 sigmoid = torch.sigmoid
 sin = torch.sin
 stack = torch.stack
@@ -28,29 +30,13 @@ tensor = torch.tensor
 zeros = torch.zeros
 
 
-def argmax(x, axis=None):
-    return torch.argmax(x, dim=axis)
-
-
 def astype(x, dtype):
     return x.to(dtype)
-
-
-def expand_dims(x, axis):
-    return torch.unsqueeze(x, axis)
 
 
 def numpy(x):
     """The values of `x` as a NumPy array on the host."""
     return x.detach().cpu().numpy()
-
-
-def reduce_mean(x, axis=None, keepdims=False):
-    return x.mean() if axis is None else x.mean(dim=axis, keepdim=keepdims)
-
-
-def reduce_sum(x, axis=None, keepdims=False):
-    return x.sum() if axis is None else x.sum(dim=axis, keepdim=keepdims)
 
 
 def reshape(x, shape):

@@ -1,18 +1,11 @@
 """The recurrent network on PyTorch's own layer, `torch.nn.RNN` (book, section 9.6)."""
 
-from __future__ import annotations
-
-import contextlib
-import copy
-
-import torch
 from torch import nn
 
-from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.weights import seed_at
 
-from .module import Module
+from .module import Module, seeded
 from .ops import swapaxes
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
 from .weights import arrays
@@ -24,8 +17,7 @@ class RNN(Module):
     H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
 
     Args:
-        num_inputs: size of X_t; if left out, taken from the vocabulary of the `RNNLM` around it, or
-            from the first input.
+        num_inputs: size of X_t; left out, that of the vocabulary, or of the first input.
         num_hiddens: size of H_t.
         activation: 'tanh' or 'relu'.
         seed: of PyTorch's own initialiser; None draws from PyTorch's global stream.
@@ -36,10 +28,6 @@ class RNN(Module):
     def __init__(self, num_inputs=None, num_hiddens=None, *, activation="tanh", seed=0):
         super().__init__()
         self.save_hyperparameters()
-        if num_hiddens is None:
-            raise ArgumentError(
-                "num_hiddens is missing: RNN(num_inputs, num_hiddens), or RNN(num_hiddens=32)."
-            )
         check_sizes(num_hiddens=num_hiddens)
         check_one_of("activation", activation, ACTIVATIONS)
         self.rnn = None
@@ -51,23 +39,23 @@ class RNN(Module):
         return nn.RNN(num_inputs, self.num_hiddens, nonlinearity=self.activation)
 
     def build(self, num_inputs):
-        """Make the layer; of its two biases, the second is held at zero and not trained."""
+        """Make the layer for inputs of this size."""
         check_sizes(num_inputs=num_inputs)
         self.num_inputs = num_inputs
-        with seeded(seed_at(self.seed, self.path)):
-            self.rnn = self.layer(num_inputs)
-        for name, parameter in self.rnn.named_parameters():
+        self.rnn = self.drawn(self.path)
+
+    def drawn(self, path):
+        """The layer with initial weights for `path` below the model; its second bias is held at zero."""
+        with seeded(seed_at(self.seed, path)):
+            layer = self.layer(self.num_inputs)
+        for name, parameter in layer.named_parameters():
             if name.startswith("bias_hh"):
                 nn.init.zeros_(parameter).requires_grad_(False)
+        return layer
 
     def initial(self, path):
         """The initial weights of a layer at `path` below the model."""
-        if self.rnn is None:
-            return {}
-        twin = copy.copy(self)
-        twin.path, twin._modules = path, {}
-        twin.build(self.num_inputs)
-        return arrays(twin)
+        return {} if self.rnn is None else arrays(nn.ModuleDict({"rnn": self.drawn(path)}))
 
     def forward(self, inputs, state=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (1, batch_size, num_hiddens).
@@ -100,14 +88,3 @@ class RNNLM(RNNLMScratch):
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
         return swapaxes(self.linear(hiddens), 0, 1)
-
-
-@contextlib.contextmanager
-def seeded(seed, stream=0):
-    """Draw from `seed` inside the block and leave PyTorch's global stream as it was."""
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2 * seed + stream)
-        yield

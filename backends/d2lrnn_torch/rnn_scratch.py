@@ -1,7 +1,5 @@
 """The recurrent network from scratch, in PyTorch (book, section 9.5)."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,10 +7,11 @@ from torch.nn import functional as F
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_positive, check_sizes
 from d2lrnn.language_model import LanguageModel
 from d2lrnn.module import draw_by_path, single_state
-from d2lrnn.weights import draw
+from d2lrnn.weights import draw, initial
 
 from .module import Classifier, Module
 from .ops import from_numpy, matmul, stack, zeros
+from .weights import arrays
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -48,21 +47,17 @@ class RNNScratch(Module):
         return W_x, W_h, nn.Parameter(zeros(self.num_hiddens))
 
     def initial(self, path):
-        """The initial weights of a layer at `path` below the model; the biases are zero."""
-        start = f"{path}." if path else ""
-        return {
-            name: draw(start + name, p.shape, self.sigma if p.ndim == 2 else 0, self.seed)
-            for name, p in self.named_parameters()
-        }
+        """The initial weights of a layer at `path` below the model."""
+        return initial(path, arrays(self), self.sigma, self.seed)
 
     def begin_state(self, batch_size, device=None):
         """H_0 (batch_size, num_hiddens), zeros."""
         return zeros((batch_size, self.num_hiddens), device=device)
 
     def step(self, X, H):
-        """H_t, as state and as output, of X_t (batch_size, num_inputs) and H_{t-1} (batch_size, num_hiddens)."""
+        """H_t, as state and as output, of X_t (batch_size, num_inputs) and H_{t-1}."""
         phi = ACTIVATIONS[self.activation]
-        H = phi(matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)
+        H = phi(matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)  # (batch_size, num_hiddens)
         return H, H
 
     def forward(self, inputs, state=None):
@@ -101,7 +96,9 @@ class RNNLMScratch(LanguageModel, Classifier):
         draw_by_path(self)
 
     def init_params(self):
-        self.W_hq = drawn("W_hq", (self.rnn.num_hiddens, self.vocab_size), self.rnn.sigma, self.seed)
+        self.W_hq = drawn(
+            "W_hq", (self.rnn.num_hiddens, self.vocab_size), self.rnn.sigma, self.seed
+        )
         self.b_q = nn.Parameter(zeros(self.vocab_size))
 
     def one_hot(self, X):

@@ -1,23 +1,17 @@
 """`Trainer` in PyTorch (book, sections 3.2.4 and 9.5.3)."""
 
-from __future__ import annotations
-
-import contextlib
-
 import numpy as np
 import torch
 
 from d2lrnn import trainer as core
 
 from .epoch import Examples
-from .ops import cpu, from_numpy, gpu, num_gpus, numpy
+from .module import seeded
+from .ops import cpu, from_numpy, numpy
 
 
 class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
-
-    def available_gpus(self):
-        return [gpu(i) for i in range(num_gpus())]
 
     def prepare_model(self, model):
         self.device = self.gpus[0] if self.gpus else cpu()
@@ -53,11 +47,8 @@ class Trainer(core.Trainer):
         """Scale the gradients g by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
         torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip_val)
 
-    @contextlib.contextmanager
     def seeded_epoch(self, seed, epoch):
-        with torch.random.fork_rng(devices=self.gpus):
-            torch.manual_seed(np.random.RandomState([seed, epoch]).randint(2**31))
-            yield
+        return seeded(np.random.RandomState([seed, epoch]).randint(2**31), devices=self.gpus)
 
     def to_host(self, scalars):
         return numpy(torch.stack([s.reshape(()) for s in scalars])) if scalars else np.empty(0)

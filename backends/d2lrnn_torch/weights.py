@@ -1,11 +1,9 @@
 """Where PyTorch's parameters hold the canonical weights (names and orientation: d2lrnn/weights.py)."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 
-from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of, unambiguous
+from d2lrnn.weights import OUTPUT_LAYERS, Piece, gates_of, prefix_of, recurrent_parts, unambiguous
 
 from .ops import numpy
 
@@ -39,20 +37,19 @@ def has_equations(layer):
     second = [p for name, p in layer.named_parameters() if name.startswith("bias_hh")]
     held = not any(bias.requires_grad or bias.any() for bias in second)
     plain = layer.bias and not layer.batch_first and not layer.proj_size
-    return plain and (held or type(layer) is not nn.GRU)  # whose second bias is no addend of the first
+    return plain and (
+        held or type(layer) is not nn.GRU
+    )  # whose second bias is no addend of the first
 
 
 def recurrent_pieces(start, prefix, layer):
-    for index in range(layer.num_layers):
-        part = f"{prefix}{index}." if layer.num_layers > 1 else prefix
-        for suffix, direction in (("", "f."), ("_reverse", "b."))[: 1 + layer.bidirectional]:
-            names = part + (direction if layer.bidirectional else "")
-            end = f"l{index}{suffix}"
-            for array, letter in ("weight_ih", "W_x"), ("weight_hh", "W_h"), ("bias_ih", "b_"):
-                gates = tuple(f"{names}{letter}{gate}" for gate in GATES[type(layer)])
-                # Of a bias (gates * num_hiddens,) the transpose is itself.
-                yield Piece(f"{start}{array}_{end}", gates, transposed=True)
-            yield Piece(f"{start}bias_hh_{end}", ())
+    parts = recurrent_parts(prefix, layer.num_layers, layer.bidirectional)
+    for index, backward, names in parts:
+        end = f"l{index}{'_reverse' * backward}"
+        for array, letter in ("weight_ih", "W_x"), ("weight_hh", "W_h"), ("bias_ih", "b_"):
+            gates = gates_of(names, letter, GATES[type(layer)])
+            yield Piece(f"{start}{array}_{end}", gates, transposed=letter != "b_")
+        yield Piece(f"{start}bias_hh_{end}", ())
 
 
 def arrays(model):
@@ -70,7 +67,9 @@ def assign(model, arrays):
 def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
     kinds = {m.nonlinearity for m in model.modules() if type(m) is nn.RNN}
-    kinds |= {m.activation for m in model.modules() if hasattr(m, "W_xh") and hasattr(m, "activation")}
+    kinds |= {
+        m.activation for m in model.modules() if hasattr(m, "W_xh") and hasattr(m, "activation")
+    }
     return {"activation": kinds.pop()} if len(kinds) == 1 else {}
 
 

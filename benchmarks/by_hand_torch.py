@@ -1,8 +1,37 @@
 """Section 9.6 in plain PyTorch: the yardstick of `benchmarks/epoch.py`."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+
+class Recurrence(torch.autograd.Function):
+    """H_t = tanh(W_xh[X_t] + b_h + H_{t-1} W_hh) and its gradients, of each weight one product."""
+
+    @staticmethod
+    def forward(ctx, X, W_xh, W_hh, b_h):
+        outputs = F.embedding(X, W_xh + b_h)  # (num_steps, batch_size, num_hiddens)
+        torch.tanh_(outputs[0])
+        for H, A in pairwise(outputs):
+            torch.tanh_(A.addmm_(H, W_hh))
+        ctx.save_for_backward(X, outputs, W_hh)
+        ctx.vocab_size = len(W_xh)
+        return outputs
+
+    @staticmethod
+    def backward(ctx, d_outputs):
+        X, outputs, W_hh = ctx.saved_tensors
+        dA, dH, W_hh_T = torch.empty_like(outputs), d_outputs[-1], W_hh.T.contiguous()
+        for t in reversed(range(len(outputs))):
+            torch.ops.aten.tanh_backward.grad_input(dH, outputs[t], grad_input=dA[t])
+            if t > 0:
+                dH = torch.addmm(d_outputs[t - 1], dA[t], W_hh_T)
+        flat = dA.flatten(0, 1)
+        dW_xh = flat.new_zeros((ctx.vocab_size, flat.shape[1])).index_add_(0, X.flatten(), flat)
+        dW_hh = outputs[:-1].flatten(0, 1).T @ dA[1:].flatten(0, 1)
+        return None, dW_xh, dW_hh, flat.sum(0)
 
 
 class ByHand:
@@ -10,28 +39,17 @@ class ByHand:
         self.s = setting
         self.X, self.Y = (torch.from_numpy(a.copy()).long() for a in (setting.X, setting.Y))
         v, h = setting.vocab_size, setting.num_hiddens
-        # W_xh, where picking its rows is faster than making one-hot vectors.
-        self.embedding = nn.Embedding(v, h) if v > h else None
-        self.rnn = nn.RNN(h if self.embedding else v, h)
-        self.rnn.bias_hh_l0.requires_grad_(False).zero_()
-        self.linear = nn.Linear(h, v)
-        self.parameters = [*self.rnn.parameters(), *self.linear.parameters()]
-        if self.embedding:
-            bound = h**-0.5
-            nn.init.uniform_(self.embedding.weight, -bound, bound)
-            nn.init.eye_(self.rnn.weight_ih_l0.requires_grad_(False))
-            self.parameters.append(self.embedding.weight)
-        self.parameters = [p for p in self.parameters if p.requires_grad]
+        shapes = [(v, h), (h, h), (h,), (v, h), (v,)]  # W_xh, W_hh, b_h, W_hq transposed, b_q
+        self.parameters = [
+            nn.Parameter(torch.empty(s).uniform_(-(h**-0.5), h**-0.5)) for s in shapes
+        ]
         self.optimizer = torch.optim.SGD(self.parameters, lr=setting.lr)
 
     def loss(self, rows):
         X, Y = self.X[rows].T, self.Y[rows].T  # (num_steps, batch_size)
-        if self.embedding:
-            inputs = self.embedding(X)
-        else:
-            inputs = torch.zeros((*X.shape, self.s.vocab_size)).scatter_(2, X.unsqueeze(2), 1)
-        hiddens, _ = self.rnn(inputs)  # (num_steps, batch_size, num_hiddens)
-        return F.cross_entropy(self.linear(hiddens).flatten(0, 1), Y.flatten())
+        W_xh, W_hh, b_h, W_qh, b_q = self.parameters
+        logits = F.linear(Recurrence.apply(X, W_xh, W_hh, b_h), W_qh, b_q)
+        return F.cross_entropy(logits.flatten(0, 1), Y.flatten())
 
     def epoch(self, order):
         """Train in this order, then validate; the losses."""
@@ -47,21 +65,6 @@ class ByHand:
             for rows in torch.arange(self.s.num_train, len(self.X)).split(self.s.batch_size):
                 val.append(self.loss(rows))
         return torch.stack(train).numpy(), torch.stack(val).numpy()
-
-
-class Stepper:
-    """One token at a time from canonical weights: the yardstick of `predict.py`."""
-
-    def __init__(self, weights):
-        W_xh, W_hh, b_h, W_hq, b_q = map(torch.from_numpy, weights.values())
-        self.rows = W_xh + b_h  # what a token adds to the next state
-        self.W_hh, self.W_hq, self.b_q = W_hh.T.contiguous(), W_hq.T.contiguous(), b_q
-
-    @torch.inference_mode()
-    def step(self, token, H):
-        H = self.rows[token] if H is None else torch.addmv(self.rows[token], self.W_hh, H)
-        H = torch.tanh(H)  # (num_hiddens,)
-        return torch.addmv(self.b_q, self.W_hq, H).numpy(), H
 
 
 RIVALS = {"by hand": ByHand}

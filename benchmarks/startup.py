@@ -1,6 +1,6 @@
-"""Seconds that Python takes to start, to `import d2lrnn`, and to show `d2lrnn --help`.
+"""Seconds that Python takes to start, to `import d2lrnn`, to show `d2lrnn --help`, and to generate from a run.
 
-    python benchmarks/startup.py [--repeat 15]
+    python benchmarks/startup.py [--repeat 15] [--run RUN]
 
 Each is a new process; what is told is the median, and what it takes beyond an empty Python.
 """
@@ -28,7 +28,11 @@ def seconds(command):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeat", type=int, default=15)
-    repeat = parser.parse_args().repeat
+    parser.add_argument("--run", help="a run from which to generate 50 characters as well")
+    repeat, run = vars(parser.parse_args()).values()
+    if run:
+        command = ["-m", "d2lrnn", "generate", "--run", run, "--num", "50"]
+        COMMANDS["d2lrnn generate"] = [sys.executable, *command]
     measured = {name: [] for name in COMMANDS}
     for _ in range(repeat):
         for name, command in COMMANDS.items():

@@ -33,9 +33,10 @@ def predictions(figures):
     """A row of `predict.py`."""
     return {
         "backend": figures["versions"]["framework"],
-        "d2lrnn characters/s": f"{figures['rates']['d2lrnn']:.0f}",
-        "by hand characters/s": f"{figures['rates']['by hand']:.0f}",
+        "d2lrnn µs a character": f"{figures['micros']['d2lrnn']:.1f}",
+        "by hand": f"{figures['micros']['by hand']:.1f}",
         "ratio of time (quartiles)": quartiles(figures["ratio"]),
+        "a reader's model": "{:.0f}".format(figures["micros"]["a reader's model"]),
     }
 
 

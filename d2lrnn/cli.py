@@ -308,7 +308,8 @@ def train(
         options, backend_name = _options_of(earlier, ctx, options), earlier.backend
     else:
         options = _complete(options)
-    _choose_backend(backend_name)
+    if backend_name is not None:
+        backend.select(backend_name)
     d2l = backend.active()
     click.echo(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
 
@@ -397,19 +398,6 @@ def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str
     if "max_epochs" in is_given:
         options["max_epochs"] = given["max_epochs"]
     return options
-
-
-def _choose_backend(wanted: str | None, own: str | None = None) -> None:
-    """Load the backend `wanted`, else that of D2LRNN_BACKEND, else a run's `own`, else the first."""
-    if wanted is not None:
-        backend.select(wanted)
-    elif own in backend.found() and backend.from_environment() is None:
-        try:
-            backend.select(own)
-        except backend.NotInstalled:
-            backend.active()
-    else:
-        backend.active()
 
 
 def _data(d2l: Any, options: dict[str, Any]) -> Any:
@@ -503,8 +491,7 @@ def _what_next(ctx: click.Context, run: Run, interrupted: bool, prefix: str) -> 
     "backend_name",
     metavar="NAME",
     callback=_announced,
-    help="Framework.  [default: D2LRNN_BACKEND, else the run's own if it is installed, else the first "
-    "installed]",
+    help="Compute on this framework.  [default: on none; the text is the same]",
 )
 def generate(
     run_path: Path,
@@ -518,14 +505,20 @@ def generate(
 
     Prints each prefix with its continuation, and nothing else, on standard output.
     """
+    from functools import partial
+
+    from d2lrnn.decoding import continuation
     from d2lrnn.run import Run
 
     run = Run.open(run_path)
     _note_unknown(prefixes, run.vocab)
-    _choose_backend(backend_name, own=run.backend)
-    model = run.model()
+    if backend_name is not None:
+        backend.select(backend_name)
+        predict = run.model().predict
+    else:
+        predict = partial(continuation, run.stepper())  # no framework is needed
     for prefix in prefixes:
-        click.echo(model.predict(prefix, num, run.vocab, temperature=temperature, seed=seed))
+        click.echo(predict(prefix, num, run.vocab, temperature=temperature, seed=seed))
 
 
 @cli.command()

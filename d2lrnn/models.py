@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from d2lrnn import backend
+from d2lrnn.cells import GATES
 
 
 class Model(NamedTuple):
@@ -14,6 +15,7 @@ class Model(NamedTuple):
     Attributes:
         section: of the book.
         title: what it is, in a few words.
+        kind: the equations of its layer, see `d2lrnn.cells.GATES`.
         layer: the class of its recurrent layer.
         language_model: the class of the whole.
         options: of `d2lrnn train`, those that the layer takes besides its sizes.
@@ -22,6 +24,7 @@ class Model(NamedTuple):
 
     section: str
     title: str
+    kind: str
     layer: str
     language_model: str
     options: tuple[str, ...] = ()
@@ -30,14 +33,20 @@ class Model(NamedTuple):
 
 MODELS = {
     "rnn": Model(
-        "9.6", "a recurrent network on the framework's layer", "RNN", "RNNLM", ("activation",)
+        section="9.6",
+        title="a recurrent network on the framework's own layer",
+        kind="rnn",
+        layer="RNN",
+        language_model="RNNLM",
+        options=("activation",),
     ),
     "scratch": Model(
-        "9.5",
-        "a recurrent network from scratch",
-        "RNNScratch",
-        "RNNLMScratch",
-        ("sigma", "activation"),
+        section="9.5",
+        title="a recurrent network from scratch",
+        kind="rnn",
+        layer="RNNScratch",
+        language_model="RNNLMScratch",
+        options=("sigma", "activation"),
         num_inputs=True,
     ),
 }
@@ -58,6 +67,16 @@ def build(options: Mapping[str, Any], vocab_size: int) -> Any:
     layer = getattr(d2l, model.layer)(**sizes, **others, seed=options["seed"])
     whole = getattr(d2l, model.language_model)
     return whole(layer, vocab_size=vocab_size, lr=options["lr"], seed=options["seed"])
+
+
+def shapes(options: Mapping[str, Any], vocab_size: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight of that model by canonical name; no framework is needed to know them."""
+    h, kind = options["num_hiddens"], MODELS[options["model"]].kind
+    of_gate = {"W_x": (vocab_size, h), "W_h": (h, h), "b_": (h,)}
+    recurrent = {
+        f"rnn.{letter}{gate}": shape for gate in GATES[kind] for letter, shape in of_gate.items()
+    }
+    return {**recurrent, "linear.W_hq": (h, vocab_size), "linear.b_q": (vocab_size,)}
 
 
 def layer_classes() -> tuple[type, ...]:

@@ -36,10 +36,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from d2lrnn import __version__, backend, models
+from d2lrnn import __version__, backend, decoding, models
 from d2lrnn.data import Vocab
 from d2lrnn.errors import DataError, RunError
-from d2lrnn.weights import Weights, read_header, read_weights, write_weights
+from d2lrnn.weights import Weights, check_weights, read_header, read_weights, write_weights
 
 FORMAT = "d2lrnn run 1"
 
@@ -290,6 +290,16 @@ class Run:
         model = models.build(self.config["options"], len(self.vocab))
         model.load(str(self.path / "weights.safetensors"))
         return model
+
+    def stepper(self) -> decoding.Step:
+        """The step of the trained model in NumPy: to continue a text no framework is needed.
+
+        Raises:
+            WeightsError: the weights do not fit the options in the configuration.
+        """
+        options = self.config["options"]
+        weights = check_weights(self.weights, models.shapes(options, len(self.vocab)))
+        return decoding.stepper(weights, options["activation"])
 
     def weights_of_checkpoint(self) -> Weights:
         """The weights after the last whole epoch, by canonical name."""

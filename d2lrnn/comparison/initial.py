@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from d2lrnn import models
 from d2lrnn.data import TextFile, TimeMachine
 from d2lrnn.errors import UserError
 from d2lrnn.weights import Weights, draw, write_weights
@@ -21,13 +22,8 @@ def initial_weights(vocab_size: int, num_hiddens: int, seed: int) -> Weights:
 
     The variance is that of a uniform draw from ±1 / sqrt(num_hiddens).
     """
-    shapes = {
-        "rnn.W_xh": (vocab_size, num_hiddens),
-        "rnn.W_hh": (num_hiddens, num_hiddens),
-        "rnn.b_h": (num_hiddens,),
-        "linear.W_hq": (num_hiddens, vocab_size),
-        "linear.b_q": (vocab_size,),
-    }
+    sizes = {"model": "rnn", "num_hiddens": num_hiddens}
+    shapes = models.shapes(sizes, vocab_size)
     sigma = 1 / math.sqrt(3 * num_hiddens)
     return {
         name: draw(name, shape, sigma, seed) if len(shape) > 1 else np.zeros(shape, np.float32)

@@ -1,4 +1,4 @@
-"""Seconds that Python takes to start, to `import d2lrnn`, to show `d2lrnn --help`, and to generate from a run.
+"""Seconds that Python takes to start, to import d2lrnn, to show its help, and to generate from a run.
 
     python benchmarks/startup.py [--repeat 15] [--run RUN]
 

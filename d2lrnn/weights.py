@@ -110,6 +110,19 @@ def prefix_of(path: str) -> str:
     return f"{canonical_path(path)}." if path else ""
 
 
+def name_by_hand(path: str, name: str) -> str:
+    """The name of a parameter `name` that a module at `path` has made itself.
+
+    The book's letters stand under the canonical path; the output layer's of a model from scratch, which
+    has no module for it, under `linear`. Any other parameter keeps the framework's path.
+    """
+    if not path and name in ("W_hq", "b_q"):
+        return f"linear.{name}"
+    if name.startswith(("W_", "b_")):
+        return prefix_of(path) + name
+    return f"{path}.{name}" if path else name
+
+
 def recurrent_parts(
     prefix: str, num_layers: int = 1, two_way: bool = False
 ) -> Iterator[tuple[int, int, str]]:

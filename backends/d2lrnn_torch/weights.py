@@ -3,12 +3,19 @@
 import torch
 from torch import nn
 
-from d2lrnn.weights import OUTPUT_LAYERS, Piece, gates_of, prefix_of, recurrent_parts, unambiguous
+from d2lrnn.weights import (
+    OUTPUT_LAYERS,
+    Piece,
+    gates_of,
+    name_by_hand,
+    prefix_of,
+    recurrent_parts,
+    unambiguous,
+)
 
 from .ops import numpy
 
 GATES = {nn.RNN: "h", nn.LSTM: "ifco", nn.GRU: "rzn"}  # side by side in a parameter
-BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 
 
 def layout(model):
@@ -28,8 +35,7 @@ def pieces_of(path, module):
         yield Piece(f"{start}bias", (f"{prefix}b_q",))
     else:
         for name, _ in module.named_parameters(recurse=False):
-            own = BY_HAND.get(name, name) if not path else prefix + name
-            yield Piece(start + name, (own,))
+            yield Piece(start + name, (name_by_hand(path, name),))
 
 
 def has_equations(layer):

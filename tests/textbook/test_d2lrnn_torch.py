@@ -1,6 +1,7 @@
 """Cells of chapters 9 and 10 in PyTorch."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -156,7 +157,8 @@ def test_10_1_another_recurrent_layer(data, perplexities):
     model = d2l.RNNLM(gru, vocab_size=len(data.vocab), lr=4)
     first, last = perplexities(model)
     assert last < 0.8 * first
-    assert set(model.get_weights()) >= {"linear.weight", "rnn.rnn.weight_ih_l0"}
+    # A second bias that trains is no part of the book's GRU: the layer keeps PyTorch's names.
+    assert set(model.get_weights()) >= {"linear.W_hq", "rnn.rnn.weight_ih_l0"}
 
 
 def test_a_reader_replaces_the_epoch():
@@ -187,3 +189,105 @@ def test_a_reader_replaces_the_epoch():
     trainer.fit(d2l.LinearRegression(lr=0.01), Sine())
     assert len(seen) == 3 * 38
     assert trainer.history[-1]["train_loss"] < trainer.history[0]["train_loss"]
+
+
+# What readers do beyond the book's cells -----------------------------------------------------------
+
+
+def test_layers_in_a_container_do_not_start_as_copies(data):
+    class Two(d2l.Module):
+        def __init__(self, *rnns):
+            super().__init__()
+            self.rnns, self.num_hiddens, self.sigma = nn.Sequential(*rnns), 16, 0.01
+
+        def forward(self, inputs, states=(None, None)):
+            states = list(states or (None, None))
+            for i, rnn in enumerate(self.rnns):
+                inputs, states[i] = rnn(inputs, states[i])
+                inputs = d2l.stack(inputs, 0) if isinstance(inputs, list) else inputs
+            return inputs, tuple(states)
+
+    v = len(data.vocab)
+    for kind, whole in (d2l.RNN, d2l.RNNLM), (d2l.RNNScratch, d2l.RNNLMScratch):
+        alone = whole(kind(v, 16), v).get_weights()
+        model = whole(Two(kind(v, 16), kind(16, 16), kind(16, 16)), v)
+        weights = model.get_weights()
+        assert {name for name in weights if name.startswith("rnn.")} == {
+            f"rnn.{i}.{name}" for i in range(3) for name in ("W_xh", "W_hh", "b_h")
+        }
+        assert np.abs(weights["rnn.1.W_hh"] - weights["rnn.2.W_hh"]).max() > 1e-3
+        assert np.abs(weights["rnn.0.W_hh"] - alone["rnn.W_hh"]).max() > 1e-3
+        np.testing.assert_array_equal(weights["linear.W_hq"], alone["linear.W_hq"])
+
+
+class Tied(d2l.RNNLM):
+    """No bias in the recurrent layer, the output layer under another name and tied to the embedding."""
+
+    def init_params(self):
+        self.embedding = nn.Embedding(self.vocab_size, 16)
+        self.head = nn.Linear(16, self.vocab_size, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def one_hot(self, X):
+        return self.embedding(X.T)
+
+    def output_layer(self, hiddens):
+        return d2l.swapaxes(self.head(nn.functional.dropout(hiddens, 0.3, self.training)), 0, 1)
+
+
+class Layer(d2l.Module):
+    """A layer of PyTorch's that the reader chose."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.rnn, self.num_hiddens = layer, 16
+
+    def forward(self, inputs, state=None):
+        return self.rnn(inputs, state)
+
+
+LAYERS = {
+    "without a bias": lambda: nn.RNN(16, 16, bias=False),
+    "two biases": lambda: nn.RNN(16, 16),
+    "LSTM": lambda: nn.LSTM(16, 16),
+    "GRU of two layers": lambda: nn.GRU(16, 16, 2, dropout=0.2),
+    "LSTM in both directions": lambda: nn.LSTM(16, 8, bidirectional=True),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_model_of_the_readers_saves_loads_and_resumes(name, data, tmp_path):
+    def made(seed):
+        torch.manual_seed(seed)
+        return Tied(Layer(LAYERS[name]()), len(data.vocab), lr=0.5)
+
+    def fit(model, max_epochs, **files):
+        torch.manual_seed(max_epochs)  # what is drawn in training does not depend on it
+        d2l.Trainer(max_epochs, gradient_clip_val=1, progress=False).fit(model, data, **files)
+        return model.get_weights()
+
+    half, whole = str(tmp_path / "half"), made(0)
+    expected = fit(whole, 4)
+    fit(made(0), 2, checkpoint=half)
+    resumed = made(1)
+    weights = fit(resumed, 4, resume=half)
+    assert weights.keys() == expected.keys()
+    for weight, array in expected.items():
+        np.testing.assert_array_equal(weights[weight], array, err_msg=weight)
+
+    whole.save(tmp_path / "weights")
+    loaded = made(2)
+    loaded.load(tmp_path / "weights")
+    X = data.X[:3]
+    np.testing.assert_allclose(loaded.logits(X), whole.logits(X), rtol=0, atol=1e-6)
+    texts = {whole.predict("it", 12, data.vocab) for _ in range(3)}
+    assert texts == {loaded.predict("it", 12, data.vocab)}  # dropout is off
+
+
+def test_a_hook_of_the_readers_is_decoded_with(data):
+    model = d2l.RNNLM(d2l.RNN(len(data.vocab), 16), len(data.vocab))
+    assert model.own_stepper() is not None
+    token = np.eye(len(data.vocab), dtype=np.float32)[5] * 1000
+    model.linear.register_forward_hook(lambda module, inputs, output: output + torch.tensor(token))
+    assert model.own_stepper() is None and d2l.backend.twin(model) is None
+    assert model.predict("it", 3, data.vocab) == "it" + 3 * data.vocab.to_tokens(5)

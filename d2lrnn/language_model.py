@@ -38,6 +38,7 @@ class LanguageModel:
     evaluator: Callable[..., Any]
     is_on: Callable[[Any], bool]
     forward: Callable[..., Any]
+    one_hot: Callable[[Any], Any]
 
     def logits(self, X: Any, state: Any = None) -> Array:
         """The logits (batch_size, num_steps, vocab_size) of the tokens `X`, in NumPy."""
@@ -163,19 +164,24 @@ class LanguageModel:
             )
 
     def check_tokens(self, X: Any) -> Array:
-        """`X` as an array; an ArgumentError unless it holds tokens of the vocabulary, at least one."""
-        tokens = np.asarray(X)
-        if tokens.size == 0 or tokens.dtype.kind not in "iu":
+        """`X` as an array; an ArgumentError unless it holds tokens of the vocabulary, at least one.
+
+        Where the reader has replaced `one_hot`, `X` is whatever that takes.
+        """
+        inputs = np.asarray(X)
+        if not is_library_code(self.one_hot):
+            return inputs
+        if inputs.size == 0 or inputs.dtype.kind not in "iu":
             raise ArgumentError(
-                f"X of shape {tokens.shape} and dtype {tokens.dtype}: expected at least one token, a "
+                f"X of shape {inputs.shape} and dtype {inputs.dtype}: expected at least one token, a "
                 "whole number each."
             )
-        if tokens.min() < 0 or tokens.max() >= self.vocab_size:
+        if inputs.min() < 0 or inputs.max() >= self.vocab_size:
             raise ArgumentError(
-                f"X has tokens from {tokens.min()} to {tokens.max()}: expected 0 to "
+                f"X has tokens from {inputs.min()} to {inputs.max()}: expected 0 to "
                 f"{self.vocab_size - 1}, the indices of a vocabulary of vocab_size={self.vocab_size}."
             )
-        return tokens
+        return inputs
 
 
 # What `evaluator` runs: functions of a model and tensors.

@@ -7,6 +7,14 @@ reuse; `core` is the one without a framework, `book` the one of the site. A sess
 
 from __future__ import annotations
 
+import sys
+
+if not (3, 11) <= sys.version_info[:2] <= (3, 13):  # before imports that an older one lacks
+    sys.exit(
+        f"d2lrnn needs Python 3.11, 3.12 or 3.13, and this is {'.'.join(map(str, sys.version_info[:3]))} "
+        f"({sys.executable}): remove .venv and make it with another one: python3.11 -m venv .venv"
+    )
+
 import argparse
 import hashlib
 import json
@@ -14,7 +22,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import tomllib
 from datetime import datetime
 from functools import cache

@@ -12,9 +12,6 @@ import importlib
 import importlib.util
 import json
 import os
-import shlex
-import shutil
-import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -22,6 +19,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from d2lrnn import shell
 from d2lrnn.errors import BackendError
 
 ENVIRONMENT = "D2LRNN_BACKEND"
@@ -161,7 +159,7 @@ def _first_installed() -> ModuleType:
     if not missing:
         raise BackendError(
             "No backend is announced to d2lrnn: its installation carries no entry points. In a "
-            f"checkout, install it with: {_python()} -m pip install -e ."
+            f"checkout, install it with: {shell.python()} -m pip install -e ."
         )
     raise BackendError("\n".join([f"{ENVIRONMENT} is unset and no backend can be used.", *missing]))
 
@@ -198,7 +196,7 @@ def install_command(point: EntryPoint, module: str = "", extra: str = "") -> str
     wanted = module or point.name
     if point.dist and extra in (point.dist.metadata.get_all("Provides-Extra") or []):
         wanted = _requirement(point.dist, extra)
-    return f"{_python()} -m pip install {wanted}"
+    return f"{shell.python()} -m pip install {wanted}"
 
 
 def _requirement(dist: Distribution, extra: str) -> str:
@@ -207,23 +205,12 @@ def _requirement(dist: Distribution, extra: str) -> str:
     url = urlsplit(origin.get("url", ""))
     if url.scheme == "file":
         editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
-        return f"{editable}{_quoted(f'{unquote(url.path)}[{extra}]')}"
+        return f"{editable}{shell.quoted(f'{unquote(url.path)}[{extra}]')}"
     if url.scheme:
         vcs = origin.get("vcs_info", {}).get("vcs")
         address = f"{vcs}+{url.geturl()}" if vcs else url.geturl()
-        return _quoted(f"{dist.name}[{extra}] @ {address}")
-    return _quoted(f"{dist.name}[{extra}]")
-
-
-def _quoted(word: str) -> str:
-    return shlex.quote(word) if os.name == "posix" else f'"{word}"'
-
-
-def _python() -> str:
-    """How a shell calls this very Python: 'python', unless that is another one."""
-    if not sys.executable or shutil.which("python") == sys.executable:
-        return "python"
-    return _quoted(sys.executable) if " " in sys.executable else sys.executable
+        return shell.quoted(f"{dist.name}[{extra}] @ {address}")
+    return shell.quoted(f"{dist.name}[{extra}]")
 
 
 def _raised_by(error: ModuleNotFoundError, package_name: str) -> bool:

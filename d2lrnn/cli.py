@@ -6,7 +6,6 @@ by the command that needs it, so that `--help` comes at once.
 
 from __future__ import annotations
 
-import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from d2lrnn import __version__, backend
+from d2lrnn import __version__, backend, shell
 from d2lrnn.errors import BackendError, UserError
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore")  # what frameworks tell programmers
             warnings.simplefilter("once", UserWarning)
         try:
-            return int(cli.main(arguments, standalone_mode=False) or 0)
+            return int(cli.main(arguments, prog_name=shell.d2lrnn(), standalone_mode=False) or 0)
         except click.ClickException as error:
             error.show()
             return error.exit_code
@@ -367,7 +366,7 @@ def train(
         click.echo(_perplexities(trainer.history[-1]))
     for text in after:
         click.echo(f"After:  {text}")
-    click.echo(_what_next(ctx, run, trainer.interrupted, prefixes[0]))
+    click.echo(_what_next(run, trainer.interrupted, prefixes[0]))
     return INTERRUPTED if trainer.interrupted else 0
 
 
@@ -442,12 +441,11 @@ def _perplexities(row: dict[str, float]) -> str:
     return f"Perplexity after {row['epoch']} epochs: {', '.join(parts)}"
 
 
-def _what_next(ctx: click.Context, run: Run, interrupted: bool, prefix: str) -> str:
-    program = ctx.find_root().info_name
-    folder = shlex.quote(str(run.path))
+def _what_next(run: Run, interrupted: bool, prefix: str) -> str:
+    program, folder = shell.d2lrnn(), shell.quoted(run.path)
     lines = [
         f"The run is in {run.path}. To let it write more, type:",
-        f"  {program} generate --run {folder} --prefix {shlex.quote(prefix)} --num 200",
+        f"  {program} generate --run {folder} --prefix {shell.quoted(prefix)} --num 200",
     ]
     if interrupted and run.checkpoint.is_file():
         lines += ["To go on training it, type:", f"  {program} train --resume {folder}"]

@@ -36,7 +36,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from d2lrnn import __version__, backend, decoding, models
+from d2lrnn import __version__, backend, decoding, models, shell
 from d2lrnn.data import Vocab
 from d2lrnn.errors import DataError, RunError
 from d2lrnn.weights import Weights, check_weights, read_header, read_weights, write_weights
@@ -179,7 +179,9 @@ class Run:
         """
         run = cls(Path(path), {})
         if not run.path.is_dir():
-            raise RunError(f"There is no folder {run.path}. `d2lrnn train` makes runs, in runs/.")
+            raise RunError(
+                f"There is no folder {run.path}. `{shell.d2lrnn()} train` makes runs, in runs/."
+            )
         if not (run.path / "config.json").is_file():
             raise RunError(f"The folder {run.path} is no run of d2lrnn: it has no config.json.")
         run.config = run._read_config()
@@ -190,7 +192,8 @@ class Run:
         if run.config["status"] == "running":
             raise RunError(
                 f"The run {run.path} has not finished: it is still in training, or was ended by "
-                f"force. In the latter case, continue it with: d2lrnn train --resume {run.path}"
+                "force. In the latter case, continue it with: "
+                f"{shell.d2lrnn()} train --resume {shell.quoted(run.path)}"
             )
         if run.config["status"] == "failed":
             raise RunError(

@@ -6,6 +6,8 @@ import warnings
 
 import numpy as _numpy
 
+from d2lrnn import shell as _shell
+
 from . import prepare as prepare
 
 try:
@@ -17,7 +19,7 @@ except AttributeError as _error:
         raise
     raise ImportError(
         f"MXNet 1.9.1, the last release, needs numpy<2, and numpy {_numpy.__version__} is installed: "
-        "python -m pip install 'numpy<2'"
+        f"{_shell.python()} -m pip install {_shell.quoted('numpy<2')}"
     ) from _error
 
 mxnet.npx.set_np()  # NumPy's semantics of shapes and arrays, as in the book

@@ -58,6 +58,14 @@ def run(folder, *arguments, **variables):
     return child.returncode, out, err
 
 
+def type_in_a_shell(folder, command):
+    """As `run`, but for a line of shell, such as `d2lrnn` prints."""
+    child = subprocess.run(
+        command, shell=True, cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    return child.returncode, child.stdout, child.stderr
+
+
 @pytest.fixture
 def call(folder, capsys, monkeypatch):
     """As `run`, but in this process, which has loaded the framework already."""
@@ -99,7 +107,13 @@ def test_train_says_what_it_did(trained):
     assert re.search(r"^epoch 2/2 ", trained, re.M)  # progress, in plain lines
     assert re.search(r"after 2 epochs: training \d+\.\d\d, validation \d+\.\d\d$", trained, re.M)
     assert "The run is in run." in trained
-    assert "generate --run run --prefix 'it has'" in trained
+
+
+def test_what_train_says_to_type_can_be_typed(trained, folder):
+    (line,) = re.findall(r"^  .* generate .*$", trained, re.M)
+    assert line.endswith(" generate --run run --prefix 'it has' --num 200")
+    code, out, err = type_in_a_shell(folder, line)
+    assert (code, len(out.rstrip("\n"))) == (0, len("it has") + 200), err
 
 
 def test_a_run_holds_everything(trained, folder):
@@ -175,7 +189,7 @@ def test_resuming_is_as_if_never_stopped(trained, folder, call):
     assert longer.config["options"]["num_hiddens"] == 9
 
 
-def test_ctrl_c_keeps_the_run_and_it_can_be_continued(folder, call):
+def test_ctrl_c_keeps_the_run_and_it_can_be_continued(folder):
     command = [*TRAIN, "--max-epochs", "1000000", "--run", "stopped"]
     child = start(folder, *command)
     while not (folder / "stopped" / "checkpoint.safetensors").exists():  # the first epoch is done
@@ -189,13 +203,13 @@ def test_ctrl_c_keeps_the_run_and_it_can_be_continued(folder, call):
     assert child.returncode == 130, err
     assert "Traceback" not in err
     assert "Interrupted" in out
-    assert "train --resume stopped" in out
+    (line,) = re.findall(r"^  .* train --resume stopped$", out, re.M)
     found = Run.open(folder / "stopped")
     assert (found.config["status"], found.config["interrupted"]) == ("interrupted", True)
     assert len(found.history) >= 1
     found.model()
 
-    code, _, err = call("train", "--resume", "stopped", "--max-epochs", "1", "--run", "no")
+    code, _, err = type_in_a_shell(folder, f"{line} --max-epochs 1 --run no")
     assert code == 1
     assert "epochs already" in err
 

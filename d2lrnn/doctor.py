@@ -11,13 +11,13 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any, TypedDict
 
-from d2lrnn import __version__, backend
+from d2lrnn import __version__, backend, shell
 from d2lrnn.errors import BackendError, DataError
 
 TIME_OUT = 120  # seconds; a framework's first import on a slow disk takes many
@@ -29,6 +29,7 @@ class Finding(TypedDict):
     state: str  # 'works', 'not installed' or 'broken'
     detail: str  # the framework's version; the pip command; the error
     devices: list[str]
+    to_do: list[str]
 
 
 def examine(name: str, time_out: float = TIME_OUT) -> Finding:
@@ -50,8 +51,9 @@ def examine(name: str, time_out: float = TIME_OUT) -> Finding:
 
 def _examine_here(name: str) -> Finding:
     try:
-        versions = backend.select(name).versions()
-        return _finding("works", versions["framework"], versions["devices"])
+        package = backend.select(name)
+        versions, to_do = package.versions(), _older_numpy(name, package)
+        return _finding("works", versions["framework"], versions["devices"], to_do)
     except backend.NotInstalled as error:
         return _finding("not installed", error.command)
     except Exception as error:  # where the framework's own error is known, it is told
@@ -59,8 +61,28 @@ def _examine_here(name: str) -> Finding:
         return _finding("broken", f"{type(cause).__name__}: {cause}")
 
 
-def _finding(state: str, detail: str, devices: list[str] | None = None) -> Finding:
-    return {"state": state, "detail": detail, "devices": devices or []}
+def _finding(
+    state: str, detail: str, devices: Sequence[str] = (), to_do: Sequence[str] = ()
+) -> Finding:
+    return {"state": state, "detail": detail, "devices": [*devices], "to_do": [*to_do]}
+
+
+def _older_numpy(name: str, package: Any) -> list[str]:
+    """A way out if NumPy refuses, for the backend, `int()` of an array of one element (section 9.5)."""
+    import numpy as np
+
+    said = []
+    for one in (np.ones(1), package.ones(1)):
+        try:
+            int(one)
+        except TypeError as error:
+            said.append(str(error))
+    if len(said) < 2 or said[0] != said[1]:  # one of them takes it, or the framework itself refuses
+        return []
+    return [
+        f"Let int() take arrays of one element of {name}, as the book's predict (9.5) does and NumPy "
+        f"{np.__version__} refuses: {shell.python()} -m pip install {shell.quoted('numpy<2.4')}"
+    ]
 
 
 def report() -> tuple[str, bool]:
@@ -71,6 +93,7 @@ def report() -> tuple[str, bool]:
     works = any(finding["state"] == "works" for finding in findings.values())
     active, to_do = _active(findings)
     data, to_do_for_data = _data()
+    to_do += [line for finding in findings.values() for line in finding["to_do"]]
     to_do += [*_unused_gpus(findings), *to_do_for_data]
     lines = [
         f"d2lrnn {__version__}, Python {platform.python_version()} ({sys.executable})",

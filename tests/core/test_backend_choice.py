@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import d2lrnn
@@ -32,7 +33,7 @@ class World:
     def module(self, name, code=""):
         (self.folder / f"{name}.py").write_text(code, encoding="utf-8")
 
-    def backend(self, package, needs="sys", lacks=()):
+    def backend(self, package, needs="sys", lacks=(), one="1"):
         """A package with every name that a backend must provide, but for those in `lacks`."""
         self.module(
             package,
@@ -40,7 +41,8 @@ class World:
             "from d2lrnn.backend import REQUIRED\n"
             f"__all__ = [name for name in REQUIRED if name not in {list(lacks)!r}]\n"
             f"globals().update(dict.fromkeys(__all__, {package!r}))\n"
-            "versions = lambda: dict(framework='fake 1.0', devices=['CPU (fake)'])\n",
+            "versions = lambda: dict(framework='fake 1.0', devices=['CPU (fake)'])\n"
+            f"ones = lambda shape: {one}\n",
         )
 
     def distribution(self, name, backends, extras=(), origin=None):
@@ -382,6 +384,17 @@ def test_the_doctor_fails_where_no_backend_works(world, doctor):
 def test_the_doctor_survives_a_framework_that_kills_its_process(world, doctor):
     world.module("bad_backend", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     assert "ended the process with status -9" in line_of(doctor("good"), "bad")
+
+
+@pytest.mark.parametrize(
+    "one, is_told",
+    [("__import__('numpy').ones(shape)", True), ("1", False), ("[]", False)],
+    ids=["refused by NumPy", "taken", "refused by the framework"],
+)
+def test_the_doctor_tells_of_a_numpy_that_refuses_int_of_one_element(world, doctor, one, is_told):
+    assert np.lib.NumpyVersion(np.__version__) >= "2.4.0"  # the one that this environment tests
+    world.backend("good_backend", one=one)
+    assert ("-m pip install 'numpy<2.4'" in doctor("good").stdout) == is_told
 
 
 def test_the_doctor_does_not_wait_for_ever(world):

@@ -161,6 +161,29 @@ def test_9_5_from_scratch(data):
     assert set(before) == {"rnn.W_xh", "rnn.W_hh", "rnn.b_h", "linear.W_hq", "linear.b_q"}
     assert all(np.any(before[name] != array) for name, array in model.get_weights().items())
 
+    @d2l.add_to_class(RNNLMScratch)
+    def predict(self, prefix, num_preds, vocab, device=None):
+        state, outputs = None, [vocab[prefix[0]]]
+        for i in range(len(prefix) + num_preds - 1):
+            X = d2l.tensor([[outputs[-1]]])
+            embs = self.one_hot(X)
+            rnn_outputs, state = self.rnn(embs, state)
+            if i < len(prefix) - 1:
+                outputs.append(vocab[prefix[i + 1]])
+            else:
+                Y = self.output_layer(rnn_outputs)
+                outputs.append(int(d2l.reshape(d2l.argmax(Y, axis=2), 1)))
+        return "".join([vocab.idx_to_token[i] for i in outputs])
+
+    if np.lib.NumpyVersion(np.__version__) >= "2.4.0":  # newer than what is pinned
+        with pytest.raises(TypeError, match="only 0-dimensional arrays"):
+            model.predict("it has", 20, data.vocab)
+        return
+    text = model.predict("it has", 20, data.vocab)
+    library = d2l.RNNLMScratch(d2l.RNNScratch(len(data.vocab), 32), vocab_size=len(data.vocab))
+    library.set_weights(model.get_weights())
+    assert library.predict("it has", 20, data.vocab) == text
+
 
 def test_9_5_the_readers_layer_in_the_librarys_model(data, perplexities):
     rnn = RNNScratch(num_inputs=len(data.vocab), num_hiddens=32)

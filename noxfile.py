@@ -22,6 +22,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from datetime import datetime
 from functools import cache
@@ -35,7 +36,8 @@ nox.options.default_venv_backend = "none"  # `environment` makes them, since ses
 nox.options.reuse_venv = "yes"
 
 ROOT = Path(__file__).parent
-NOX = ROOT / ".nox"
+LENT = os.environ.get("D2LRNN_NOX")  # the .nox of the checkout of which this is a copy (`bare`)
+NOX = Path(LENT or ROOT / ".nox")
 TOOLS = (
     *("hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "types-requests"),
     *("ipykernel", "nbclient", "nbformat"),
@@ -68,7 +70,8 @@ STATE = {
     "KERAS_HOME": str(NOX / "state" / "keras"),
     "MPLCONFIGDIR": str(NOX / "state" / "matplotlib"),
     "MPLBACKEND": None,
-    "PYTHONPATH": None,
+    # What is installed in environments that are lent is the other checkout.
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]) if LENT else None,
 }
 
 
@@ -153,6 +156,37 @@ def exchange(session: nox.Session) -> None:
         python = environment(session, name)
         pytest(session, python, "tests/exchange/test_reading.py", D2LRNN_BACKEND=name, **env)
     pytest(session, environment(session, "core"), "-s", "tests/exchange/test_agreement.py", **env)
+
+
+@nox.session
+def bare(session: nox.Session) -> None:
+    """What needs a text, as on a machine that has nothing: a copy, no texts, an empty cache, no network.
+
+    In few epochs: the demo, the exchange, and the notebooks that read a text, on one framework. Only
+    the environments are those of this checkout, since they are expensive.
+    """
+    names = [name for name in FRAMEWORKS if not not_here(name)]
+    for name in ("core", *names):
+        environment(session, name)
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    ignored = [line.strip("/") for line in lines if line and not line.startswith("#")]
+    notebooks = [
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+        if "TimeMachine(" in path.read_text(encoding="utf-8")
+    ]
+    proxies = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    unset = ("D2LRNN_BACKEND", "D2LRNN_DATA", "no_proxy", "NO_PROXY")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "d2lrnn"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", *ignored))
+        env = {"D2LRNN_CACHE": str(Path(folder) / "cache"), "D2LRNN_NOX": str(NOX)}
+        env |= dict.fromkeys(proxies, "http://127.0.0.1:9") | dict.fromkeys(unset)
+        nox_there = (sys.executable, "-m", "nox", "-f", str(copy / "noxfile.py"), "-s")
+        few = ("--", "--max-epochs", "2")
+        run(session, *nox_there, "demo", *few, **env)
+        run(session, *nox_there, "exchange", *few, "--backends", ",".join(names), **env)
+        run(session, *nox_there, f"notebooks-{names[0]}", "--", *notebooks, **env)
 
 
 @nox.session
@@ -295,7 +329,7 @@ nox.options.sessions = [
     *("lint", "core"),
     *(f"tests-{name}" for name in FRAMEWORKS),
     *(f"notebooks-{name}" for name in FRAMEWORKS),
-    *("exchange", "browser"),
+    *("exchange", "bare", "browser"),
 ]
 
 
@@ -337,6 +371,10 @@ def environment(session: nox.Session, name: str) -> str:
     framework = FRAMEWORKS.get(name)
     if why := not_here(name):
         session.skip(why)
+    folder = NOX / name
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if LENT:
+        return str(python)
 
     with_gpu = framework is not None and framework.gpu_extra is not None and has_gpu()
     extra = f"[{framework.gpu_extra if with_gpu else framework.extra}]" if framework else ""
@@ -348,8 +386,6 @@ def environment(session: nox.Session, name: str) -> str:
         "packages": [extra, *tools, *inputs(f"{constraints}.txt", "tools.txt")],
     }
 
-    folder = NOX / name
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = folder / "d2lrnn.json"
     was_made_from = json.loads(stamp.read_text()) if stamp.exists() and python.exists() else {}
     if was_made_from == made_from:

@@ -12,6 +12,9 @@ import d2lrnn as d2l
 FOLDER = Path(os.environ["D2LRNN_EXCHANGE"])
 WRITERS = os.environ["D2LRNN_EXCHANGE_BACKENDS"].split(",")
 
+# Where the book's text cannot be had, all of this is done on the story that stands in for it.
+pytestmark = pytest.mark.filterwarnings("ignore:Using another text:UserWarning")
+
 
 @pytest.fixture(scope="module")
 def data():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import math
 import sys
 import time
@@ -15,8 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal, Protocol
 
+from d2lrnn import atomic
 from d2lrnn.errors import ArgumentError
-from d2lrnn.figures import Limits, in_notebook, set_axes
+from d2lrnn.figures import Limits, in_notebook, picture, set_axes
 
 Row = Mapping[str, float]  # what an epoch measured: train_loss, train_ppl, val_loss, ..., seconds
 Mode = Literal["notebook", "terminal", "lines", "off"]
@@ -111,8 +111,7 @@ class ProgressBoard:
                 f"save(path={str(path)!r}) cannot tell the format from {path.suffix!r}; "
                 f"end the path in {' or '.join(SAVED_AS)}."
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self._picture(path.suffix.lower()[1:]))
+        atomic.write(path, self._picture("svg" if path.suffix.lower() == ".svg" else "png"))
 
     # The display of a training, called by the trainer ---------------------------------------------
 
@@ -168,16 +167,14 @@ class ProgressBoard:
 
         return "terminal" if Console().is_interactive else "lines"
 
-    def _picture(self, suffix: str) -> bytes:
+    def _picture(self, form: Literal["svg", "png"]) -> bytes:
         """The plot as the bytes of an SVG or PNG file."""
-        import matplotlib
         from matplotlib.figure import Figure  # not pyplot: its figures may open windows
 
         if self.axes is None:
             if self.fig is None:
                 self.fig = Figure(figsize=self.figsize)
             self.axes = self.fig.gca()
-        figure = self.axes.figure
         self.axes.cla()
         styles = zip(cycle(self.ls), cycle(self.colors), strict=False)
         for points, (style, color) in zip(self.data.values(), styles, strict=False):
@@ -186,16 +183,7 @@ class ProgressBoard:
         xlabel = self.xlabel if self.xlabel is not None or self._epochs is None else "epoch"
         limits = (xlabel, self.ylabel, xlim, self.ylim, self.xscale, self.yscale)
         set_axes(self.axes, *limits, legend=list(self.data))
-        picture = io.BytesIO()
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "d2lrnn"}):
-            figure.savefig(
-                picture,
-                format=suffix,
-                dpi=200,
-                bbox_inches="tight",
-                metadata={"Date": None} if suffix == "svg" else None,
-            )
-        return picture.getvalue()
+        return picture(self.axes.figure, form, tight=True)
 
 
 class _Progress(Protocol):

@@ -6,11 +6,12 @@ Matplotlib is imported when something is first plotted, and no window is ever op
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from itertools import cycle
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,6 +149,33 @@ def plot(
     for x, y, fmt in zip(xs, ys, cycle(fmts), strict=False):
         axes.plot(x, y, fmt)
     set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
+
+
+def picture(
+    figure: Any, form: Literal["svg", "png"], *, tight: bool = False, text_as_paths: bool = False
+) -> bytes:
+    """The bytes of an SVG or PNG file that shows a Matplotlib figure; the same ones each time.
+
+    Args:
+        figure: the figure.
+        form: the format; PNG has 200 dots per inch.
+        tight: leave out the empty paper round the plot.
+        text_as_paths: draw the letters of an SVG, for readers who may lack the font; by default its
+            text stays text.
+    """
+    import matplotlib
+
+    file = io.BytesIO()
+    fonts = "path" if text_as_paths else "none"
+    with matplotlib.rc_context({"svg.fonttype": fonts, "svg.hashsalt": "d2lrnn"}):
+        figure.savefig(
+            file,
+            format=form,
+            dpi=200,
+            bbox_inches="tight" if tight else None,
+            metadata={"Date": None} if form == "svg" else {"Software": None},
+        )
+    return file.getvalue()
 
 
 def _plt() -> Any:

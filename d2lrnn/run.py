@@ -36,7 +36,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from d2lrnn import __version__, backend, decoding, models, shell
+from d2lrnn import __version__, atomic, backend, decoding, models, shell
 from d2lrnn.data import Vocab
 from d2lrnn.errors import DataError, RunError
 from d2lrnn.weights import Weights, check_weights, read_header, read_weights, write_weights
@@ -320,11 +320,8 @@ class Run:
     # Files -----------------------------------------------------------------------------------------
 
     def _write(self, name: str, value: Any) -> None:
-        """Write `value` as JSON, so that the file is never seen half-written."""
-        partial = self.path / f".{name}.part"
         text = json.dumps(_to_json(value), indent=2, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, self.path / name)
+        atomic.write(self.path / name, (text + "\n").encode())
 
     def _read(self, name: str, expected: type) -> Any:
         try:
@@ -417,11 +414,10 @@ def peak_memory() -> int | None:
 
 def draw_perplexity(history: Sequence[Row], folder: Path) -> None:
     """Draw the perplexities of `history` over the epochs, into perplexity.svg and perplexity.png."""
-    import matplotlib
     from matplotlib.figure import Figure  # not pyplot: it would look for a display
     from matplotlib.ticker import MaxNLocator
 
-    from d2lrnn.figures import set_axes
+    from d2lrnn.figures import picture, set_axes
 
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     axes = figure.add_subplot()
@@ -432,9 +428,8 @@ def draw_perplexity(history: Sequence[Row], folder: Path) -> None:
         axes.plot(epochs, perplexities, style, marker="." if len(history) < 10 else "")
     set_axes(axes, "epoch", "perplexity", None, None, "linear", "linear", lines)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "d2lrnn"}):
-        figure.savefig(folder / "perplexity.svg", metadata={"Date": None})
-        figure.savefig(folder / "perplexity.png", dpi=200)
+    atomic.write(folder / "perplexity.svg", picture(figure, "svg"))
+    atomic.write(folder / "perplexity.png", picture(figure, "png"))
 
 
 _NOT_IN_JSON = {math.inf: "Infinity", -math.inf: "-Infinity"}

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from d2lrnn import atomic
 from d2lrnn.errors import WeightsError
 
 Array = np.ndarray[Any, Any]
@@ -159,16 +160,8 @@ def write_weights(path: str | os.PathLike[str], weights: Mapping[str, Any], **he
     """
     from safetensors.numpy import save
 
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.asarray(array, order="C") for name, array in weights.items()}
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        told = json.dumps(header, sort_keys=True)
-        partial.write_bytes(save(tensors, metadata={"d2lrnn": told}))
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    atomic.write(path, save(tensors, metadata={"d2lrnn": json.dumps(header, sort_keys=True)}))
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:

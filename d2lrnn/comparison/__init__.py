@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from d2lrnn import atomic
 from d2lrnn.comparison.groups import Group, group
 from d2lrnn.comparison.reading import Entry, Failure, read
 from d2lrnn.errors import ArgumentError, RunError
@@ -81,13 +82,13 @@ class Comparison:
         from d2lrnn.comparison import markdown, page, plots
 
         path = Path(folder)
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         try:
-            path.mkdir(parents=True)
-            plots.write(self.content.plots, path)
-            text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-            (path / "report.json").write_text(text + "\n", encoding="utf-8")
-            (path / "report.md").write_text(markdown.render(self.content), encoding="utf-8")
-            (path / "report.html").write_text(page.render(self.content), encoding="utf-8")
+            with atomic.new_folder(path) as part:
+                plots.write(self.content.plots, part)
+                atomic.write(part / "report.json", (text + "\n").encode())
+                atomic.write(part / "report.md", markdown.render(self.content).encode())
+                atomic.write(part / "report.html", page.render(self.content).encode())
         except FileExistsError as error:
             raise RunError(
                 f"There is a {path} already, and a report is never overwritten. Choose another "

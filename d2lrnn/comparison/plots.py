@@ -6,14 +6,14 @@ same, byte for byte, each time.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from d2lrnn import backend
+from d2lrnn import atomic, backend
+from d2lrnn.figures import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,20 +87,17 @@ def _place(name: str, backends: Iterable[str]) -> int:
 def write(plots: Iterable[Plot], folder: Path) -> None:
     """Write each plot into `folder`, as SVG for light and for dark pages and as PNG."""
     for plot in plots:
-        (folder / f"{plot.name}.svg").write_bytes(render(plot, "svg"))
-        (folder / f"{plot.name}-dark.svg").write_bytes(render(plot, "svg", "dark"))
-        (folder / f"{plot.name}.png").write_bytes(render(plot, "png"))
+        atomic.write(folder / f"{plot.name}.svg", render(plot, "svg"))
+        atomic.write(folder / f"{plot.name}-dark.svg", render(plot, "svg", "dark"))
+        atomic.write(folder / f"{plot.name}.png", render(plot, "png"))
 
 
 def render(plot: Plot, form: Literal["svg", "png"], theme: str = "light") -> bytes:
     """The plot as the bytes of an SVG or PNG file."""
     import matplotlib
 
-    file = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "d2lrnn", "font.size": 10.5}):
-        metadata: dict[str, Any] = {"Date": None} if form == "svg" else {"Software": None}
-        _draw(plot, THEMES[theme]).savefig(file, format=form, dpi=200, metadata=metadata)
-    return file.getvalue()
+    with matplotlib.rc_context({"font.size": 10.5}):
+        return picture(_draw(plot, THEMES[theme]), form, text_as_paths=True)
 
 
 def _draw(plot: Plot, theme: Theme) -> Figure:

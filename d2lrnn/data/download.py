@@ -1,16 +1,15 @@
 """Files from the network, kept in a cache, checked by their SHA-1; archives."""
 
-import contextlib
 import hashlib
 import os
 import posixpath
-import secrets
 import sys
 import tarfile
 import zipfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from d2lrnn import atomic
 from d2lrnn.errors import ArgumentError, DataError, DownloadError
 
 DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
@@ -122,7 +121,6 @@ def _fetch(url: str, target: Path, sha1_hash: str | None) -> None:
 
     terminal = sys.stderr.isatty()
     digest = hashlib.sha1(usedforsecurity=False)
-    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     headers = {"Accept-Encoding": "identity"}  # an archive stays one, its length is what is said
     try:
         with (
@@ -134,27 +132,22 @@ def _fetch(url: str, target: Path, sha1_hash: str | None) -> None:
             response.raise_for_status()
             length = response.headers.get("Content-Length", "")
             task = progress.add_task(target.name, total=int(length) if length.isdigit() else None)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
+            with atomic.new_file(target) as part, part.open("wb") as file:
                 for chunk in response.iter_content(CHUNK):
                     file.write(chunk)
                     digest.update(chunk)
                     progress.advance(task, len(chunk))
-        if sha1_hash is not None and digest.hexdigest() != sha1_hash:
-            raise DownloadError(
-                f"what came is another file (expected SHA-1 {sha1_hash}, received "
-                f"{digest.hexdigest()})"
-            )
-        os.replace(part, target)
+                if sha1_hash is not None and digest.hexdigest() != sha1_hash:
+                    raise DownloadError(
+                        f"what came is another file (expected SHA-1 {sha1_hash}, received "
+                        f"{digest.hexdigest()})"
+                    )
     except DownloadError:
         raise
     except (requests.RequestException, OSError) as error:
         failed = error.args[0] if error.args else None
         reason = getattr(failed, "reason", error)  # what urllib3 says, without its retries
         raise DownloadError(f"{type(error).__name__}, {reason}") from error
-    finally:
-        with contextlib.suppress(OSError):  # gone already, or never made
-            part.unlink()
 
 
 def extract(filename: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> str:

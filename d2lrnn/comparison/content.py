@@ -9,7 +9,7 @@ from typing import Any
 
 from d2lrnn import backend
 from d2lrnn.comparison import differences
-from d2lrnn.comparison.differences import Continuations, Largest, WeightDifference
+from d2lrnn.comparison.differences import Continuations, WeightDifference
 from d2lrnn.comparison.groups import Group, differing_settings
 from d2lrnn.comparison.measures import Best, measure
 from d2lrnn.comparison.plots import Curve, Plot
@@ -19,7 +19,6 @@ NONE = "–"  # noqa: RUF001  (a dash, as tables have it)
 SPLITS = {"train_ppl": "training", "val_ppl": "validation"}
 TOGETHER = f"{100 * differences.TOGETHER:g} %"
 ROUNDING = 1e-5  # relative; what a first epoch in float32 may leave of other orders of summation
-UNITS = "Hidden units have no order: runs from different weights may have learned the same in other units."
 MANY = 6  # runs whose times can be told in a sentence
 
 
@@ -282,26 +281,6 @@ def _plots(group: Group) -> list[Plot]:
                 curves=tuple(curves),
             )
         )
-    apart = {key: differences.from_mean(group, key) for key in SPLITS}
-    curves = [
-        Curve(group.labels[e.label], e.backend, split, tuple(apart[key][e.label]))
-        for e in group.entries
-        for key, split in SPLITS.items()
-        if e.label in apart[key]
-    ]
-    if curves:
-        largest = _largest_finite(curves)
-        found.append(
-            Plot(
-                name=f"difference-{group.name}",
-                caption="Difference of each perplexity from the mean of all runs",
-                alt=f"Line plot over epochs of how far the perplexities of {names} lie from their "
-                f"mean; never more than {_short(largest)}.",
-                ylabel="perplexity, less the mean of all",
-                curves=tuple(curves),
-                around_zero=True,
-            )
-        )
     if group.same_start:
         found += _spread(group, names)
     return found
@@ -332,7 +311,6 @@ def _spread(group: Group, names: str) -> list[Plot]:
             f"the first epoch, at most {_percent(largest)}.",
             ylabel="(largest − smallest) / mean",  # noqa: RUF001
             curves=tuple(curves),
-            logarithmic=True,
             level=differences.TOGETHER,
             notes=_what_the_spread_tells(group),
         )
@@ -490,18 +468,17 @@ def _weights(group: Group) -> list[Table]:
             "Largest difference of each weight between any two runs",
             ("Weight", "Shape", "Before training", "After training", "Between", "Largest weight"),
             rows,
-            "The largest weight is the largest magnitude after training, for scale."
-            + ("" if group.same_start else " " + UNITS),
+            "The largest weight is the largest magnitude after training, for scale.",
         )
     ]
 
 
 def _weight(group: Group, found: WeightDifference) -> Row:
-    shape = "differs" if found.shape is None else ", ".join(map(str, found.shape))
     between = NONE
-    if found.final is not None and found.final.difference:
+    if found.final.difference:
         between = " and ".join(group.labels[label] for label in found.final.between)
-    differ = (_largest(found.initial), _largest(found.final))
+    differ = (_short(found.initial.difference), _short(found.final.difference))
+    shape = ", ".join(map(str, found.shape))
     return Row(found.name, (shape, *differ, between, f"{found.largest:.3g}"))
 
 
@@ -583,10 +560,6 @@ def _number(value: float | None, form: str) -> str:
 
 def _best(best: Best | None) -> str:
     return NONE if best is None else f"{best.perplexity:.4f} ({best.epoch})"
-
-
-def _largest(largest: Largest | None) -> str:
-    return NONE if largest is None else _short(largest.difference)
 
 
 def _percent(ratio: float) -> str:

@@ -15,21 +15,6 @@ PERPLEXITIES = ("train_ppl", "val_ppl")
 TOGETHER = 1e-3  # relative; far above the rounding of float32, far below what a reader would notice
 
 
-def from_mean(group: Group, key: str) -> dict[str, list[float]]:
-    """How far each curve of `key` lies from the mean of all, epoch by epoch, as far as all go.
-
-    Empty where fewer than two runs have it.
-    """
-    curves = group.curves(key)
-    if len(curves) < 2:
-        return {}
-    shortest = min(map(len, curves.values()))
-    values = np.array([curve[:shortest] for curve in curves.values()])  # (num_runs, epochs)
-    with np.errstate(invalid="ignore"):  # inf - inf, where a training overflowed
-        differences = values - values.mean(axis=0)
-    return {label: row.tolist() for label, row in zip(curves, differences, strict=True)}
-
-
 def spread(group: Group, key: str) -> list[float]:
     """How far apart the curves of `key` are, epoch by epoch: (largest - smallest) / mean.
 
@@ -66,37 +51,34 @@ class Largest:
 
 @dataclass(frozen=True)
 class WeightDifference:
-    """How much a weight differs inside a group, before training and after.
-
-    `shape` is None, and there are no differences, where it is not the same in all runs.
-    """
+    """How much a weight differs inside a group, before training and after."""
 
     name: str
-    shape: tuple[int, ...] | None
-    initial: Largest | None
-    final: Largest | None
+    shape: tuple[int, ...]
+    initial: Largest
+    final: Largest
     largest: float  # the largest magnitude of any final entry
 
 
 def of_weights(group: Group) -> list[WeightDifference]:
-    """The largest difference of each weight; empty for a single run."""
-    if len(group.entries) < 2:
+    """The largest difference of each weight, of runs from the same weights.
+
+    Others have none: hidden units have no order, and may have learned the same in other places.
+    """
+    if not group.same_start:
         return []
     initial = {entry.label: entry.run.initial_weights for entry in group.entries}
     final = {entry.label: entry.run.weights for entry in group.entries}
-    names = dict.fromkeys(name for weights in final.values() for name in weights)
-    return [_of_weight(name, initial, final) for name in names]
-
-
-def _of_weight(
-    name: str, initial: Mapping[str, Weights], final: Mapping[str, Weights]
-) -> WeightDifference:
-    shapes = {w[name].shape if name in w else None for w in (*initial.values(), *final.values())}
-    largest = max(float(np.abs(w[name]).max(initial=0)) for w in final.values() if name in w)
-    if len(shapes) > 1:
-        return WeightDifference(name, None, None, None, largest)
-    (shape,) = shapes
-    return WeightDifference(name, shape, _largest(name, initial), _largest(name, final), largest)
+    return [
+        WeightDifference(
+            name,
+            weight.shape,
+            _largest(name, initial),
+            _largest(name, final),
+            max(float(np.abs(weights[name]).max(initial=0)) for weights in final.values()),
+        )
+        for name, weight in group.entries[0].run.weights.items()
+    ]
 
 
 def _largest(name: str, weights: Mapping[str, Weights]) -> Largest:

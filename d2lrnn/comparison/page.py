@@ -36,8 +36,7 @@ def _environment() -> Any:
     return environment
 
 
-def _data_uri(plot: plots.Plot, theme: str) -> str:
-    svg = plots.render(plot, "svg", theme)
+def _data_uri(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode("ascii")
 
 

@@ -1,16 +1,18 @@
 """The plots of a comparison: a colour and a marker for each backend, other markers for its other runs.
 
-They are drawn without pyplot, so nothing is shown and no display is looked for, and come out the
-same, byte for byte, each time.
+A plot is drawn once, in light colours and without pyplot, so nothing is shown and no display is
+looked for. Its dark SVG is the light one with other colours.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from d2lrnn import atomic, backend
 from d2lrnn.figures import picture
@@ -26,12 +28,12 @@ DARK = ("#f7b584", "#6f9df2", "#d070a6", "#a5ecdd", "#a3acb9", "#dccb5c")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MARKS = 8  # how many markers a curve carries
 SIZE = (4.6, 3.6)  # inches; read on a phone at about two thirds of it
+FONT_SIZE = 10.5
 
 
 class Theme(NamedTuple):
-    """The colours of a plot besides those of its curves."""
+    """The colours of a plot; `ink` is that of its text, `faint` that of its grid."""
 
-    name: Literal["light", "dark"]
     paper: str
     ink: str
     faint: str
@@ -39,14 +41,23 @@ class Theme(NamedTuple):
 
 
 THEMES = {
-    "light": Theme("light", "#ffffff", "#3b4048", "#e3e5e8", LIGHT),
-    "dark": Theme("dark", "#16181c", "#c3c8d0", "#31353c", DARK),
+    "light": Theme("#ffffff", "#3b4048", "#e3e5e8", LIGHT),
+    "dark": Theme("#16181c", "#c3c8d0", "#31353c", DARK),
+}
+IN_THE_DARK = {
+    light.encode(): dark.encode()
+    for light, dark in zip(
+        (*THEMES["light"][:3], *LIGHT), (*THEMES["dark"][:3], *DARK), strict=True
+    )
 }
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over the epochs, in training or in validation, of a run or, without a backend, of all."""
+    """Values over the epochs, in training or in validation, of a run or, without a backend, of all.
+
+    It is broken where a value is not finite, or not positive on a logarithmic scale.
+    """
 
     label: str
     backend: str | None
@@ -58,8 +69,14 @@ class Curve:
 class Plot:
     """A plot of curves over the epochs.
 
-    `name` is that of its files, `alt` says what it shows, `notes` what can be read from it; at
-    `level` there is a dotted line.
+    Attributes:
+        name: that of its files.
+        caption: its title.
+        alt: what it shows, for readers who do not see it.
+        ylabel: what the curves are.
+        curves: the curves.
+        level: where a dotted line is drawn; the scale is then logarithmic.
+        notes: what can be read from it.
     """
 
     name: str
@@ -67,10 +84,39 @@ class Plot:
     alt: str
     ylabel: str
     curves: tuple[Curve, ...]
-    around_zero: bool = False
-    logarithmic: bool = False
     level: float | None = None
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def figure(self) -> Figure:
+        """The plot as a figure of Matplotlib."""
+        import matplotlib
+
+        with matplotlib.rc_context({"font.size": FONT_SIZE}):
+            return _draw(self, THEMES["light"])
+
+    @cached_property
+    def svg(self) -> bytes:
+        """The SVG file for light pages."""
+        return picture(self.figure, "svg", text_as_paths=True)
+
+    @cached_property
+    def dark_svg(self) -> bytes:
+        """The SVG file for dark pages."""
+        return re.sub(b"#[0-9a-f]{6}", lambda c: IN_THE_DARK.get(c[0], c[0]), self.svg)
+
+    @cached_property
+    def png(self) -> bytes:
+        """The PNG file."""
+        return picture(self.figure, "png")
+
+
+def write(plots: Iterable[Plot], folder: Path) -> None:
+    """Write each plot into `folder`, as SVG for light and for dark pages and as PNG."""
+    for plot in plots:
+        atomic.write(folder / f"{plot.name}.svg", plot.svg)
+        atomic.write(folder / f"{plot.name}-dark.svg", plot.dark_svg)
+        atomic.write(folder / f"{plot.name}.png", plot.png)
 
 
 def colour(name: str, backends: Iterable[str], theme: str = "light") -> str:
@@ -82,22 +128,6 @@ def colour(name: str, backends: Iterable[str], theme: str = "light") -> str:
 def _place(name: str, backends: Iterable[str]) -> int:
     strangers = sorted(set(backends) - set(backend.DEFAULT_ORDER))
     return [*backend.DEFAULT_ORDER, *strangers].index(name)
-
-
-def write(plots: Iterable[Plot], folder: Path) -> None:
-    """Write each plot into `folder`, as SVG for light and for dark pages and as PNG."""
-    for plot in plots:
-        atomic.write(folder / f"{plot.name}.svg", render(plot, "svg"))
-        atomic.write(folder / f"{plot.name}-dark.svg", render(plot, "svg", "dark"))
-        atomic.write(folder / f"{plot.name}.png", render(plot, "png"))
-
-
-def render(plot: Plot, form: Literal["svg", "png"], theme: str = "light") -> bytes:
-    """The plot as the bytes of an SVG or PNG file."""
-    import matplotlib
-
-    with matplotlib.rc_context({"font.size": 10.5}):
-        return picture(_draw(plot, THEMES[theme]), form, text_as_paths=True)
 
 
 def _draw(plot: Plot, theme: Theme) -> Figure:
@@ -113,7 +143,7 @@ def _draw(plot: Plot, theme: Theme) -> Figure:
     backends = sorted({name for _, name in runs})
     looks: dict[str, dict[str, Any]] = {
         label: {
-            "color": colour(name, backends, theme.name),
+            "color": colour(name, backends),
             "marker": _marker(name, backends, [other for _, other in runs[:place]].count(name)),
             "markersize": 4,
             "linewidth": 1.4,
@@ -122,7 +152,7 @@ def _draw(plot: Plot, theme: Theme) -> Figure:
     }
     for curve in plot.curves:
         epochs = range(1, len(curve.values) + 1)
-        least = 0.0 if plot.logarithmic else -math.inf
+        least = -math.inf if plot.level is None else 0.0
         look: dict[str, Any] = {"color": theme.ink, "linewidth": 1.4}
         if curve.backend is not None:
             every = max(len(epochs) // MARKS, 1)
@@ -137,9 +167,7 @@ def _draw(plot: Plot, theme: Theme) -> Figure:
             **look,
         )
 
-    if plot.around_zero:
-        axes.axhline(0, color=theme.ink, linewidth=0.8, zorder=1)
-    elif plot.logarithmic or _wide([value for curve in plot.curves for value in curve.values]):
+    if plot.level is not None or _wide(v for curve in plot.curves for v in curve.values):
         axes.set_yscale("log")
     if plot.level is not None:
         axes.axhline(plot.level, color=theme.ink, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)

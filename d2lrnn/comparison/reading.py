@@ -148,12 +148,15 @@ def _whole(run: Run) -> Run:
     _check(run, "versions.json", [run.versions], ("framework",))
     _check(run, "sources.json", list(run.sources.values()), ("module", "source"))
     try:
-        names = run.initial_weights.keys(), run.weights.keys()
+        initial, final = (
+            {name: array.shape for name, array in weights.items()}
+            for weights in (run.initial_weights, run.weights)
+        )
     except UserError as error:
         raise RunError(f"The run {run.path} is damaged: {error}") from error
-    if names[0] != names[1]:
+    if initial != final:
         raise RunError(
-            f"The run {run.path} is damaged: its initial and final weights differ in name."
+            f"The run {run.path} is damaged: its initial and final weights differ in name or shape."
         )
     _ = run.vocab
     return run

@@ -59,9 +59,6 @@ def _group(group: Group) -> dict[str, Any]:
         "same_initial_weights": group.same_start,
         "same_minibatches": group.same_minibatches,
         "data": asdict(group.data),
-        "difference_from_mean": {
-            key: differences.from_mean(group, key) for key in differences.PERPLEXITIES
-        },
         "spread": {key: differences.spread(group, key) for key in differences.PERPLEXITIES},
         "epochs_together": differences.epochs_together(group),
         "continuations": [asdict(found) for found in differences.of_texts(group)],

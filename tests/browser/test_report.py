@@ -39,10 +39,15 @@ def report(write_run, tmp_path_factory):
     return d2l.compare(runs).write(folder / "report")
 
 
+def unfold(page):
+    page.locator("details").evaluate_all("all => all.forEach((e) => (e.open = true))")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["360", "1440"])
 def test_nothing_overflows(open_page, report, viewport, scheme):
     page = open_page(report, viewport=viewport, color_scheme=scheme)
+    unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
     # What is wider than the page is inside a box that scrolls; all else ends within the page.
     outside = page.evaluate(
@@ -96,43 +101,20 @@ def test_what_the_distance_tells_stands_by_its_plot(open_page, report, viewport,
         assert note["y"] >= image["y"] + image["height"]
 
 
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["360", "1440"])
-def test_tabs_switch_together(open_page, report, viewport):
-    page = open_page(report, viewport=viewport)
-    lists = page.get_by_role("tablist").all()
-    assert len(lists) == 2  # RNN and RNNLM
-    for chosen in ("jax", "tensorflow", "torch"):
-        lists[0].get_by_role("tab", name=chosen).click()
-        for tabs in lists:
-            selected = tabs.get_by_role("tab", selected=True)
-            assert selected.all_inner_texts() == [chosen]
-        panels = page.get_by_role("tabpanel").all()
-        assert len(panels) == 2
-        assert f"name = '{chosen}'" in panels[0].inner_text()
-        assert f"class RNNLM:  # {chosen}" in panels[1].inner_text()
-
-
-def test_tabs_by_keyboard(open_page, report):
-    page = open_page(report, viewport=DESKTOP)
-    tabs = page.get_by_role("tablist").first.get_by_role("tab")
-    tabs.first.focus()
-    shown = []
-    for key in ("ArrowRight", "ArrowRight", "End", "ArrowRight", "ArrowLeft", "Home"):
-        page.keyboard.press(key)
-        focused = page.evaluate("document.activeElement.dataset.label")
-        assert page.get_by_role("tablist").first.get_by_role(
-            "tab", selected=True
-        ).all_inner_texts() == [focused]
-        shown.append(focused)
-    assert shown == ["jax", "mxnet", "tensorflow", "torch", "tensorflow", "torch"]
-    page.keyboard.press("Tab")  # one stop for all tabs: the next is the source
-    assert "class" in page.evaluate("document.activeElement.innerText")
-
-
-def test_without_scripts_all_sources_are_shown(open_page, report):
-    page = open_page(report, viewport=DESKTOP, java_script_enabled=False)
-    assert len(page.get_by_role("tabpanel").all()) == 8
-    assert page.get_by_role("tablist").all() == []
+@pytest.mark.parametrize("scripts", [True, False])
+def test_sources_unfold(open_page, report, scripts):
+    page = open_page(report, viewport=PHONE, java_script_enabled=scripts)
+    sources = page.locator("details").all()
+    assert len(sources) == 8  # RNN and RNNLM of four backends
+    for source, name in zip(sources, ["torch", "jax", "mxnet", "tensorflow"] * 2, strict=True):
+        assert name in source.locator("summary").inner_text()
+        assert not source.locator("pre").is_visible()
+    sources[0].locator("summary").focus()
+    page.keyboard.press("Enter")
+    sources[1].locator("summary").click()
+    for source, name in zip(sources[:2], ["torch", "jax"], strict=True):  # both, to be compared
+        assert f"name = '{name}'" in source.locator("pre").inner_text()
+    assert not sources[2].locator("pre").is_visible()
 
 
 def test_what_a_screen_reader_is_told(open_page, report):
@@ -167,4 +149,5 @@ def test_a_wide_table_is_scrolled_by_keyboard(open_page, report):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_enough_contrast(open_page, low_contrast, report, scheme):
     page = open_page(report, viewport=DESKTOP, color_scheme=scheme)
+    unfold(page)
     assert low_contrast(page, "body", ignore=".unseen, script") == []  # WCAG 2, 1.4.3

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from d2lrnn import shell
@@ -36,6 +36,8 @@ CLASSES = (
     "TimeMachine Trainer"
 ).split()
 REQUIRED = (*TENSOR_FUNCTIONS, *DEVICES, *CLASSES, "versions")
+
+State = Literal["works", "not installed", "broken"]
 
 _DISTRIBUTION = "d2lrnn"
 
@@ -143,24 +145,42 @@ class NotInstalled(BackendError):
         )
 
 
+def choice(state: Callable[[str], State]) -> str | None:
+    """The name of the backend that a process uses: that of `D2LRNN_BACKEND`, else the first installed.
+
+    `state` tells that of a backend. A broken one of `DEFAULT_ORDER` is not passed over, that of a
+    stranger is. None if there is none.
+    """
+
+    def is_usable(name: str) -> bool:
+        of_name = state(name)
+        return of_name == "works" or (of_name == "broken" and name in DEFAULT_ORDER)
+
+    return from_environment() or next(filter(is_usable, found()), None)
+
+
 def _first_installed() -> ModuleType:
-    missing: list[str] = []
-    for candidate in found():
+    errors: dict[str, BackendError] = {}
+
+    def state(candidate: str) -> State:
         try:
-            return select(candidate)
-        except NotInstalled as error:
-            missing.append(str(error))
+            select(candidate)
         except BackendError as error:
-            if candidate in DEFAULT_ORDER:
-                raise
-            missing.append(
-                str(error)
-            )  # a stranger's broken package is named, but is in nobody's way
-    if not missing:
+            errors[candidate] = error
+            return "not installed" if isinstance(error, NotInstalled) else "broken"
+        return "works"
+
+    chosen = choice(state)
+    if chosen in errors:
+        raise errors[chosen]
+    if chosen is not None:
+        return select(chosen)
+    if not errors:
         raise BackendError(
             "No backend is announced to d2lrnn: its installation carries no entry points. In a "
             f"checkout, install it with: {shell.python()} -m pip install -e ."
         )
+    missing = map(str, errors.values())
     raise BackendError("\n".join([f"{ENVIRONMENT} is unset and no backend can be used.", *missing]))
 
 

@@ -26,7 +26,7 @@ TIME_OUT = 120  # seconds; a framework's first import on a slow disk takes many
 class Finding(TypedDict):
     """What was found out about a backend."""
 
-    state: str  # 'works', 'not installed' or 'broken'
+    state: backend.State
     detail: str  # the framework's version; the pip command; the error
     devices: list[str]
     to_do: list[str]
@@ -62,7 +62,7 @@ def _examine_here(name: str) -> Finding:
 
 
 def _finding(
-    state: str, detail: str, devices: Sequence[str] = (), to_do: Sequence[str] = ()
+    state: backend.State, detail: str, devices: Sequence[str] = (), to_do: Sequence[str] = ()
 ) -> Finding:
     return {"state": state, "detail": detail, "devices": [*devices], "to_do": [*to_do]}
 
@@ -127,38 +127,26 @@ def _backends(findings: Mapping[str, Finding]) -> Iterator[str]:
 
 def _active(findings: Mapping[str, Finding]) -> tuple[str, list[str]]:
     """Which backend `import d2lrnn` would use, or why none; and what to do about the latter."""
+    chosen = backend.choice(lambda name: findings[name]["state"])
+    if chosen is None:
+        installs = [f["detail"] for f in findings.values() if f["state"] == "not installed"]
+        return "none, as no backend can be used", [f"Install a backend: {i}" for i in installs[:1]]
     working = [name for name, finding in findings.items() if finding["state"] == "works"]
-    instead = (
-        [f"Use a backend that works: export {backend.ENVIRONMENT}={working[0]}"] if working else []
-    )
-    wanted = backend.from_environment()
-    if wanted is None:
-        present = [
-            name
-            for name, finding in findings.items()
-            if finding["state"] == "works"
-            or (finding["state"] == "broken" and name in backend.DEFAULT_ORDER)
-        ]
-        why = f"the first installed, as {backend.ENVIRONMENT} is unset"
-        if not present:
-            installs = [f["detail"] for f in findings.values() if f["state"] == "not installed"]
-            to_do = [f"Install a backend: {installs[0]}"] if installs else []
-            return "none, as no backend can be used", to_do
-        wanted = present[0]
-    else:
-        why = f"{backend.ENVIRONMENT}={wanted}"
-        try:
-            backend.entry_point(wanted)
-        except BackendError as error:
-            return f"none. {backend.ENVIRONMENT} is wrong: {error}", instead
-    finding = findings[wanted]
+    instead = [f"Use a backend that works: export {backend.ENVIRONMENT}={w}" for w in working[:1]]
+    try:
+        backend.entry_point(chosen)
+    except BackendError as error:
+        return f"none. {backend.ENVIRONMENT} is wrong: {error}", instead
+    why = f"the first installed, as {backend.ENVIRONMENT} is unset"
+    if backend.from_environment():
+        why = f"{backend.ENVIRONMENT}={chosen}"
+    finding = findings[chosen]
     if finding["state"] == "works":
-        return f"{wanted} ({why})", []
+        return f"{chosen} ({why})", []
+    to_do = f"Mend the installation of {chosen}; its error stands above."
     if finding["state"] == "not installed":
-        to_do = [f"Install {wanted}: {finding['detail']}", *instead]
-    else:
-        to_do = [f"Mend the installation of {wanted}; its error stands above.", *instead]
-    return f"none. {wanted} ({why}) is {finding['state']}.", to_do
+        to_do = f"Install {chosen}: {finding['detail']}"
+    return f"none. {chosen} ({why}) is {finding['state']}.", [to_do, *instead]
 
 
 def _unused_gpus(findings: Mapping[str, Finding]) -> Iterator[str]:

@@ -434,7 +434,7 @@ def _note_unknown(prefixes: Iterable[str], vocab: Vocab) -> None:
 
 def _perplexities(row: dict[str, float]) -> str:
     parts = [
-        f"{split} {row[key]:.2f}"
+        f"{split} {row[key]:{'.2f' if row[key] < 1e6 else '.2e'}}"
         for split, key in (("training", "train_ppl"), ("validation", "val_ppl"))
         if key in row
     ]

@@ -13,8 +13,9 @@ perplexity.svg .png  the history, drawn
 
 The folder is made, and so its name taken, when training starts; `config.json` then has the status
 `running`. It is replaced last of all, by one of status `finished`, `interrupted` (Ctrl-C; all files
-are there) or `failed` (with the error; no weights). So a folder that is `running` and in which
-nothing runs was left half-written. Numbers that JSON lacks are the strings Infinity, -Infinity, NaN.
+are there) or `failed` (with the error, and whether the training diverged; no weights and samples). So
+a folder that is `running` and in which nothing runs was left half-written. Numbers that JSON lacks are
+the strings Infinity, -Infinity, NaN.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from typing import Any, Literal
 
 from d2lrnn import __version__, atomic, backend, decoding, models, shell
 from d2lrnn.data import Vocab
-from d2lrnn.errors import DataError, RunError
+from d2lrnn.errors import DataError, RunError, TrainingDiverged
 from d2lrnn.weights import Weights, check_weights, read_header, read_weights, write_weights
 
 FORMAT = "d2lrnn run 1"
@@ -65,7 +66,7 @@ class Run:
         config: `status`, `backend`, `started`, `options` (those of `d2lrnn train`), `vocab_size`,
             `device`, `interrupted`, `peak_memory` (bytes), and `data`: `source`, `num_tokens`, and
             `sha1`, of the tokens' indices (int32, little-endian), so that equal ones mean equal
-            data; of a failed run also `error`.
+            data; of a failed run also `error` and `diverged`.
     """
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
@@ -159,7 +160,11 @@ class Run:
         """Mark the run as failed by `error`, after the epochs of `history`."""
         with self._writing():
             self._write("history.json", history)
-            self._end("failed", error=str(error) or type(error).__name__)
+            self._end(
+                "failed",
+                error=str(error) or type(error).__name__,
+                diverged=isinstance(error, TrainingDiverged),
+            )
 
     def _end(self, status: Status, **news: Any) -> None:
         ended = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -167,12 +172,16 @@ class Run:
         self._write("config.json", self.config)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], unfinished: bool = False) -> Run:
+    def open(
+        cls, path: str | os.PathLike[str], unfinished: bool = False, diverged: bool = False
+    ) -> Run:
         """The run in the folder `path`, whichever backend has written it.
 
         Args:
             path: a folder that `d2lrnn train` wrote.
             unfinished: accept one that still runs, was broken off, or failed, if it has a checkpoint.
+            diverged: accept one that failed because its training diverged: it has a history, but
+                neither weights nor samples.
 
         Raises:
             RunError: the folder is no run, has not finished, failed, or lacks a file.
@@ -195,11 +204,12 @@ class Run:
                 "force. In the latter case, continue it with: "
                 f"{shell.d2lrnn()} train --resume {shell.quoted(run.path)}"
             )
-        if run.config["status"] == "failed":
+        if run.config["status"] == "failed" and not (diverged and run.diverged):
             raise RunError(
                 f"The run {run.path} failed: {run.config.get('error', 'no reason given')}"
             )
-        missing = [name for name in _FILES if not (run.path / name).is_file()]
+        needed = _FILES[:3] if run.diverged else _FILES
+        missing = [name for name in needed if not (run.path / name).is_file()]
         if missing:
             raise RunError(f"The run {run.path} is not whole: it lacks {', '.join(missing)}.")
         return run
@@ -224,6 +234,11 @@ class Run:
     def backend(self) -> str:
         """The name of the backend that trained it."""
         return str(self.config["backend"])
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it failed because its training diverged."""
+        return self.config["status"] == "failed" and bool(self.config.get("diverged"))
 
     @property
     def checkpoint(self) -> Path:

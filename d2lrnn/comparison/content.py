@@ -11,7 +11,7 @@ from d2lrnn import backend
 from d2lrnn.comparison import differences
 from d2lrnn.comparison.differences import Continuations, WeightDifference
 from d2lrnn.comparison.groups import Group, differing_settings
-from d2lrnn.comparison.measures import Best, measure
+from d2lrnn.comparison.measures import Best, bound, diverged, measure, out_of_bounds
 from d2lrnn.comparison.plots import Curve, Plot
 from d2lrnn.comparison.reading import Entry, Failure
 
@@ -172,9 +172,14 @@ def _found(group: Group) -> list[str]:
         ends = f"are {lowest} to {highest}" if lowest != highest else f"are {lowest}"
         ends = f"{ends}, {_percent(apart)} apart" if apart else f"are the same, {lowest}"
         lines.append(f"Their final {split} perplexities {ends}.")
-    texts = [found for found in differences.of_texts(group) if found.when == "after"]
-    if len(group.entries) > 1 and texts:
-        alike = sum(not found.differ for found in texts)
+    lines += [
+        f"{group.labels[e.label]} diverged in epoch {epoch}."
+        for e in group.entries
+        if (epoch := diverged(e.run))
+    ]
+    texts = [t for t in differences.of_texts(group) if t.when == "after" and len(t.texts) > 1]
+    if texts:
+        alike = sum(not text.differ for text in texts)
         lines.append(
             f"They continue {alike or 'none'} of {len(texts)} prefixes alike after training."
         )
@@ -213,16 +218,29 @@ def _warnings(entries: Sequence[Entry], groups: Sequence[Group]) -> list[str]:
             "and memory tell of these as much as of the backends."
         )
     for entry in entries:
-        broken = [row["epoch"] for row in entry.run.history if not math.isfinite(row["train_ppl"])]
-        if broken:
-            warnings.append(
-                f"The loss of {entry.label} is not finite in {len(broken)} of "
-                f"{len(entry.run.history)} epochs, first in epoch {broken[0]}."
-            )
+        warnings += _divergence(entry)
     interrupted = [e.label for e in entries if e.run.config["status"] == "interrupted"]
     if interrupted:
         warnings.append(f"Ended early, by Ctrl-C: {_list(interrupted)}.")
     return warnings
+
+
+def _divergence(entry: Entry) -> list[str]:
+    """What is to be said of a run whose perplexity is out of bounds."""
+    broken, epoch = out_of_bounds(entry.run), diverged(entry.run)
+    if entry.run.diverged:
+        return [
+            f"{entry.label} diverged in epoch {epoch}, and is drawn up to there: "
+            f"{entry.run.config['error']}"
+        ]
+    if not broken:
+        return []
+    rows = [row for row in entry.run.history if row["epoch"] in broken]
+    is_infinite = all(any(not math.isfinite(row.get(key, 0)) for key in SPLITS) for row in rows)
+    told = "not finite" if is_infinite else f"not finite or above {bound(entry.run):,.0f}"
+    where = f"in {len(broken)} of {len(entry.run.history)} epochs, first in epoch {broken[0]}"
+    end = f": it diverged in epoch {epoch}, and is drawn up to there." if epoch else "."
+    return [f"The perplexity of {entry.label} is {told} {where}{end}"]
 
 
 def _paragraphs(group: Group) -> tuple[str, ...]:
@@ -271,7 +289,7 @@ def _plots(group: Group) -> list[Plot]:
         if e.label in group.curves(key)
     ]
     if curves:
-        ends = "; ".join(f"{c.label} {c.split} {c.values[-1]:.2f}" for c in curves)
+        ends = "; ".join(f"{c.label} {c.split} {_end(c)}" for c in curves)
         found.append(
             Plot(
                 name=f"perplexity-{group.name}",
@@ -284,6 +302,10 @@ def _plots(group: Group) -> list[Plot]:
     if group.same_start:
         found += _spread(group, names)
     return found
+
+
+def _end(curve: Curve) -> str:
+    return f"{curve.values[-1]:.2f}" if math.isfinite(curve.values[-1]) else "diverged"
 
 
 def _largest_finite(curves: Iterable[Curve]) -> float:
@@ -356,8 +378,8 @@ def _perplexities(group: Group) -> Table:
         found = measure(entry.run)
         cells = (
             f"{found.epochs}",
-            _number(found.train_ppl, ".4f"),
-            _number(found.val_ppl, ".4f"),
+            _perplexity(found.train_ppl),
+            _perplexity(found.val_ppl),
             _best(found.best_train),
             _best(found.best_val),
         )
@@ -558,8 +580,12 @@ def _number(value: float | None, form: str) -> str:
     return NONE if value is None else format(value, form)
 
 
+def _perplexity(value: float | None) -> str:
+    return _number(value, ".4f" if value is None or value < 1e6 else ".2e")
+
+
 def _best(best: Best | None) -> str:
-    return NONE if best is None else f"{best.perplexity:.4f} ({best.epoch})"
+    return NONE if best is None else f"{_perplexity(best.perplexity)} ({best.epoch})"
 
 
 def _percent(ratio: float) -> str:

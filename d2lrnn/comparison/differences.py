@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from d2lrnn.comparison.groups import Group
+from d2lrnn.comparison.measures import PERPLEXITIES
 from d2lrnn.weights import Weights
 
-PERPLEXITIES = ("train_ppl", "val_ppl")
 TOGETHER = 1e-3  # relative; far above the rounding of float32, far below what a reader would notice
 
 
@@ -67,8 +67,11 @@ def of_weights(group: Group) -> list[WeightDifference]:
     """
     if not group.same_start:
         return []
-    initial = {entry.label: entry.run.initial_weights for entry in group.entries}
-    final = {entry.label: entry.run.weights for entry in group.entries}
+    trained = [entry for entry in group.entries if not entry.run.diverged]
+    if len(trained) < 2:
+        return []
+    initial = {entry.label: entry.run.initial_weights for entry in trained}
+    final = {entry.label: entry.run.weights for entry in trained}
     return [
         WeightDifference(
             name,
@@ -77,7 +80,7 @@ def of_weights(group: Group) -> list[WeightDifference]:
             _largest(name, final),
             max(float(np.abs(weights[name]).max(initial=0)) for weights in final.values()),
         )
-        for name, weight in group.entries[0].run.weights.items()
+        for name, weight in trained[0].run.weights.items()
     ]
 
 
@@ -114,7 +117,8 @@ class Continuations:
 def of_texts(group: Group) -> list[Continuations]:
     """The continuations of each prefix, first those after training, then those before."""
     found: list[Continuations] = []
-    samples = [(e.label, sample) for e in group.entries for sample in e.run.samples]
+    trained = [entry for entry in group.entries if not entry.run.diverged]
+    samples = [(entry.label, sample) for entry in trained for sample in entry.run.samples]
     whens: tuple[Literal["after", "before"], ...] = ("after", "before")
     for when in whens:
         for prefix in dict.fromkeys(sample["prefix"] for _, sample in samples):

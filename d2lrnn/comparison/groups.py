@@ -11,9 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from string import ascii_uppercase
 from typing import Any
 
+from d2lrnn.comparison.measures import bound
 from d2lrnn.comparison.reading import Entry, labels_within
 from d2lrnn.weights import Weights
 
@@ -87,12 +89,17 @@ class Group:
         return len({(e.options["batch_size"], e.options["seed"]) for e in self.entries}) == 1
 
     def curves(self, key: str) -> dict[str, list[float]]:
-        """Of each run that has it, the column `key` of the history, by label; one value an epoch."""
-        found = {
-            entry.label: [float(row[key]) for row in entry.run.history if key in row]
-            for entry in self.entries
-        }
-        return {label: curve for label, curve in found.items() if curve}
+        """Of each run that has it, the column `key` of the history, by label; one value an epoch.
+
+        A perplexity out of bounds is infinite.
+        """
+        curves = {}
+        for entry in self.entries:
+            values = [float(row[key]) for row in entry.run.history if key in row]
+            if values:
+                limit = bound(entry.run)
+                curves[entry.label] = [value if value <= limit else inf for value in values]
+        return curves
 
 
 def group(entries: Sequence[Entry]) -> list[Group]:

@@ -10,6 +10,33 @@ import numpy as np
 
 from d2lrnn.run import Run
 
+PERPLEXITIES = ("train_ppl", "val_ppl")
+FAR = 1e6  # times the perplexity of a model that knows nothing, the size of the vocabulary
+
+
+def bound(run: Run) -> float:
+    """The perplexity above which the training of `run` has diverged."""
+    return FAR * float(run.config["vocab_size"])
+
+
+def out_of_bounds(run: Run) -> list[int]:
+    """The epochs in which a perplexity of `run` is not finite or above its bound."""
+    return [
+        int(row["epoch"])
+        for row in run.history
+        if not all(row[key] <= bound(run) for key in PERPLEXITIES if key in row)
+    ]
+
+
+def diverged(run: Run) -> int | None:
+    """The epoch from which on `run` is out of bounds, to its end; None if it is not, or came back."""
+    epochs = [int(row["epoch"]) for row in run.history]
+    if run.diverged:
+        epochs.append(len(epochs) + 1)  # the one that was not finished
+    bounded = set(epochs[: len(run.history)]) - set(out_of_bounds(run))
+    after = [epoch for epoch in epochs if epoch > max(bounded, default=0)]
+    return min(after, default=None)
+
 
 class Best(NamedTuple):
     perplexity: float
@@ -22,6 +49,7 @@ class Measures:
 
     Attributes:
         epochs: how many it finished.
+        diverged: the epoch from which on its perplexity was out of bounds, to the end.
         train_ppl: the perplexity of the last epoch, taken while the weights change; `val_ppl` that of
             the validation split after it.
         best_train: the lowest of all epochs; `best_val` likewise.
@@ -34,6 +62,7 @@ class Measures:
     """
 
     epochs: int
+    diverged: int | None
     train_ppl: float | None
     val_ppl: float | None
     best_train: Best | None
@@ -55,6 +84,7 @@ def measure(run: Run) -> Measures:
     tokens = (options["num_train"] + options["num_val"]) * options["num_steps"]
     return Measures(
         epochs=len(run.history),
+        diverged=diverged(run),
         train_ppl=_last(run, "train_ppl"),
         val_ppl=_last(run, "val_ppl"),
         best_train=_best(run, "train_ppl"),
@@ -64,7 +94,7 @@ def measure(run: Run) -> Measures:
         compile_seconds=None if seconds is None else max(of_epochs[0] - seconds, 0.0),
         tokens_per_second=tokens / seconds if seconds else None,
         peak_memory=run.config.get("peak_memory"),
-        num_parameters=sum(array.size for array in run.weights.values()),
+        num_parameters=sum(array.size for array in run.initial_weights.values()),
     )
 
 

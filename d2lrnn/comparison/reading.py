@@ -23,7 +23,7 @@ _SAMPLE = ("prefix", "before", "after")
 
 @dataclass(frozen=True)
 class Entry:
-    """A finished run; `label` tells it from the other entries of the comparison."""
+    """A run that finished or diverged; `label` tells it from the other entries of the comparison."""
 
     label: str
     run: Run
@@ -51,7 +51,7 @@ class Failure:
 def read(
     runs: Iterable[str | os.PathLike[str] | Run],
 ) -> tuple[list[Entry], list[Failure]]:
-    """Open all runs; those that failed come apart.
+    """Open all runs; those that failed come apart, unless they diverged.
 
     Raises:
         ArgumentError: fewer than two runs are given, or one twice.
@@ -68,7 +68,7 @@ def read(
     faults: list[str] = []
     for path in paths:
         try:
-            found.append(_failure(path) or _whole(Run.open(path)))
+            found.append(_failure(path) or _whole(Run.open(path, diverged=True)))
         except UserError as error:
             faults.append(str(error))
     if faults:
@@ -121,7 +121,7 @@ def _failure(path: Path) -> Failure | None:
     told = _json_object(path / FAILED)
     if told is None:
         config = _json_object(path / "config.json") or {}
-        if config.get("status") != "failed":
+        if config.get("status") != "failed" or config.get("diverged"):
             return None
         told = {"error": "it gave no reason", **config}
     backend, error = told.get("backend"), told.get("error")
@@ -144,13 +144,17 @@ def _whole(run: Run) -> Run:
     _check(run, "config.json", [config["options"]], _OPTIONS)
     _check(run, "config.json", [config["data"]], ("sha1", "source"))
     _check(run, "history.json", run.history, _ROW)
-    _check(run, "samples.json", run.samples, _SAMPLE)
+    if not run.diverged:
+        _check(run, "samples.json", run.samples, _SAMPLE)
     _check(run, "versions.json", [run.versions], ("framework",))
     _check(run, "sources.json", list(run.sources.values()), ("module", "source"))
     try:
         initial, final = (
             {name: array.shape for name, array in weights.items()}
-            for weights in (run.initial_weights, run.weights)
+            for weights in (
+                run.initial_weights,
+                run.initial_weights if run.diverged else run.weights,
+            )
         )
     except UserError as error:
         raise RunError(f"The run {run.path} is damaged: {error}") from error

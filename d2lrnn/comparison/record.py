@@ -10,7 +10,7 @@ from typing import Any
 from d2lrnn import __version__
 from d2lrnn.comparison import differences
 from d2lrnn.comparison.groups import Group, differing_settings
-from d2lrnn.comparison.measures import measure
+from d2lrnn.comparison.measures import PERPLEXITIES, measure
 from d2lrnn.comparison.reading import Entry, Failure
 
 FORMAT = "d2lrnn comparison 1"
@@ -59,7 +59,7 @@ def _group(group: Group) -> dict[str, Any]:
         "same_initial_weights": group.same_start,
         "same_minibatches": group.same_minibatches,
         "data": asdict(group.data),
-        "spread": {key: differences.spread(group, key) for key in differences.PERPLEXITIES},
+        "spread": {key: differences.spread(group, key) for key in PERPLEXITIES},
         "epochs_together": differences.epochs_together(group),
         "continuations": [asdict(found) for found in differences.of_texts(group)],
         "weights": [asdict(found) for found in differences.of_weights(group)],

@@ -316,6 +316,69 @@ def test_an_overflow_counts_as_apart(make_run, tmp_path):
     assert d2l.compare(runs).write(tmp_path / "report").is_file()
 
 
+def test_a_run_that_diverged_is_drawn_up_to_there(make_run, tmp_path):
+    """Its perplexities are finite, but so large that no axis can hold them."""
+    huge = (5.0, 4.0, 1e308, 1.7e308)
+    runs = [make_run("one"), make_run("two", "jax", ppl=huge, val_ppl=huge, seconds=(1.0,) * 4)]
+    found = d2l.compare(runs)
+    warning = found.content.warnings[-1]
+    assert "jax is not finite or above 5,000,000 in 2 of 4 epochs" in warning
+    assert "it diverged in epoch 3, and is drawn up to there" in warning
+    assert "jax diverged in epoch 3." in found.content.summary[0].text
+    assert "Their final validation" not in found.content.summary[0].text
+    curve = next(c for c in found.content.plots[0].curves if c.backend == "jax")
+    assert curve.values == (5.0, 4.0, np.inf, np.inf)
+    assert found.to_dict()["runs"][1]["diverged"] == 3
+    assert found.to_dict()["groups"][0]["epochs_together"] == 0
+    assert tables(runs)["Perplexity"]["jax"]["Training, final"] == "1.70e+308"
+    assert found.write(tmp_path / "report").is_file()
+
+
+def test_a_run_that_came_back_has_not_diverged(make_run, tmp_path):
+    runs = [make_run("one"), make_run("two", "jax", ppl=(np.inf, 4.0, 3.0))]
+    found = d2l.compare(runs)
+    (warning,) = found.content.warnings
+    assert warning == "The perplexity of jax is not finite in 1 of 3 epochs, first in epoch 1."
+    assert found.to_dict()["runs"][1]["diverged"] is None
+    assert "diverged" not in found.content.summary[0].text
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_a_training_that_diverged_is_compared(make_run, tmp_path, epochs):
+    """As `d2lrnn train` leaves it: with the epochs before, without weights and samples."""
+    error = f"The training loss became nan in epoch {epochs + 1}, minibatch 2 of 3."
+    failed = {"status": "failed", "error": error, "diverged": True}
+    ppl = (5.0, 4.0)[:epochs]
+    settings = {"config": failed, "options": {"num_val": 10}}
+    run = make_run("two", "jax", ppl=ppl, val_ppl=ppl, seconds=ppl, **settings)
+    for name in ("weights.safetensors", "samples.json"):
+        (run / name).unlink()
+    found = d2l.compare([make_run("one"), run])
+    assert found.failures == []
+    assert found.groups[0].same_start
+    assert found.content.warnings[-1] == (
+        f"jax diverged in epoch {epochs + 1}, and is drawn up to there: {error}"
+    )
+    assert f"jax diverged in epoch {epochs + 1}." in found.content.summary[0].text
+    assert sum(c.backend == "jax" for c in found.content.plots[0].curves) == (2 if epochs else 0)
+    folder = found.write(tmp_path / "report").parent
+    for name in ("report.html", "report.md"):
+        assert "diverged" in (folder / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_report_that_breaks_off_leaves_no_folder(four, tmp_path, monkeypatch, error):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(plots, "_draw", broken)
+    with pytest.raises(error):
+        d2l.compare(four).write(tmp_path / "reports" / "one")
+    assert list((tmp_path / "reports").iterdir()) == []
+    monkeypatch.undo()
+    assert d2l.compare(four).write(tmp_path / "reports" / "one").is_file()
+
+
 def test_other_devices_and_platforms_are_told(make_run):
     runs = [make_run("one"), make_run("two", "jax", config={"device": "cuda:0"})]
     found = d2l.compare(runs)

@@ -12,7 +12,7 @@ import pytest
 
 from d2lrnn import backend
 from d2lrnn.data import Vocab
-from d2lrnn.errors import RunError
+from d2lrnn.errors import RunError, TrainingDiverged
 from d2lrnn.run import Run, default_path, draw_perplexity
 from d2lrnn.weights import read_weights, write_weights
 
@@ -242,6 +242,16 @@ def test_a_failed_run_tells_its_error(path, data):
     assert not (path / "weights.safetensors").exists()
     with pytest.raises(RunError, match="failed: the loss became nan"):
         Run.open(path)
+
+
+def test_a_run_that_diverged_can_be_opened_for_its_history(path, data):
+    run = Run.create(path, OPTIONS, data)
+    run.fail(TrainingDiverged("the loss became nan"), HISTORY[:1])
+    with pytest.raises(RunError, match="failed: the loss became nan"):
+        Run.open(path)
+    run = Run.open(path, diverged=True)
+    assert run.diverged
+    assert len(run.history) == 1
 
 
 def test_no_folder_and_no_run(tmp_path):

@@ -1,9 +1,9 @@
 """Finished runs side by side: `d2l.compare(runs)`, `d2lrnn compare RUN RUN ...`, `nox -s compare`.
 
-`reading` opens the runs and refuses what is none; `groups` puts together those that can be drawn
-into one plot; `measures` gives the figures of a run, `differences` those between runs; `content`
-says all of it in sections, tables and plots; `plots`, `page`, `markdown` and `terminal` show that.
-It imports no framework: any core can compare runs of any backend.
+`reading` opens the runs and refuses what is none. `groups` puts together those that can be drawn into
+one plot. `measures` has the figures of a run, `differences` those between runs. `report` makes of them
+a `content` of `sentences`, `tables` and `curves`, which `page`, `markdown` and `terminal` show. No
+framework is imported: any core can compare runs of any backend.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class Comparison:
     @cached_property
     def content(self) -> Content:
         """All that the report says, in no format yet."""
-        from d2lrnn.comparison.content import Content
+        from d2lrnn.comparison.report import report
 
-        return Content.of(self.entries, self.failures, self.groups)
+        return report(self.entries, self.failures, self.groups)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, as in `report.json`; numbers that JSON lacks are None."""

@@ -1,4 +1,4 @@
-"""What sets the runs of a group apart: curves, weights, texts."""
+"""How far the runs of a group are apart: in their curves, their weights, their texts."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def spread(group: Group, key: str) -> list[float]:
     shortest = min(map(len, curves.values()))
     values = np.array([curve[:shortest] for curve in curves.values()])  # (num_runs, epochs)
     with np.errstate(invalid="ignore"):
-        found: list[float] = (np.ptp(values, axis=0) / values.mean(axis=0)).tolist()
-    return found
+        spreads: list[float] = (np.ptp(values, axis=0) / values.mean(axis=0)).tolist()
+    return spreads
 
 
 def epochs_together(group: Group) -> int:
     """How many epochs from the first on all curves stay within `TOGETHER` of one another."""
-    spreads = [found for key in PERPLEXITIES if (found := spread(group, key))]
+    spreads = [of_key for key in PERPLEXITIES if (of_key := spread(group, key))]
     apart = (
         epoch
         for epoch, at in enumerate(zip(*spreads, strict=False))
@@ -116,7 +116,7 @@ class Continuations:
 
 def of_texts(group: Group) -> list[Continuations]:
     """The continuations of each prefix, first those after training, then those before."""
-    found: list[Continuations] = []
+    continuations = []
     trained = [entry for entry in group.entries if not entry.run.diverged]
     samples = [(entry.label, sample) for entry in trained for sample in entry.run.samples]
     whens: tuple[Literal["after", "before"], ...] = ("after", "before")
@@ -127,5 +127,5 @@ def of_texts(group: Group) -> list[Continuations]:
             columns = zip(*texts.values(), strict=False)  # the characters at each place
             same = next((i for i, at in enumerate(columns) if len(set(at)) > 1), shortest)
             differ = same < shortest
-            found.append(Continuations(prefix, when, texts, same, differ))
-    return found
+            continuations.append(Continuations(prefix, when, texts, same, differ))
+    return continuations

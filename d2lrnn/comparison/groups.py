@@ -7,17 +7,19 @@ began from the very same weights make a group each; the others of the same data 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, TypeVar
 
 from d2lrnn.comparison.measures import bound
 from d2lrnn.comparison.reading import Entry, labels_within
 from d2lrnn.weights import Weights
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 # Options that make no difference to be told, or that are told in another way.
 _NOT_A_SETTING = {"weights", "resume", "text", "prefix", "num_preds"}
@@ -105,10 +107,10 @@ class Group:
 def group(entries: Sequence[Entry]) -> list[Group]:
     """Sort `entries` into groups, in the order in which they are given."""
     groups = []
-    by_data = _by(entries, _data_key)
-    for index, same_data in enumerate(by_data):
+    by_data = by_value({entry: _data_key(entry) for entry in entries})
+    for index, same_data in enumerate(by_data.values()):
         data = _data(same_data[0], f"Data {_letters(index)}" if len(by_data) > 1 else "")
-        starts = _by(same_data, lambda entry: _digest(entry.run.initial_weights))
+        starts = by_value({e: _digest(e.run.initial_weights) for e in same_data}).values()
         same = [start for start in starts if len(start) > 1]
         own = [start[0] for start in starts if len(start) == 1]
         numbers = range(1, len(same) + 1) if len(same) > 1 else [0]
@@ -123,13 +125,21 @@ def group(entries: Sequence[Entry]) -> list[Group]:
 def differing_settings(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
     """The options that are not the same in all of `entries`: by name, the value by label."""
     options = {entry.label: entry.options for entry in entries}
-    names = dict.fromkeys(name for found in options.values() for name in found)
+    names = dict.fromkeys(name for of_run in options.values() for name in of_run)
     values = {
-        name: {label: found.get(name) for label, found in options.items()}
+        name: {label: of_run.get(name) for label, of_run in options.items()}
         for name in names
         if name not in _NOT_A_SETTING
     }
     return {name: by_run for name, by_run in values.items() if len(set(by_run.values())) > 1}
+
+
+def by_value(values: Mapping[Key, Value]) -> dict[Value, list[Key]]:
+    """The keys of each value, in order."""
+    keys: dict[Value, list[Key]] = {}
+    for key, value in values.items():
+        keys.setdefault(value, []).append(key)
+    return keys
 
 
 def _data_key(entry: Entry) -> tuple[Any, ...]:
@@ -162,13 +172,6 @@ def _digest(weights: Weights) -> str:
         sha1.update(f"{name} {weights[name].shape} {weights[name].dtype} ".encode())
         sha1.update((weights[name] + 0.0).tobytes())  # -0.0 counts as 0.0
     return sha1.hexdigest()
-
-
-def _by(entries: Sequence[Entry], key: Any) -> list[list[Entry]]:
-    found: dict[Any, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        found[key(entry)].append(entry)
-    return list(found.values())
 
 
 def _letters(index: int) -> str:

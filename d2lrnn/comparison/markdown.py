@@ -13,7 +13,7 @@ MARK = "**▸**"  # stands before the first character that differs
 def render(content: Content) -> str:
     """The report; its plots are files beside it."""
     blocks = [f"# {content.title}"]
-    blocks += [f"**{_text(found.title)}.** {_text(found.text)}" for found in content.summary]
+    blocks += [f"**{_text(group.title)}.** {_text(group.text)}" for group in content.summary]
     if content.warnings:
         blocks += ["## Before you compare", *_bullets(content.warnings)]
     if content.failures:

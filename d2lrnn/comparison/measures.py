@@ -10,7 +10,7 @@ import numpy as np
 
 from d2lrnn.run import Run
 
-PERPLEXITIES = ("train_ppl", "val_ppl")
+PERPLEXITIES = {"train_ppl": "training", "val_ppl": "validation"}
 FAR = 1e6  # times the perplexity of a model that knows nothing, the size of the vocabulary
 
 
@@ -30,12 +30,10 @@ def out_of_bounds(run: Run) -> list[int]:
 
 def diverged(run: Run) -> int | None:
     """The epoch from which on `run` is out of bounds, to its end; None if it is not, or came back."""
-    epochs = [int(row["epoch"]) for row in run.history]
-    if run.diverged:
-        epochs.append(len(epochs) + 1)  # the one that was not finished
-    bounded = set(epochs[: len(run.history)]) - set(out_of_bounds(run))
-    after = [epoch for epoch in epochs if epoch > max(bounded, default=0)]
-    return min(after, default=None)
+    bounded = {int(row["epoch"]) for row in run.history} - {*out_of_bounds(run)}
+    first = max(bounded, default=0) + 1
+    begun = len(run.history) + run.diverged  # the epoch in which a training ends is in no history
+    return first if first <= begun else None
 
 
 class Best(NamedTuple):
@@ -78,9 +76,9 @@ class Measures:
 def measure(run: Run) -> Measures:
     """The figures of `run`."""
     options = run.config["options"]
-    of_epochs = [row["seconds"] for row in run.history]
-    others = of_epochs[1:]
+    others = [row["seconds"] for row in run.history[1:]]
     seconds = float(np.median(others)) if others else None
+    low, high = np.quantile(others, (0.25, 0.75)) if others else (nan, nan)
     tokens = (options["num_train"] + options["num_val"]) * options["num_steps"]
     return Measures(
         epochs=len(run.history),
@@ -90,8 +88,8 @@ def measure(run: Run) -> Measures:
         best_train=_best(run, "train_ppl"),
         best_val=_best(run, "val_ppl"),
         seconds=seconds,
-        quartiles=_quartiles(others),
-        compile_seconds=None if seconds is None else max(of_epochs[0] - seconds, 0.0),
+        quartiles=(float(low), float(high)) if others else None,
+        compile_seconds=None if seconds is None else max(run.history[0]["seconds"] - seconds, 0.0),
         tokens_per_second=tokens / seconds if seconds else None,
         peak_memory=run.config.get("peak_memory"),
         num_parameters=sum(array.size for array in run.initial_weights.values()),
@@ -106,10 +104,3 @@ def _best(run: Run, key: str) -> Best | None:
     # Not NaN, which min would take for the lowest where it comes first.
     rows = [Best(p, int(row["epoch"])) for row in run.history if (p := row.get(key, nan)) == p]
     return min(rows, default=None)
-
-
-def _quartiles(seconds: list[float]) -> tuple[float, float] | None:
-    if not seconds:
-        return None
-    low, high = np.quantile(seconds, (0.25, 0.75))
-    return float(low), float(high)

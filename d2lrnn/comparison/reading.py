@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ class Entry:
         options: dict[str, Any] = self.run.config["options"]
         return options
 
+    @property
+    def device(self) -> str:
+        return str(self.run.config.get("device", "unknown"))
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -64,33 +68,28 @@ def read(
         if times > 1:
             raise ArgumentError(f"The run {path} is given {times} times; give each run once.")
 
-    found: list[Run | Failure] = []
+    opened: list[Run | Failure] = []
     faults: list[str] = []
     for path in paths:
         try:
-            found.append(_failure(path) or _whole(Run.open(path, diverged=True)))
+            opened.append(_failure(path) or _whole(Run.open(path, diverged=True)))
         except UserError as error:
             faults.append(str(error))
     if faults:
         raise RunError("\n".join(["Not every folder can be compared.", *faults]))
 
-    labels = _labels([(run.backend, run.path) for run in found])
-    named = list(zip(labels, found, strict=True))
+    named = list(zip(_labels([(o.backend, o.path) for o in opened]), opened, strict=True))
     return (
         [Entry(label, run) for label, run in named if isinstance(run, Run)],
-        [
-            Failure(label, f.backend, f.error, f.path)
-            for label, f in named
-            if isinstance(f, Failure)
-        ],
+        [replace(told, label=label) for label, told in named if isinstance(told, Failure)],
     )
 
 
 def labels_within(entries: Sequence[Entry]) -> dict[str, str]:
-    """By label: the backend's name where one run is of it and its folder's name begins so, else itself.
+    """How each of `entries` is called among them alone, by its label.
 
-    So `torch-common` is `torch` among runs from common weights, but no folder loses a name that
-    tells something else.
+    That is its backend, where no other run is of it and its folder's name begins so: `torch-common` is
+    `torch` among runs from common weights. A folder's name that tells something else is kept.
     """
     times = Counter(entry.backend for entry in entries)
 
@@ -149,16 +148,11 @@ def _whole(run: Run) -> Run:
     _check(run, "versions.json", [run.versions], ("framework",))
     _check(run, "sources.json", list(run.sources.values()), ("module", "source"))
     try:
-        initial, final = (
-            {name: array.shape for name, array in weights.items()}
-            for weights in (
-                run.initial_weights,
-                run.initial_weights if run.diverged else run.weights,
-            )
-        )
+        initial = run.initial_weights
+        final = initial if run.diverged else run.weights
     except UserError as error:
         raise RunError(f"The run {run.path} is damaged: {error}") from error
-    if initial != final:
+    if {n: w.shape for n, w in initial.items()} != {n: w.shape for n, w in final.items()}:
         raise RunError(
             f"The run {run.path} is damaged: its initial and final weights differ in name or shape."
         )

@@ -20,7 +20,7 @@ def to_dict(
     entries: Sequence[Entry], failures: Sequence[Failure], groups: Sequence[Group]
 ) -> dict[str, Any]:
     """All that is known of the runs and of their differences; numbers that JSON lacks are None."""
-    found: dict[str, Any] = _finite(
+    record: dict[str, Any] = _finite(
         {
             "format": FORMAT,
             "d2lrnn": __version__,
@@ -30,7 +30,7 @@ def to_dict(
             "groups": [_group(group) for group in groups],
         }
     )
-    return found
+    return record
 
 
 def _run(entry: Entry) -> dict[str, Any]:
@@ -61,8 +61,8 @@ def _group(group: Group) -> dict[str, Any]:
         "data": asdict(group.data),
         "spread": {key: differences.spread(group, key) for key in PERPLEXITIES},
         "epochs_together": differences.epochs_together(group),
-        "continuations": [asdict(found) for found in differences.of_texts(group)],
-        "weights": [asdict(found) for found in differences.of_weights(group)],
+        "continuations": [asdict(texts) for texts in differences.of_texts(group)],
+        "weights": [asdict(weight) for weight in differences.of_weights(group)],
     }
 
 

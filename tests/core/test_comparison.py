@@ -356,8 +356,9 @@ def test_a_training_that_diverged_is_compared(make_run, tmp_path, epochs):
     found = d2l.compare([make_run("one"), run])
     assert found.failures == []
     assert found.groups[0].same_start
+    drawn = "is drawn up to there" if epochs else "nothing of it is drawn"
     assert found.content.warnings[-1] == (
-        f"jax diverged in epoch {epochs + 1}, and is drawn up to there: {error}"
+        f"jax diverged in epoch {epochs + 1}, and {drawn}: {error}"
     )
     assert f"jax diverged in epoch {epochs + 1}." in found.content.summary[0].text
     assert sum(c.backend == "jax" for c in found.content.plots[0].curves) == (2 if epochs else 0)

@@ -1,0 +1,73 @@
+"""The report of some runs: a section for each group, then what concerns all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from d2lrnn import backend
+from d2lrnn.comparison import curves, differences, sentences, tables
+from d2lrnn.comparison.content import Content, Finding, Section, Source
+from d2lrnn.comparison.groups import Group, differing_settings
+from d2lrnn.comparison.reading import Entry, Failure
+
+
+def report(
+    entries: Sequence[Entry], failures: Sequence[Failure], groups: Sequence[Group]
+) -> Content:
+    """All that is to be said of these runs, in no format yet."""
+    backends = _in_order([*(e.backend for e in entries), *(f.backend for f in failures)])
+    sections = [_of_group(group) for group in groups]
+    if differing_settings(entries):
+        sections.append(Section("settings", "Settings", figures=(tables.settings(entries),)))
+    if entries:
+        versions = tables.versions(entries)
+        sections.append(Section("versions", "Versions and devices", details=(versions,)))
+    return Content(
+        title="Backends side by side" if len(backends) > 1 else "Runs side by side",
+        summary=tuple(
+            Finding(group.title, text)
+            for group in groups
+            if (text := " ".join(sentences.findings(group)))
+        ),
+        warnings=tuple(sentences.warnings(entries, groups)),
+        failures=tuple(failures),
+        sections=tuple(sections),
+        sources=_sources(entries),
+        backends=backends,
+    )
+
+
+def _of_group(group: Group) -> Section:
+    return Section(
+        id=group.name,
+        title=group.title,
+        paragraphs=tuple(sentences.paragraphs(group)),
+        plots=tuple(curves.plots(group)),
+        figures=(tables.perplexities(group), tables.costs(group)),
+        details=(
+            *(tables.continuations(group, texts) for texts in differences.of_texts(group)),
+            *([tables.weights(group)] if differences.of_weights(group) else []),
+        ),
+    )
+
+
+def _in_order(backends: Iterable[str]) -> tuple[str, ...]:
+    known = {name: place for place, name in enumerate(backend.DEFAULT_ORDER)}
+    return tuple(sorted(set(backends), key=lambda name: (known.get(name, len(known)), name)))
+
+
+def _sources(entries: Sequence[Entry]) -> dict[str, list[Source]]:
+    """The source of each class, once for each backend, or for each run where they differ."""
+    by_class: dict[str, dict[tuple[str, str], Source]] = {}
+    for entry in entries:
+        for name, told in entry.run.sources.items():
+            source = Source(entry.label, entry.backend, told["module"], told["source"])
+            by_class.setdefault(name, {}).setdefault((entry.backend, source.code), source)
+    return {name: _called_by_backend([*by_code.values()]) for name, by_code in by_class.items()}
+
+
+def _called_by_backend(sources: list[Source]) -> list[Source]:
+    """The sources, labelled by their backend where it has only one."""
+    names = [source.backend for source in sources]
+    return [replace(s, label=s.backend) if names.count(s.backend) == 1 else s for s in sources]

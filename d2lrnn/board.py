@@ -108,7 +108,7 @@ class ProgressBoard:
         path = Path(path)
         if path.suffix.lower() not in SAVED_AS:
             raise ArgumentError(
-                f"save(path={str(path)!r}) cannot tell the format from {path.suffix!r}; "
+                f"Expected path to name an SVG or PNG file. Received: path={str(path)!r}; "
                 f"end the path in {' or '.join(SAVED_AS)}."
             )
         atomic.write(path, self._picture("svg" if path.suffix.lower() == ".svg" else "png"))

@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from d2lrnn import __version__, backend, shell
+from d2lrnn.arguments import ARGUMENTS, Integer, Number, OneOf
 from d2lrnn.errors import BackendError, UserError
 
 if TYPE_CHECKING:
@@ -74,10 +75,27 @@ class SectionOption(click.Option):
 
 
 def _option(section: str, *names: str, **settings: Any) -> Callable[[Command], Command]:
-    if isinstance(settings.get("type"), click.IntRange | click.FloatRange):
-        settings.setdefault("metavar", "NUMBER")
     settings.setdefault("show_default", settings.get("default") is not None)
     return click.option(*names, cls=SectionOption, section=section, **settings)
+
+
+def _argument(section: str, name: str, **settings: Any) -> Callable[[Command], Command]:
+    """The option of the argument `name`, as the table of arguments has it."""
+    return _option(section, f"--{name.replace('_', '-')}", **_of_table(name, **settings))
+
+
+def _of_table(name: str, more: str = "", **settings: Any) -> dict[str, Any]:
+    """The type and the help of an option, from the table of arguments; `more` is added to its help."""
+    argument = ARGUMENTS[name]
+    settings = {"help": argument.help + more, **settings}
+    match argument.rule:
+        case OneOf(choices):
+            return {"type": click.Choice(choices), **settings}
+        case Integer(minimum, maximum):
+            number: Any = click.IntRange(minimum, maximum)
+        case Number(above_0):
+            number = click.FloatRange(0, min_open=above_0)
+    return {"type": number, "metavar": "NUMBER", **settings}
 
 
 def _announced(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -89,10 +107,6 @@ def _announced(_: click.Context, __: click.Parameter, value: str | None) -> str 
     return value
 
 
-POSITIVE = click.FloatRange(0, min_open=True)
-AT_LEAST_0 = click.IntRange(0)
-AT_LEAST_1 = click.IntRange(1)
-SEED = click.IntRange(0, 2**32 - 1)
 FILE = click.Path(path_type=Path)
 
 MODEL, DATA, TRAINING, OUTPUT = "The model", "The data", "The training", "What is kept and shown"
@@ -131,26 +145,9 @@ def cli() -> None:
     default="rnn",
     help="rnn: the framework's own layer (section 9.6); scratch: written out (section 9.5).",
 )
-@_option(
-    MODEL,
-    "--num-hiddens",
-    type=AT_LEAST_1,
-    default=32,
-    help="h, the size of the hidden state H_t.",
-)
-@_option(
-    MODEL,
-    "--activation",
-    type=click.Choice(["tanh", "relu"]),
-    default="tanh",
-    help="phi in H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h).",
-)
-@_option(
-    MODEL,
-    "--sigma",
-    type=POSITIVE,
-    help="Standard deviation of the initial weights; only with --model scratch.  [default: 0.01]",
-)
+@_argument(MODEL, "num_hiddens", default=32)
+@_argument(MODEL, "activation", default="tanh")
+@_argument(MODEL, "sigma", more="  [default: 0.01]")
 @_option(
     MODEL,
     "--weights",
@@ -166,84 +163,17 @@ def cli() -> None:
     metavar="FILE",
     help="A text of your own, in UTF-8, instead of The Time Machine.",
 )
-@_option(
-    DATA,
-    "--tokens",
-    type=click.Choice(["char", "word"]),
-    default="char",
-    help="What a token is: a character or a word.",
-)
-@_option(
-    DATA,
-    "--min-freq",
-    type=AT_LEAST_0,
-    default=0,
-    help="Tokens that occur fewer times than this become <unk>.",
-)
-@_option(
-    DATA,
-    "--num-steps",
-    type=AT_LEAST_1,
-    default=32,
-    help="T, the number of tokens in a window: how far gradients flow back in time.",
-)
-@_option(
-    DATA,
-    "--batch-size",
-    type=AT_LEAST_1,
-    default=1024,
-    help="n, the number of windows in a minibatch.",
-)
-@_option(
-    DATA,
-    "--num-train",
-    type=AT_LEAST_1,
-    default=10000,
-    help="Number of windows for training, from the beginning of the text, one token apart.",
-)
-@_option(
-    DATA,
-    "--num-val",
-    type=AT_LEAST_0,
-    default=5000,
-    help="Number of windows for validation, which follow them; 0 for none.",
-)
-@_option(
-    TRAINING,
-    "--max-epochs",
-    type=AT_LEAST_1,
-    default=100,
-    help="How many times to go over the training windows.",
-)
-@_option(
-    TRAINING,
-    "--lr",
-    type=POSITIVE,
-    default=1.0,
-    help="eta, the learning rate of SGD: each step is -eta times the gradient.",
-)
-@_option(
-    TRAINING,
-    "--gradient-clip-val",
-    type=click.FloatRange(0),
-    default=1.0,
-    help="theta: gradients g are scaled by min(1, theta / ||g||), their global L2 norm; 0 for no "
-    "clipping (section 9.5.3).",
-)
-@_option(
-    TRAINING,
-    "--num-gpus",
-    type=AT_LEAST_0,
-    default=1,
-    help="1: the first GPU, or the CPU where there is none; 0: the CPU.",
-)
-@_option(
-    TRAINING,
-    "--seed",
-    type=SEED,
-    default=0,
-    help="Decides the initial weights and the order of the minibatches.",
-)
+@_argument(DATA, "tokens", default="char")
+@_argument(DATA, "min_freq", default=0)
+@_argument(DATA, "num_steps", default=32)
+@_argument(DATA, "batch_size", default=1024)
+@_argument(DATA, "num_train", default=10000)
+@_argument(DATA, "num_val", default=5000)
+@_argument(TRAINING, "max_epochs", default=100)
+@_argument(TRAINING, "lr", default=1.0)
+@_argument(TRAINING, "gradient_clip_val", default=1.0)
+@_argument(TRAINING, "num_gpus", default=1)
+@_argument(TRAINING, "seed", default=0)
 @_option(
     TRAINING,
     "--resume",
@@ -261,13 +191,7 @@ def cli() -> None:
     default=["it has"],
     help="Text to continue before and after training; may be given several times.",
 )
-@_option(
-    OUTPUT,
-    "--num-preds",
-    type=AT_LEAST_0,
-    default=20,
-    help="How many tokens to continue it by.",
-)
+@_argument(OUTPUT, "num_preds", default=20)
 @_option(
     OUTPUT,
     "--run",
@@ -472,18 +396,11 @@ def _what_next(run: Run, interrupted: bool, prefix: str) -> str:
 )
 @click.option(
     "--num",
-    type=AT_LEAST_0,
-    default=20,
+    **_of_table("num_preds", more=" Characters or words, as in the run.", default=20),
     show_default=True,
-    help="How many tokens (characters or words, as in the run) to continue it by.",
 )
-@click.option(
-    "--temperature",
-    type=click.FloatRange(0),
-    help="Draw each token from softmax(O_t / temperature), O_t the logits: below 1 the likely become "
-    "likelier, above 1 all become alike; 0 always takes the likeliest.  [default: 0; 1 with --seed]",
-)
-@click.option("--seed", type=SEED, help="Of the drawing: the same seed, the same text.")
+@click.option("--temperature", **_of_table("temperature", more="  [default: 0; 1 with --seed]"))
+@click.option("--seed", **_of_table("seed", help="Of the drawing: the same seed, the same text."))
 @click.option(
     "--backend",
     "backend_name",

@@ -1,4 +1,6 @@
-"""The errors a user can cause. Each message names what was given, what is expected, and the way out.
+"""The errors a user can cause. Each message says what was expected, what came, and the way out.
+
+That of an argument reads "Expected lr to be a positive number. Received: lr=-1.", see `arguments`.
 
 All derive from `UserError`, which the command line prints without a traceback, and from the built-in
 exception that a Python programmer would expect in its place.

@@ -132,13 +132,14 @@ def plot(
             xs = xs * len(ys)
     if len(xs) != len(ys):
         raise ArgumentError(
-            f"plot got {len(xs)} series in X and {len(ys)} in Y; "
-            "give X as one series, or as one per series of Y."
+            f"Expected X to be one series, or one per series of Y. Received: {len(xs)} series in X and "
+            f"{len(ys)} in Y."
         )
     for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
         if len(x) != len(y):
             raise ArgumentError(
-                f"plot got {len(x)} points in X and {len(y)} in Y for series {i}; they must match."
+                f"Expected as many points in X as in Y. Received: {len(x)} points in X and {len(y)} in Y "
+                f"for series {i}."
             )
     set_figsize(figsize)
     if axes is None:
@@ -186,7 +187,8 @@ def _series(name: str, values: Any) -> list[NDArray[Any]]:
     """`values` as a list of arrays of one axis: it is one series itself, or holds several."""
     if getattr(values, "ndim", None) == 0 or not hasattr(values, "__len__"):
         raise ArgumentError(
-            f"plot takes a series of numbers for {name}; got {type(values).__name__}."
+            f"Expected {name} to be a series of numbers. Received: {name} of type "
+            f"{type(values).__name__}."
         )
     is_one = len(values) == 0 or np.ndim(values[0]) == 0
     arrays = [_array(name, values)] if is_one else [_array(name, row) for row in values]
@@ -195,7 +197,7 @@ def _series(name: str, values: Any) -> list[NDArray[Any]]:
     for array in arrays:
         if array.ndim != 1:
             raise ArgumentError(
-                f"plot takes series of one axis; {name} has one of shape {array.shape}."
+                f"Expected series of one axis. Received: {name} has one of shape {array.shape}."
             )
     return arrays
 
@@ -213,4 +215,4 @@ def _array(name: str, series: Any) -> NDArray[Any]:
     try:
         return np.array([float(value) for value in series])
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"plot takes numbers for {name}; {error}.") from None
+        raise ArgumentError(f"Expected numbers for {name}. Received: {error}.") from None

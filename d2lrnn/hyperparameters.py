@@ -5,6 +5,7 @@ import operator
 from collections.abc import Callable, Iterable, Sized
 from typing import Any, TypeVar
 
+from d2lrnn.arguments import Integer, OneOf, check, expect
 from d2lrnn.errors import ArgumentError
 
 T = TypeVar("T")
@@ -76,44 +77,25 @@ def check_shape(a: Any, shape: Iterable[int]) -> None:
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:
-    """`value` as an `int`; `ArgumentError` naming it if it is none or is below `minimum`."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < minimum:
-        raise ArgumentError(
-            f"Expected {name} to be an integer of at least {minimum}. Received: {name}={value!r}."
-        )
-    return number
+    """`value` as an `int`; `ArgumentError` if it is none or is below `minimum`."""
+    expect(name, value, Integer(minimum))
+    return operator.index(value)
 
 
-def check_sizes(**sizes: Any) -> None:
-    """Raise `ArgumentError` for the first size that is no integer of at least 1."""
-    for name, value in sizes.items():
-        check_integer(name, value, 1)
+def check_one_of(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise `ArgumentError` if `value` is not one of `choices`."""
+    expect(name, value, OneOf(tuple(choices)))
 
 
-def check_positive(**arguments: float) -> None:
-    """Raise an ArgumentError for the first argument that is not a positive number."""
-    for name, value in arguments.items():
-        if isinstance(value, bool) or not 0 < value < float("inf"):
-            raise ArgumentError(f"{name}={value!r}: expected a positive number.")
+# What `check` is called where sizes or positive numbers are checked.
+check_sizes = check_positive = check
 
 
 def check_inputs(size: int, num_inputs: int) -> None:
     """Raise `ArgumentError` unless the last axis of a layer's inputs has the size it was made for."""
     if size != num_inputs:
         raise ArgumentError(
-            f"num_inputs={num_inputs}: the layer was made for inputs of that size and is given inputs "
-            f"of size {size}. Make it with num_inputs={size}; over one-hot vectors that is the size "
-            "of the vocabulary, and may be left out."
+            f"Expected inputs of size num_inputs={num_inputs}, for which the layer was made. Received: "
+            f"inputs of size {size}. Make it with num_inputs={size}; over one-hot vectors that is the "
+            "size of the vocabulary, and may be left out."
         )
-
-
-def check_one_of(name: str, value: object, choices: Iterable[object]) -> None:
-    """Raise an ArgumentError if `value` is not one of `choices`."""
-    choices = list(choices)
-    if value not in choices:
-        expected = ", ".join(repr(choice) for choice in choices)
-        raise ArgumentError(f"{name}={value!r}: expected one of {expected}.")

@@ -42,7 +42,9 @@ def compare(runs: Iterable[str | os.PathLike[str] | Run]) -> Comparison:
         RunError: a folder is no run, is broken or has not finished; each is named.
     """
     if isinstance(runs, str | os.PathLike):
-        raise ArgumentError(f"compare takes a list of runs; got only one, {os.fspath(runs)!r}.")
+        raise ArgumentError(
+            f"Expected runs to be a list of runs. Received: runs={os.fspath(runs)!r}, only one."
+        )
     return Comparison(*read(runs))
 
 

@@ -63,10 +63,10 @@ def read(
     """
     paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
     if len(paths) < 2:
-        raise ArgumentError(f"A comparison needs at least two runs; got {len(paths)}.")
+        raise ArgumentError(f"Expected at least two runs to compare. Received: {len(paths)}.")
     for path, times in Counter(path.resolve() for path in paths).items():
         if times > 1:
-            raise ArgumentError(f"The run {path} is given {times} times; give each run once.")
+            raise ArgumentError(f"Expected each run once. Received: {path} {times} times.")
 
     opened: list[Run | Failure] = []
     faults: list[str] = []

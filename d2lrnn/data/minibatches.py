@@ -8,8 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from d2lrnn.arguments import check
 from d2lrnn.errors import ArgumentError
-from d2lrnn.hyperparameters import check_integer
 
 Array = NDArray[Any]
 
@@ -50,10 +50,8 @@ class Minibatches:
                 f"Expected at least one example. Received: arrays of shapes {shapes}; "
                 f"does the split begin behind the end of the data?"
             )
-        self.batch_size = check_integer("batch_size", batch_size, 1)
-        self.seed = check_integer("seed", seed, 0)
-        if self.seed >= 2**32:
-            raise ArgumentError(f"Expected seed to be below 2**32. Received: seed={seed}.")
+        check(batch_size=batch_size, seed=seed)
+        self.batch_size, self.seed = int(batch_size), int(seed)
         self.shuffle = shuffle
         self.convert = convert
         self.epoch = 0
@@ -64,13 +62,15 @@ class Minibatches:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iterations follow."""
-        self.epoch = check_integer("epoch", epoch, 0)
+        check(epoch=epoch)
+        self.epoch = int(epoch)
 
     def order(self, epoch: int | None = None) -> NDArray[np.int64]:
         """The examples' indices in the order of `epoch`, by default the current one: shape (n,)."""
         if not self.shuffle:
             return np.arange(self.num_examples)
-        epoch = self.epoch if epoch is None else check_integer("epoch", epoch, 0)
+        epoch = self.epoch if epoch is None else epoch
+        check(epoch=epoch)
         return np.random.RandomState([self.seed, epoch]).permutation(self.num_examples)
 
     def batches(self, epoch: int | None = None) -> Iterator[tuple[Array, ...]]:

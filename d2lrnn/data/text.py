@@ -11,11 +11,11 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from d2lrnn.arguments import check
 from d2lrnn.data.data_module import DataModule
 from d2lrnn.data.minibatches import Minibatches
 from d2lrnn.data.vocab import Vocab, code_points
-from d2lrnn.errors import ArgumentError, DataError
-from d2lrnn.hyperparameters import check_integer
+from d2lrnn.errors import DataError
 
 
 class TextData(DataModule):
@@ -62,17 +62,11 @@ class TextData(DataModule):
     ) -> None:
         super().__init__(root=root, seed=seed)
         self.save_hyperparameters(ignore=["vocab"])
-        if tokens not in ("char", "word"):
-            raise ArgumentError(
-                f"Expected tokens to be one of {{'char', 'word'}}. Received: tokens={tokens!r}."
-            )
+        check(tokens=tokens, min_freq=min_freq)
         if batch_size is None and num_steps is None:
             return
-        check_integer("batch_size", batch_size, 1)
-        num_steps = check_integer("num_steps", num_steps, 1)
-        check_integer("num_train", num_train, 1)
-        check_integer("num_val", num_val, 0)
-        check_integer("min_freq", min_freq, 0)
+        check(batch_size=batch_size, num_steps=num_steps, num_train=num_train, num_val=num_val)
+        assert num_steps is not None  # it would not have passed
 
         corpus, self.vocab = self.build(self._download(), vocab)
         self.corpus = np.asarray(corpus, np.int32)  # (n,)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from d2lrnn.arguments import check
 from d2lrnn.errors import ArgumentError, DataError
-from d2lrnn.hyperparameters import check_integer
 
 UNKNOWN = "<unk>"
 BLOCK = 1 << 20  # characters turned into NumPy at a time: four bytes each, and indices eight
@@ -36,7 +36,7 @@ class Vocab:
         min_freq: int = 0,
         reserved_tokens: Iterable[str] = (),
     ) -> None:
-        min_freq = check_integer("min_freq", min_freq, 0)
+        check(min_freq=min_freq)
         if isinstance(reserved_tokens, str):
             raise ArgumentError(
                 f"Expected reserved_tokens to be a list of strings. "

@@ -85,7 +85,7 @@ def test_fewer_than_two_runs_or_one_twice_are_errors(make_run):
     run = make_run("one")
     with pytest.raises(ArgumentError, match="at least two"):
         d2l.compare([run])
-    with pytest.raises(ArgumentError, match="takes a list"):
+    with pytest.raises(ArgumentError, match="to be a list"):
         d2l.compare(str(run))
     with pytest.raises(ArgumentError, match="2 times"):
         d2l.compare([run, run.parent / "." / "one"])

@@ -101,9 +101,9 @@ def test_figsize_is_that_of_new_figures():
     [
         ([[1], [2], [3]], [[1], [2]], "3 series in X and 2 in Y"),
         ([1, 2, 3], [1, 2], "3 points in X and 2 in Y for series 0"),
-        (3.0, None, "series of numbers for X; got float"),
-        ([1], np.array(3.0), "series of numbers for Y; got ndarray"),
-        (np.zeros((2, 2, 2)), None, r"one axis; X has one of shape \(2, 2\)"),
+        (3.0, None, "X to be a series of numbers. Received: X of type float"),
+        ([1], np.array(3.0), "Y to be a series of numbers. Received: Y of type ndarray"),
+        (np.zeros((2, 2, 2)), None, r"one axis. Received: X has one of shape \(2, 2\)"),
         ([object()], None, "numbers for X"),
     ],
 )

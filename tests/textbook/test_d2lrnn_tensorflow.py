@@ -470,7 +470,7 @@ def test_dropout_is_on_in_training_alone(data):
 
 def test_errors_are_not_wrapped_by_keras(data):
     model = d2l.RNNLM(d2l.RNN(7, num_inputs=3), vocab_size=len(data.vocab))
-    with pytest.raises(ArgumentError, match=r"^num_inputs=3"):
+    with pytest.raises(ArgumentError, match=r"^Expected inputs of size num_inputs=3"):
         model.logits(data.X[:2])
 
 

@@ -30,6 +30,8 @@ class Integer:
             number = operator.index(value)
         except TypeError:
             return False
+        if isinstance(value, bool):
+            return False
         return self.minimum <= number and (self.maximum is None or number <= self.maximum)
 
 

@@ -14,7 +14,7 @@ OPTIONS = {param.name: param for param in (*generate.params, *train.params)}
 
 FITTING = {Integer: [1, np.int64(1)], Number: [0.5, 1, np.float32(0.5)]}
 OTHERS = {
-    Integer: [-1, 1.0, 1.5, "1", None],
+    Integer: [-1, 1.0, 1.5, "1", None, True],
     Number: [-1, -0.5, math.inf, math.nan, "1", None, True],
     OneOf: ["", "sin", None, 1],
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from d2lrnn import cells
+from d2lrnn.arguments import check
 from d2lrnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -98,12 +99,9 @@ def check_prompt(
         raise ArgumentError(
             f"prefix={prefix!r} has no token; give at least one to start from, such as 'it has'."
         )
-    if isinstance(num_preds, bool) or not isinstance(num_preds, int | np.integer) or num_preds < 0:
-        raise ArgumentError(f"num_preds={num_preds!r}: expected a whole number of at least 0.")
-    if temperature is not None and not (0 <= temperature < np.inf):
-        raise ArgumentError(
-            f"temperature={temperature!r}: expected 0 (the likeliest token) or a positive number."
-        )
+    check(num_preds=num_preds)
+    if temperature is not None:
+        check(temperature=temperature)
     if seed is not None and temperature == 0:
         raise ArgumentError(
             f"seed={seed!r} has no effect at temperature=0, which always takes the likeliest "

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from d2lrnn import backend
+from d2lrnn.arguments import check
 from d2lrnn.data import Minibatches
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError
 from d2lrnn.hyperparameters import HyperParameters
@@ -70,16 +71,8 @@ class Trainer(HyperParameters):
         progress: bool = True,
     ) -> None:
         self.save_hyperparameters()
-        if max_epochs < 1:
-            raise ArgumentError(
-                f"max_epochs={max_epochs!r}: expected a whole number of at least 1."
-            )
-        if not 0 <= gradient_clip_val < math.inf:
-            raise ArgumentError(
-                f"gradient_clip_val={gradient_clip_val!r}: expected a positive bound of the "
-                "gradients' global norm, or 0 for no clipping."
-            )
-        self.gpus = _choose_gpus(num_gpus)
+        check(max_epochs=max_epochs, gradient_clip_val=gradient_clip_val)
+        self.gpus = _choose_gpus(num_gpus, self.available_gpus())
         self.epoch = 0
         self.history: list[Row] = []
         self.batch_losses: list[float] = []
@@ -438,8 +431,8 @@ def _choose_gpus(num_gpus: int) -> list[Any]:
     available = [d2l.gpu(i) for i in range(d2l.num_gpus())]
     if num_gpus not in (0, 1):
         raise ArgumentError(
-            f"num_gpus={num_gpus!r}: {len(available)} GPU(s) can be used here, and a model trains on "
-            "one. Use num_gpus=1 for the first GPU, or 0 for the CPU."
+            f"Expected num_gpus to be 0 or 1. Received: num_gpus={num_gpus!r}. {len(available)} GPU(s) can "
+            "be used here, and a model trains on one: the first at 1, the CPU at 0."
         )
     if num_gpus == 1 and not available:
         if not _said_no_gpu:

@@ -28,8 +28,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+def main(arguments: Sequence[str] | None = None, command: click.Command | None = None) -> int:
+    """Run the command line, or one command with its rules, and return its exit code."""
     for stream in (sys.stdout, sys.stderr):  # a text may have letters that the terminal lacks
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore")  # what frameworks tell programmers
             warnings.simplefilter("once", UserWarning)
         try:
-            return int(cli.main(arguments, prog_name=shell.d2lrnn(), standalone_mode=False) or 0)
+            program = command or cli
+            return int(program.main(arguments, prog_name=shell.d2lrnn(), standalone_mode=False) or 0)
         except click.ClickException as error:
             error.show()
             return error.exit_code

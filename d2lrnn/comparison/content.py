@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from d2lrnn.comparison.plots import Plot
 from d2lrnn.comparison.reading import Failure
@@ -41,6 +42,12 @@ class Table:
     rows: tuple[Row, ...]
     note: str = ""
     numeric: bool = True
+
+    def only(self, places: Sequence[int]) -> Table:
+        """The table with these columns alone, numbered without the head of its rows."""
+        columns = (self.columns[0], *(self.columns[1 + place] for place in places))
+        rows = [replace(row, cells=tuple(row.cells[i] for i in places)) for row in self.rows]
+        return replace(self, columns=columns, rows=tuple(rows))
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+import click
 import numpy as np
 
-from d2lrnn import models
+from d2lrnn import cli, models
 from d2lrnn.data import TextFile, TimeMachine
-from d2lrnn.errors import UserError
 from d2lrnn.weights import Weights, draw, write_weights
 
 
@@ -31,33 +32,20 @@ def initial_weights(vocab_size: int, num_hiddens: int, seed: int) -> Weights:
     }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the weights file that `arguments` ask for; returns the exit code."""
-    import click
-
-    try:
-        _write(*arguments)
-    except click.exceptions.Exit as end:  # after --help
-        return end.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except UserError as error:
-        click.echo(f"Error: {error}", err=True)
-        return 1
-    return 0
-
-
-def _write(file: str, *arguments: str) -> None:
-    from d2lrnn.cli import train
-
-    options = train.make_context("d2lrnn train", list(arguments)).params
+@click.command(params=[click.Argument(["file"]), *cli.train.params])
+def write(file: str, **options: Any) -> None:
+    """Write initial weights to FILE, for a model and a text as `d2lrnn train` takes them."""
     names = ("batch_size", "num_steps", "num_train", "num_val", "tokens", "min_freq", "seed")
     settings = {name: options[name] for name in names}
     text = options["text"]
     data = TimeMachine(**settings) if text is None else TextFile(text, **settings)
     weights = initial_weights(len(data.vocab), options["num_hiddens"], options["seed"])
     write_weights(file, weights)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the weights file that `arguments` ask for; returns the exit code."""
+    return cli.main(arguments, write)
 
 
 if __name__ == "__main__":

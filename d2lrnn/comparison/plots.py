@@ -93,7 +93,7 @@ class Plot:
         import matplotlib
 
         with matplotlib.rc_context({"font.size": FONT_SIZE}):
-            return _draw(self, THEMES["light"])
+            return _draw(self)
 
     @cached_property
     def svg(self) -> bytes:
@@ -130,59 +130,44 @@ def _place(name: str, backends: Iterable[str]) -> int:
     return [*backend.DEFAULT_ORDER, *strangers].index(name)
 
 
-def _draw(plot: Plot, theme: Theme) -> Figure:
+def _draw(plot: Plot) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=SIZE, layout="constrained", facecolor=theme.paper)
-    axes = figure.add_subplot(facecolor=theme.paper)
-    runs = list(dict.fromkeys((c.label, c.backend) for c in plot.curves if c.backend is not None))
-    splits = list(dict.fromkeys(curve.split for curve in plot.curves))
+    paper, ink, faint, _ = THEMES["light"]
+    figure = Figure(figsize=SIZE, layout="constrained", facecolor=paper)
+    axes = figure.add_subplot(facecolor=paper)
+    looks = _looks(plot)
+    splits = dict.fromkeys(curve.split for curve in plot.curves)
     styles: dict[str, Any] = dict(zip(splits, ("-", (0, (3, 2))), strict=False))
-    backends = sorted({name for _, name in runs})
-    looks: dict[str, dict[str, Any]] = {
-        label: {
-            "color": colour(name, backends),
-            "marker": _marker(name, backends, [other for _, other in runs[:place]].count(name)),
-            "markersize": 4,
-            "linewidth": 1.4,
-        }
-        for place, (label, name) in enumerate(runs)
-    }
+    least = -math.inf if plot.level is None else 0.0
     for curve in plot.curves:
         epochs = range(1, len(curve.values) + 1)
-        least = -math.inf if plot.level is None else 0.0
-        look: dict[str, Any] = {"color": theme.ink, "linewidth": 1.4}
-        if curve.backend is not None:
-            every = max(len(epochs) // MARKS, 1)
+        look = looks.get(curve.label, {"color": ink, "linewidth": 1.4})
+        if curve.label in looks:
             # The markers of different runs stand at different epochs, so that curves on top of one
             # another are still seen to be several.
-            place = [label for label, _ in runs].index(curve.label)
-            look = {**looks[curve.label], "markevery": (place * every // len(runs), every)}
-        axes.plot(
-            epochs,
-            [value if least < value < math.inf else math.nan for value in curve.values],
-            linestyle=styles[curve.split],
-            **look,
-        )
+            every = max(len(epochs) // MARKS, 1)
+            look = {**look, "markevery": ([*looks].index(curve.label) * every // len(looks), every)}
+        values = [value if least < value < math.inf else math.nan for value in curve.values]
+        axes.plot(epochs, values, linestyle=styles[curve.split], **look)
 
     if plot.level is not None or _wide(v for curve in plot.curves for v in curve.values):
         axes.set_yscale("log")
     if plot.level is not None:
-        axes.axhline(plot.level, color=theme.ink, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
-    axes.set_xlabel("epoch", color=theme.ink)
-    axes.set_ylabel(plot.ylabel, color=theme.ink)
+        axes.axhline(plot.level, color=ink, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+    axes.set_xlabel("epoch", color=ink)
+    axes.set_ylabel(plot.ylabel, color=ink)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    axes.grid(True, color=theme.faint, linewidth=0.8)
+    axes.grid(True, color=faint, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(which="both", colors=theme.ink, length=0)
-    axes.yaxis.get_offset_text().set_color(theme.ink)
+    axes.tick_params(which="both", colors=ink, length=0)
+    axes.yaxis.get_offset_text().set_color(ink)
     for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(theme.faint)
+        spine.set(visible=side == "bottom", color=faint)
 
-    plain: dict[str, Any] = {"frameon": False, "labelcolor": theme.ink, "columnspacing": 1.2}
+    plain: dict[str, Any] = {"frameon": False, "labelcolor": ink, "columnspacing": 1.2}
     if looks:
         figure.legend(
             handles=[Line2D([], [], label=label, **look) for label, look in looks.items()],
@@ -191,13 +176,25 @@ def _draw(plot: Plot, theme: Theme) -> Figure:
             handlelength=1.8,
             **plain,
         )
-    figure.legend(
-        handles=[Line2D([], [], color=theme.ink, ls=ls, label=n) for n, ls in styles.items()],
-        loc="outside lower right",
-        ncols=2,
-        **plain,
-    )
+    lines = [Line2D([], [], color=ink, linestyle=s, label=name) for name, s in styles.items()]
+    figure.legend(handles=lines, loc="outside lower right", ncols=2, **plain)
     return figure
+
+
+def _looks(plot: Plot) -> dict[str, dict[str, Any]]:
+    """The colour and marker of each run, by its label."""
+    runs = {curve.label: curve.backend for curve in plot.curves if curve.backend is not None}
+    earlier: list[str] = []  # backends of the runs before
+    looks = {}
+    for label, name in runs.items():
+        looks[label] = {
+            "color": colour(name, runs.values()),
+            "marker": _marker(name, runs.values(), earlier.count(name)),
+            "markersize": 4,
+            "linewidth": 1.4,
+        }
+        earlier.append(name)
+    return looks
 
 
 def _marker(name: str, backends: Iterable[str], number: int) -> str:

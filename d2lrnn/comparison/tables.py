@@ -155,17 +155,10 @@ def versions(entries: Iterable[Entry]) -> Table:
 
 def _without_columns_of_one_value(table: Table, keep: Sequence[str]) -> Table:
     """The table with what is the same in all rows told once, in its note."""
-    head, *names = table.columns
-    columns = dict(zip(names, zip(*(row.cells for row in table.rows), strict=True), strict=True))
-    same = [name for name in names if len(set(columns[name])) == 1 and name not in keep]
+    cells = dict(enumerate(zip(*(row.cells for row in table.rows), strict=True)))
+    same = [i for i in cells if len(set(cells[i])) == 1 and table.columns[1 + i] not in keep]
     if len(table.rows) < 2 or not same:
         return table
-    left = [name for name in names if name not in same]
-    rows = [
-        replace(row, cells=tuple(columns[name][place] for name in left))
-        for place, row in enumerate(table.rows)
-    ]
-    told = "; ".join(f"{name} {columns[name][0]}" for name in same)
-    return replace(
-        table, columns=(head, *left), rows=tuple(rows), note=f"The same for all: {told}."
-    )
+    told = "; ".join(f"{table.columns[1 + i]} {cells[i][0]}" for i in same)
+    left = table.only([i for i in cells if i not in same])
+    return replace(left, note=f"The same for all: {told}.")

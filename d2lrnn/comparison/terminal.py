@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from typing import Any
 
 from d2lrnn.comparison.content import Content, Table
@@ -41,24 +40,18 @@ def show(content: Content, console: Any) -> None:
 
 def _fitting(table: Table, width: int) -> list[Table]:
     """The table, or as many as its columns need: figures are never cut, heads stand in all of them."""
-    widths = [
-        max(map(len, (*name.split(" "), *(str(row.cells[place]) for row in table.rows)))) + 2
-        for place, name in enumerate(table.columns[1:])
-    ]
     room = width - 1 - _head_width(table, width)
     parts: list[list[int]] = [[]]
-    for place in range(len(widths)):
-        if parts[-1] and sum(widths[i] for i in (*parts[-1], place)) > room:
+    left = room
+    for place, name in enumerate(table.columns[1:]):
+        cells = (str(row.cells[place]) for row in table.rows)
+        needed = max(map(len, (*name.split(" "), *cells))) + 2
+        if parts[-1] and needed > left:
             parts.append([])
+            left = room
         parts[-1].append(place)
-    return [
-        replace(
-            table,
-            columns=(table.columns[0], *(table.columns[1 + i] for i in part)),
-            rows=tuple(replace(row, cells=tuple(row.cells[i] for i in part)) for row in table.rows),
-        )
-        for part in parts
-    ]
+        left -= needed
+    return [table.only(part) for part in parts]
 
 
 def _head_width(table: Table, width: int) -> int:

@@ -526,9 +526,7 @@ def test_a_report_is_the_same_each_time_and_never_overwritten(four, tmp_path):
 def test_each_plot_is_drawn_once(four, tmp_path, monkeypatch):
     drawn = []
     draw = plots._draw
-    monkeypatch.setattr(
-        plots, "_draw", lambda plot, *theme: drawn.append(plot) or draw(plot, *theme)
-    )
+    monkeypatch.setattr(plots, "_draw", lambda plot: drawn.append(plot) or draw(plot))
     found = d2l.compare(four)
     found._repr_html_()
     found.write(tmp_path / "first")

@@ -31,7 +31,8 @@ def findings(group: Group) -> Iterator[str]:
         else:
             yield f"Their perplexities are more than {TOGETHER} apart from the first epoch on."
     key = "val_ppl" if group.data.num_val else "train_ppl"
-    last = sorted(c[-1] for c in group.curves(key).values() if math.isfinite(c[-1]))
+    ended = {entry.label for entry in group.entries if not diverged(entry.run)}
+    last = sorted(curve[-1] for label, curve in group.curves(key).items() if label in ended)
     if len(last) > 1:
         apart = last[-1] / last[0] - 1
         form = ".2f" if apart > 0.005 else ".4f"

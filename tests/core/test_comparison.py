@@ -361,6 +361,7 @@ def test_a_training_that_diverged_is_compared(make_run, tmp_path, epochs):
         f"jax diverged in epoch {epochs + 1}, and {drawn}: {error}"
     )
     assert f"jax diverged in epoch {epochs + 1}." in found.content.summary[0].text
+    assert "Their final" not in found.content.summary[0].text
     assert sum(c.backend == "jax" for c in found.content.plots[0].curves) == (2 if epochs else 0)
     folder = found.write(tmp_path / "report").parent
     for name in ("report.html", "report.md"):

@@ -65,13 +65,10 @@ def of_weights(group: Group) -> list[WeightDifference]:
 
     Others have none: hidden units have no order, and may have learned the same in other places.
     """
-    if not group.same_start:
+    if not group.same_start or len(group.trained) < 2:
         return []
-    trained = [entry for entry in group.entries if not entry.run.diverged]
-    if len(trained) < 2:
-        return []
-    initial = {entry.label: entry.run.initial_weights for entry in trained}
-    final = {entry.label: entry.run.weights for entry in trained}
+    initial = {entry.label: entry.run.initial_weights for entry in group.trained}
+    final = {entry.label: entry.run.weights for entry in group.trained}
     return [
         WeightDifference(
             name,
@@ -80,7 +77,7 @@ def of_weights(group: Group) -> list[WeightDifference]:
             _largest(name, final),
             max(float(np.abs(weights[name]).max(initial=0)) for weights in final.values()),
         )
-        for name, weight in trained[0].run.weights.items()
+        for name, weight in group.trained[0].run.weights.items()
     ]
 
 
@@ -117,8 +114,7 @@ class Continuations:
 def of_texts(group: Group) -> list[Continuations]:
     """The continuations of each prefix, first those after training, then those before."""
     continuations = []
-    trained = [entry for entry in group.entries if not entry.run.diverged]
-    samples = [(entry.label, sample) for entry in trained for sample in entry.run.samples]
+    samples = [(entry.label, sample) for entry in group.trained for sample in entry.run.samples]
     whens: tuple[Literal["after", "before"], ...] = ("after", "before")
     for when in whens:
         for prefix in dict.fromkeys(sample["prefix"] for _, sample in samples):

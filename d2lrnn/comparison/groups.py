@@ -86,6 +86,11 @@ class Group:
         return labels_within(self.entries)
 
     @property
+    def trained(self) -> list[Entry]:
+        """The runs that have weights and samples: all but those that failed because they diverged."""
+        return [entry for entry in self.entries if not entry.run.diverged]
+
+    @property
     def same_minibatches(self) -> bool:
         """Whether all saw the same minibatches in the same order."""
         return len({(e.options["batch_size"], e.options["seed"]) for e in self.entries}) == 1

@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None, command: click.Command | None =
             warnings.simplefilter("ignore")  # what frameworks tell programmers
             warnings.simplefilter("once", UserWarning)
         try:
-            program = command or cli
-            return int(program.main(arguments, prog_name=shell.d2lrnn(), standalone_mode=False) or 0)
+            program, name = (command, None) if command else (cli, shell.d2lrnn())
+            return int(program.main(arguments, prog_name=name, standalone_mode=False) or 0)
         except click.ClickException as error:
             error.show()
             return error.exit_code

@@ -6,7 +6,6 @@ are, and how gradients are clipped.
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections import defaultdict
@@ -72,7 +71,7 @@ class Trainer(HyperParameters):
     ) -> None:
         self.save_hyperparameters()
         check(max_epochs=max_epochs, gradient_clip_val=gradient_clip_val)
-        self.gpus = _choose_gpus(num_gpus, self.available_gpus())
+        self.gpus = _choose_gpus(num_gpus)
         self.epoch = 0
         self.history: list[Row] = []
         self.batch_losses: list[float] = []

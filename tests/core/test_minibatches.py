@@ -28,7 +28,7 @@ def test_every_example_comes_once_and_rows_stay_together(n, batch_size, shuffle,
     assert sorted(firsts) == list(range(n))
     assert shuffle or np.array_equal(firsts, np.arange(n))
     assert all(np.array_equal(y, x + 1) for x, y in batches)
-    assert loader.label_counts() == [y.size for _, y in batches]
+    assert loader.totals(firsts_of_all) == [int(x[:, 0].sum()) for x, _ in batches]
 
 
 def test_the_order_is_numpys_frozen_stream():
@@ -91,10 +91,14 @@ def test_convert_is_applied_to_every_array_when_iterating_only():
     assert isinstance(next(loader.batches())[0], np.ndarray)
 
 
-def test_label_counts_are_of_the_last_array():
-    features, labels = np.zeros((7, 4)), np.zeros((7, 1))
-    assert Minibatches((features, labels), 3, shuffle=False).label_counts() == [3, 3, 1]
-    assert Minibatches((labels, features), 3, shuffle=False).label_counts() == [12, 12, 4]
+def test_totals_are_of_each_minibatch_in_the_order_of_the_epoch():
+    loader = Minibatches([np.zeros((7, 4))], 3, shuffle=True, seed=7)
+    values = np.arange(10, 17)
+    assert Minibatches([np.zeros(7)], 3, shuffle=False).totals(values) == [33, 42, 16]
+    loader.set_epoch(2)
+    order = loader.order()
+    expected = [values[order[i : i + 3]].sum() for i in (0, 3, 6)]
+    assert loader.totals(values) == expected != [33, 42, 16]
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_a_run_that_has_not_finished(path, data):
 def test_an_unfinished_run_is_opened_for_its_checkpoint(path, data):
     run = Run.create(path, OPTIONS, data)
     arrays = {"model/rnn.b_h": np.ones(3, np.float32), "optimizer/0/m": np.ones(2)}
-    write_weights(run.checkpoint, arrays, checkpoint=json.dumps({"epoch": 4}))
+    write_weights(run.checkpoint, arrays, checkpoint={"epoch": 4})
     run = Run.open(path, unfinished=True)
     assert list(run.weights_of_checkpoint()) == ["rnn.b_h"]
     assert run.epochs_of_checkpoint() == 4

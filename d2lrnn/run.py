@@ -47,6 +47,8 @@ FORMAT = "d2lrnn run 1"
 Status = Literal["running", "finished", "interrupted", "failed"]
 Row = dict[str, float]
 
+FAR = 1e6  # times the perplexity of a model that knows nothing, which is the size of the vocabulary
+
 _KEYS = ("status", "backend", "options", "data", "vocab_size")
 _MODEL = ("model", "num_hiddens", "activation", "sigma", "lr", "seed")  # options that make a model
 _FILES = (
@@ -148,7 +150,7 @@ class Run:
         with self._writing():
             self._write("history.json", history)
             self._write("samples.json", samples)
-            draw_perplexity(history, self.path)
+            draw_perplexity(history, self.path, self.bound)
             model.save(str(self.path / "weights.safetensors"))
             self._end(
                 "interrupted" if interrupted else "finished",
@@ -241,6 +243,11 @@ class Run:
         return self.config["status"] == "failed" and bool(self.config.get("diverged"))
 
     @property
+    def bound(self) -> float:
+        """The perplexity above which its training has diverged."""
+        return FAR * float(self.config["vocab_size"])
+
+    @property
     def checkpoint(self) -> Path:
         """The state after the last whole epoch, which `Trainer.fit(resume=...)` goes on from."""
         return self.path / "checkpoint.safetensors"
@@ -280,8 +287,8 @@ class Run:
     @cached_property
     def versions(self) -> dict[str, Any]:
         """What it was trained with: `d2lrnn`, `python`, `numpy`, `platform`, `framework`, `devices`."""
-        found: dict[str, Any] = self._read("versions.json", dict)
-        return found
+        versions: dict[str, Any] = self._read("versions.json", dict)
+        return versions
 
     @cached_property
     def weights(self) -> Weights:
@@ -398,7 +405,7 @@ def sources_of(model: Any) -> dict[str, dict[str, str]]:
     Other classes of the same file that such a class names, a cell for instance, come before it.
     """
     kinds = (type(model.rnn), type(model))
-    found = {}
+    sources = {}
     for kind in kinds:
         source = inspect.getsource(kind)
         words = set(re.findall(r"\w+", source))
@@ -408,27 +415,33 @@ def sources_of(model: Any) -> dict[str, dict[str, str]]:
             for name, other in beside
             if name in words and other.__module__ == kind.__module__ and other not in kinds
         ]
-        found[kind.__name__] = {"module": kind.__module__, "source": "\n\n".join([*named, source])}
-    return found
+        sources[kind.__name__] = {
+            "module": kind.__module__,
+            "source": "\n\n".join([*named, source]),
+        }
+    return sources
 
 
 def peak_memory() -> int | None:
     """The largest resident memory of this process so far, in bytes; None on Windows."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux, where `ru_maxrss` begins at what the parent process had
-        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="ignore"))
-        if found:
-            return 1024 * int(found[1])
+        peak = re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="ignore"))
+        if peak:
+            return 1024 * int(peak[1])
     try:
         import resource
     except ImportError:
         return None
-    peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    maxrss: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return maxrss if sys.platform == "darwin" else maxrss * 1024
 
 
-def draw_perplexity(history: Sequence[Row], folder: Path) -> None:
-    """Draw the perplexities of `history` over the epochs, into perplexity.svg and perplexity.png."""
+def draw_perplexity(history: Sequence[Row], folder: Path, bound: float = math.inf) -> None:
+    """Draw the perplexities of `history` over the epochs, into perplexity.svg and perplexity.png.
+
+    A line is broken where a perplexity is not finite, or above `bound`: no axis holds 1e308.
+    """
     from matplotlib.figure import Figure  # not pyplot: it would look for a display
     from matplotlib.ticker import MaxNLocator
 
@@ -439,7 +452,8 @@ def draw_perplexity(history: Sequence[Row], folder: Path) -> None:
     epochs = [row["epoch"] for row in history]
     lines = [key for key in ("train_ppl", "val_ppl") if history and key in history[0]]
     for key, style in zip(lines, ("-", "--"), strict=False):
-        perplexities = [row[key] if math.isfinite(row[key]) else math.nan for row in history]
+        values = [row[key] for row in history]
+        perplexities = [p if math.isfinite(p) and p <= bound else math.nan for p in values]
         axes.plot(epochs, perplexities, style, marker="." if len(history) < 10 else "")
     set_axes(axes, "epoch", "perplexity", None, None, "linear", "linear", lines)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -14,7 +14,6 @@ from math import inf
 from string import ascii_uppercase
 from typing import Any, TypeVar
 
-from d2lrnn.comparison.measures import bound
 from d2lrnn.comparison.reading import Entry, labels_within
 from d2lrnn.weights import Weights
 
@@ -104,8 +103,8 @@ class Group:
         for entry in self.entries:
             values = [float(row[key]) for row in entry.run.history if key in row]
             if values:
-                limit = bound(entry.run)
-                curves[entry.label] = [value if value <= limit else inf for value in values]
+                bound = entry.run.bound
+                curves[entry.label] = [value if value <= bound else inf for value in values]
         return curves
 
 

@@ -11,12 +11,6 @@ import numpy as np
 from d2lrnn.run import Run
 
 PERPLEXITIES = {"train_ppl": "training", "val_ppl": "validation"}
-FAR = 1e6  # times the perplexity of a model that knows nothing, the size of the vocabulary
-
-
-def bound(run: Run) -> float:
-    """The perplexity above which the training of `run` has diverged."""
-    return FAR * float(run.config["vocab_size"])
 
 
 def out_of_bounds(run: Run) -> list[int]:
@@ -24,7 +18,7 @@ def out_of_bounds(run: Run) -> list[int]:
     return [
         int(row["epoch"])
         for row in run.history
-        if not all(row[key] <= bound(run) for key in PERPLEXITIES if key in row)
+        if not all(row[key] <= run.bound for key in PERPLEXITIES if key in row)
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from d2lrnn.comparison import differences
 from d2lrnn.comparison.groups import Group, by_value, differing_settings
-from d2lrnn.comparison.measures import PERPLEXITIES, bound, diverged, measure, out_of_bounds
+from d2lrnn.comparison.measures import PERPLEXITIES, diverged, measure, out_of_bounds
 from d2lrnn.comparison.reading import Entry
 from d2lrnn.comparison.wording import NONE, listed, percent
 
@@ -95,7 +95,7 @@ def _divergence(entry: Entry) -> Iterator[str]:
     elif broken:
         rows = [row for row in run.history if row["epoch"] in broken]
         is_finite = any(all(math.isfinite(row.get(k, 0)) for k in PERPLEXITIES) for row in rows)
-        above = f" or above {bound(run):,.0f}" if is_finite else ""
+        above = f" or above {run.bound:,.0f}" if is_finite else ""
         end = f": it diverged in epoch {epoch}, and {drawn}." if epoch else "."
         yield (
             f"The perplexity of {entry.label} is not finite{above} in {len(broken)} of "

@@ -133,6 +133,14 @@ def test_the_plot_has_names_and_is_the_same_each_time(tmp_path):
     draw_perplexity([], tmp_path)  # Ctrl-C in the first epoch
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_perplexity_that_no_axis_holds_ends_no_training(path, data):
+    run = Run.create(path, OPTIONS, data)
+    huge = [{"epoch": i, "train_ppl": p, "val_ppl": p} for i, p in enumerate((1.7e308, 3.0, 2.0))]
+    run.finish(Model(), huge, SAMPLES)
+    assert Run.open(path).history[0]["train_ppl"] == 1.7e308
+
+
 def test_the_sha1_tells_data_apart(tmp_path, data):
     runs = []
     for name in ("a", "b"):

@@ -8,13 +8,13 @@ oracle of the tests in float64 and, for exact gradients, in complex128.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-State = Any  # H (batch_size, num_hiddens), of an LSTM (H, C); of several cells a tuple of such
+State = Any  # H (batch_size, num_hiddens), of an LSTM the pair (H, C)
 Cell = Callable[[Array, Any, Array], Any]
 
 
@@ -26,7 +26,8 @@ def sigmoid(A: Array) -> Array:
 
 def relu(A: Array) -> Array:
     """The larger of A and 0; of a complex number, by its real part."""
-    return np.where(A.real > 0, A, np.zeros((), A.dtype))
+    positive: Array = A * (A.real > 0)
+    return positive
 
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": np.tanh, "relu": relu}
@@ -57,7 +58,9 @@ def gru_before(A: Array, H: Array, W_h: Array) -> Array:
     h = W_h.shape[0]
     gates = sigmoid(A[..., : 2 * h] + H @ W_h[:, : 2 * h])
     Z, R = gates[..., :h], gates[..., h:]
-    return Z * H + (1 - Z) * np.tanh(A[..., 2 * h :] + (R * H) @ W_h[:, 2 * h :])
+    H_tilde = np.tanh(A[..., 2 * h :] + (R * H) @ W_h[:, 2 * h :])
+    H = Z * H + (1 - Z) * H_tilde
+    return H
 
 
 def gru_after(A: Array, H: Array, W_h: Array) -> Array:
@@ -66,7 +69,9 @@ def gru_after(A: Array, H: Array, W_h: Array) -> Array:
     B = H @ W_h  # (batch_size, 3 num_hiddens)
     gates = sigmoid(A[..., : 2 * h] + B[..., : 2 * h])
     Z, R = gates[..., :h], gates[..., h:]
-    return Z * H + (1 - Z) * np.tanh(A[..., 2 * h :] + R * B[..., 2 * h :])
+    H_tilde = np.tanh(A[..., 2 * h :] + R * B[..., 2 * h :])
+    H = Z * H + (1 - Z) * H_tilde
+    return H
 
 
 GATES = {"rnn": "h", "lstm": "ifoc", "gru_before": "zrh", "gru_after": "zrn"}
@@ -75,6 +80,11 @@ GATES = {"rnn": "h", "lstm": "ifoc", "gru_before": "zrh", "gru_after": "zrn"}
 def kind_of(letters: set[str]) -> str | None:
     """The kind of layer whose weights have these `letters` after `W_x`; None if they are of none."""
     return next((kind for kind, gates in GATES.items() if letters == set(gates)), None)
+
+
+def names_of(kind: str, prefix: str = "") -> list[str]:
+    """The names of the weights of a layer of this kind: of each gate `W_x`, `W_h` and `b_`."""
+    return [f"{prefix}{part}{gate}" for gate in GATES[kind] for part in ("W_x", "W_h", "b_")]
 
 
 class Layer(NamedTuple):
@@ -103,7 +113,7 @@ class Layer(NamedTuple):
         A = self.drive(inputs)
         for A_t in A[::-1] if backward else A:  # (batch_size, gates * num_hiddens)
             state = self.step(A_t, state, self.W_h)
-            outputs.append(state[0] if isinstance(state, tuple) else state)
+            outputs.append(state[0] if self.kind == "lstm" else state)
         return np.stack(outputs[::-1] if backward else outputs), state
 
 
@@ -118,20 +128,24 @@ def layer(weights: Mapping[str, Array], prefix: str = "", activation: str = "tan
     kind = kind_of(letters)
     if kind is None:
         raise KeyError(f"{start}...: {sorted(letters)} are the gates of no layer.")
-    steps = {"lstm": lstm, "gru_before": gru_before, "gru_after": gru_after}
-    step = rnn(ACTIVATIONS[activation]) if kind == "rnn" else steps[kind]
+    steps: dict[str, Cell] = {
+        "rnn": rnn(ACTIVATIONS[activation]),
+        "lstm": lstm,
+        "gru_before": gru_before,
+        "gru_after": gru_after,
+    }
 
     def beside(part: str) -> Array:
         return np.concatenate([weights[f"{prefix}{part}{gate}"] for gate in GATES[kind]], axis=-1)
 
-    return Layer(kind, step, beside("W_x"), beside("W_h"), beside("b_"))
+    return Layer(kind, steps[kind], beside("W_x"), beside("W_h"), beside("b_"))
 
 
 class Network:
     """The recurrent part of a model, out of weights by canonical name: layers, in one direction or two.
 
     Args:
-        weights: by canonical name; those that begin with `prefix` are taken.
+        weights: by canonical name; those that begin with `prefix` are taken, all of them.
         prefix: of the recurrent part, with its dot.
         activation: 'tanh' or 'relu', of the layers of section 9.4.
 
@@ -142,34 +156,48 @@ class Network:
     def __init__(
         self, weights: Mapping[str, Array], prefix: str = "rnn.", activation: str = "tanh"
     ) -> None:
-        parts = {n.removeprefix(prefix).rpartition(".")[0] for n in weights if n.startswith(prefix)}
-        indices = sorted({int(part.split(".")[0]) for part in parts if part[:1].isdigit()})
-        self.two_way = any(part.split(".")[-1] in ("f", "b") for part in parts)
+        names = {name for name in weights if name.startswith(prefix)}
+        parts = [
+            name.removeprefix(prefix).split(".")[:-1] for name in names
+        ]  # [], [0], [f], [0, f]
+        num_layers = len({part[0] for part in parts if part} - {"f", "b"})
+        self.two_way = any(part[-1] in ("f", "b") for part in parts if part)
         self.layers: list[list[Layer]] = []
-        for index in indices or [None]:
-            path = prefix if index is None else f"{prefix}{index}."
+        for path in [f"{prefix}{index}." for index in range(num_layers)] or [prefix]:
             paths = [f"{path}f.", f"{path}b."] if self.two_way else [path]
-            self.layers.append([layer(weights, path, activation) for path in paths])
+            both = [layer(weights, path, activation) for path in paths]
+            for one, path in zip(both, paths, strict=True):
+                names.difference_update(names_of(one.kind, path))
+            self.layers.append(both)
+        if names:
+            raise KeyError(f"{sorted(names)} are in no equation of the network.")
 
-    def zero_state(self, batch_size: int) -> list[list[State]]:
-        """By layer and direction, the states at the beginning of a sequence."""
-        return [[one.zero_state(batch_size) for one in both] for both in self.layers]
-
-    def run(
-        self, inputs: Array, state: list[list[State]] | None = None
-    ) -> tuple[Array, list[list[State]]]:
+    def run(self, inputs: Array, state: Any = None) -> tuple[Array, Any]:
         """Run over tokens (num_steps, batch_size) or vectors (num_steps, batch_size, num_inputs).
 
-        Returns the last layer's outputs (num_steps, batch_size, num_hiddens), in two directions twice
-        as wide, and by layer and direction the last states.
+        Args:
+            inputs: tokens or vectors.
+            state: the state to start from, as this function returns it; None is zeros.
+
+        Returns:
+            The last layer's outputs (num_steps, batch_size, num_hiddens), twice as wide in two
+            directions, and the last state H (num_layers, batch_size, num_hiddens), of LSTMs (H, C). In
+            two directions its first axis is layer 0 forward, layer 0 backward, layer 1 forward, ...
         """
-        state = self.zero_state(inputs.shape[1]) if state is None else state
-        outputs, states = inputs, []
-        for both, before in zip(self.layers, state, strict=True):
+        outputs, before, after = inputs, self.split(state, inputs.shape[1]), []
+        for both in self.layers:
             ran = [
-                one.run(outputs, H, backward=direction == 1)
-                for direction, (one, H) in enumerate(zip(both, before, strict=True))
+                one.run(outputs, next(before), backward=direction == 1)
+                for direction, one in enumerate(both)
             ]
-            outputs = np.concatenate([out for out, _ in ran], axis=-1)
-            states.append([last for _, last in ran])
-        return outputs, states
+            outputs = np.concatenate([output for output, _ in ran], axis=-1)
+            after += [last for _, last in ran]
+        if isinstance(after[0], tuple):
+            return outputs, tuple(np.stack(states) for states in zip(*after, strict=True))
+        return outputs, np.stack(after)
+
+    def split(self, state: Any, batch_size: int) -> Iterator[State]:
+        """The state of each layer in each direction, in turn."""
+        if state is None:
+            return (one.zero_state(batch_size) for both in self.layers for one in both)
+        return zip(*state, strict=True) if isinstance(state, tuple | list) else iter(state)

@@ -36,18 +36,23 @@ def stepper(weights: Mapping[str, Array], activation: str = "tanh") -> Step:
         KeyError: the weights are not those of a language model of chapters 9 and 10.
     """
     network = cells.Network(weights, "rnn.", activation)
+    others = {name for name in weights if not name.startswith("rnn.")}
+    if others != {"linear.W_hq", "linear.b_q"}:
+        raise KeyError(f"{sorted(others)} are not the weights of one output layer")
     if network.two_way:
         raise KeyError("a network in both directions reads the future, and cannot be continued")
     layers = [both[0] for both in network.layers]
     W_hq, b_q = weights["linear.W_hq"], weights["linear.b_q"]
-    rows = list(layers[0].W_x + layers[0].b)  # what each token adds to the argument of the first cell
+    rows = list(
+        layers[0].W_x + layers[0].b
+    )  # what each token adds to the argument of the first cell
     start = [one.zero_state() for one in layers]
 
     def step(token: int, states: Any) -> tuple[Array, Any]:
-        A, new = rows[token], []
+        output = rows[token]
+        new: list[cells.State] = []
         for one, state in zip(layers, states or start, strict=True):
-            if new:  # not the first layer: it runs over what the one below gives
-                A = output @ one.W_x + one.b
+            A = output @ one.W_x + one.b if new else output  # later layers run over the one below
             state = one.step(A, state, one.W_h)
             output = state[0] if one.kind == "lstm" else state  # (num_hiddens,)
             new.append(state)

@@ -1,6 +1,7 @@
 """Models and data of sizes that are all different, and how the suite trains them."""
 
 import numpy as np
+from layers import LAYERS
 
 import d2lrnn as d2l
 
@@ -9,16 +10,12 @@ NUM_TRAIN, NUM_VAL = 20, 13  # neither is a multiple of BATCH_SIZE
 
 
 def make_model(layers, vocab_size, lr=0.5, base=None, **options):
-    """A language model on the scratch or on the high-level layers; `base` is a subclass to make."""
-    if layers == "scratch":
-        rnn = d2l.RNNScratch(num_inputs=vocab_size, num_hiddens=NUM_HIDDENS, sigma=0.5, **options)
-        return (base or d2l.RNNLMScratch)(rnn, vocab_size=vocab_size, lr=lr)
-    rnn = d2l.RNN(num_inputs=vocab_size, num_hiddens=NUM_HIDDENS, **options)
-    return (base or d2l.RNNLM)(rnn, vocab_size=vocab_size, lr=lr)
+    """A language model on the layers of this name in the table; `base` is a subclass to make."""
+    return LAYERS[layers].make(vocab_size, NUM_HIDDENS, lr, base, **options)
 
 
 def base_class(layers):
-    return d2l.RNNLMScratch if layers == "scratch" else d2l.RNNLM
+    return LAYERS[layers].model_class
 
 
 def fit(model, data, max_epochs=2, **options):

@@ -53,7 +53,7 @@ def case(activation, clipping, seed):
     windows = np.lib.stride_tricks.sliding_window_view(tokens, NUM_STEPS + 1).astype(np.int32)
     windows = rng.permutation(windows)  # (num_windows, num_steps + 1)
     X, Y = windows[:, :-1], windows[:, 1:]
-    weights = oracle.initial_weights(VOCAB_SIZE, NUM_HIDDENS, seed, SIGMA)
+    weights = oracle.initial_weights(oracle.shapes("rnn", VOCAB_SIZE, NUM_HIDDENS), seed, SIGMA)
     state = rng.normal(0, 1, (BATCH_SIZE, NUM_HIDDENS)).astype(np.float32)
     first = X[:BATCH_SIZE], Y[:BATCH_SIZE]
 
@@ -82,9 +82,10 @@ def case(activation, clipping, seed):
 
 
 def answers(weights, X, Y, state, activation):
-    """What the oracle says of one minibatch."""
-    outputs, final_state, logits = oracle.forward(weights, X, state, activation)
-    loss, grads, gradient_of_state = oracle.gradients(weights, X, Y, state, activation)
+    """What the oracle says of one minibatch; its states are those of the one layer."""
+    state = None if state is None else state[None]  # (num_layers 1, batch_size, num_hiddens)
+    outputs, (final_state,), logits = oracle.forward(weights, X, state, activation)
+    loss, grads, (gradient_of_state,) = oracle.gradients(weights, X, Y, state, activation)
     return {
         "outputs": outputs,
         "state": final_state,
@@ -103,8 +104,11 @@ def minibatches(X, Y, batch_size):
 
 
 def distance_from_kink(weights, X, state=None):
-    """The smallest |A_t| of a ReLU recurrence, A_t = X_t W_xh + H_{t-1} W_hh + b_h."""
-    outputs, _, _ = oracle.forward(weights, X, state, "relu")
+    """The smallest |A_t| of a ReLU recurrence, A_t = X_t W_xh + H_{t-1} W_hh + b_h.
+
+    The state is that of the one layer, (batch_size, num_hiddens).
+    """
+    outputs, _, _ = oracle.forward(weights, X, None if state is None else state[None], "relu")
     H_0 = np.zeros_like(outputs[0]) if state is None else state
     H_before = np.concatenate([H_0[None], outputs[:-1]])  # (num_steps, batch_size, num_hiddens)
     embs = oracle.one_hot(X, len(weights["rnn.W_xh"]))  # (num_steps, batch_size, vocab_size)

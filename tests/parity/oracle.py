@@ -1,67 +1,70 @@
-"""The recurrent language model of sections 9.4 to 9.7 in float64 NumPy, its gradients by hand.
+"""The language models of chapters 9 and 10 in float64, and their gradients to the last digit.
 
-Every backend is compared with this file, so it is written to be read and not to be fast. One
-notation throughout, with X, H and O for tokens, hidden states and logits:
+Every backend is compared with this file, so it is written to be read and not to be fast. The
+recurrent part is `d2lrnn.cells`; with X, H and O for tokens, hidden states and logits:
 
-    H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h)        phi = tanh or relu      (section 9.4)
+    H_1 ... H_T = the network of cells over X_1 ... X_T
     O_t = H_t W_hq + b_q
     L   = -1/(batch_size num_steps) sum_{i,t} ln softmax(O_t)[i, Y_{i,t}]   (section 9.3, in nats)
 
-Weights are a dict with the five canonical names; float32 weights are computed with in float64.
+Gradients are a complex step: L is made of analytic functions of each weight w, so that
+L(w + ih) = L(w) + ih dL/dw + O(h^2), whose imaginary part has the gradient, with no difference in
+which digits could cancel. Those of section 9.7, by hand, are kept beside it.
+
+Weights are a dict by canonical name; float32 weights are computed with in float64.
 """
 
 import numpy as np
 
-NAMES = ("rnn.W_xh", "rnn.W_hh", "rnn.b_h", "linear.W_hq", "linear.b_q")
+from d2lrnn import cells
 
-# name: (phi, the derivative of phi as a function of H = phi(A), which for both needs no A)
-ACTIVATIONS = {
-    "tanh": (np.tanh, lambda H: 1 - H**2),
-    "relu": (lambda A: np.maximum(A, 0), lambda H: (H > 0).astype(np.float64)),
-}
+NAMES = ("rnn.W_xh", "rnn.W_hh", "rnn.b_h", "linear.W_hq", "linear.b_q")  # of sections 9.5 and 9.6
 
 
-def initial_weights(vocab_size, num_hiddens, seed, sigma):
+def shapes(kind, vocab_size, num_hiddens, num_layers=1, two_way=False):
+    """The shape of each canonical weight of a language model of this kind of layer, in `cells.GATES`."""
+    width = (1 + two_way) * num_hiddens  # of what a layer gives
+    found = {}
+    for index in range(num_layers):
+        num_inputs = width if index else vocab_size
+        for direction in ("f.", "b.") if two_way else ("",):
+            path = "rnn." + (f"{index}." if num_layers > 1 else "") + direction
+            of_part = {
+                "W_x": (num_inputs, num_hiddens),
+                "W_h": (num_hiddens, num_hiddens),
+                "b_": (num_hiddens,),
+            }
+            for name in cells.names_of(kind, path):
+                found[name] = of_part[name.removeprefix(path)[:-1]]  # without the gate's letter
+    return {**found, "linear.W_hq": (width, vocab_size), "linear.b_q": (vocab_size,)}
+
+
+def initial_weights(shapes, seed, sigma):
     """Draw float32 weights from N(0, sigma^2), the biases too: at zero they would hide mistakes."""
-    shapes = (
-        (vocab_size, num_hiddens),  # W_xh
-        (num_hiddens, num_hiddens),  # W_hh
-        (num_hiddens,),  # b_h
-        (num_hiddens, vocab_size),  # W_hq
-        (vocab_size,),  # b_q
-    )
     rng = np.random.RandomState(seed)  # its stream is frozen across NumPy versions
-    return {
-        name: rng.normal(0, sigma, shape).astype(np.float32)
-        for name, shape in zip(NAMES, shapes, strict=True)
-    }
-
-
-def one_hot(tokens, size):
-    """Tokens (batch_size, num_steps) as time-major unit vectors (num_steps, batch_size, size)."""
-    return np.eye(size)[np.asarray(tokens).T]
+    return {name: rng.normal(0, sigma, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def forward(weights, X, state=None, activation="tanh"):
-    """Run the recurrence and the output layer over a minibatch.
+    """Run the recurrence and the output layer over a minibatch of tokens X (batch_size, num_steps).
 
-        H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),    O_t = H_t W_hq + b_q
-
-    X is (batch_size, num_steps) token indices; state is H_0 (batch_size, num_hiddens), by default
-    zeros. Returns outputs (num_steps, batch_size, num_hiddens), final state (batch_size,
-    num_hiddens) and logits (batch_size, num_steps, vocab_size).
+    Returns outputs (num_steps, batch_size, num_hiddens), twice as wide in two directions, the last
+    state and logits (batch_size, num_steps, vocab_size). A state is H (num_layers, batch_size,
+    num_hiddens), of an LSTM (H, C), with directions as layers; None is zeros.
     """
-    W_xh, W_hh, b_h, W_hq, b_q = _float64(weights)
-    phi, _ = ACTIVATIONS[activation]
-    embs = one_hot(X, len(W_xh))  # (num_steps, batch_size, vocab_size)
-    H = _initial_state(state, X, W_hh)  # (batch_size, num_hiddens)
-    outputs = []
-    for X_t in embs:  # (batch_size, vocab_size)
-        H = phi(X_t @ W_xh + H @ W_hh + b_h)  # (batch_size, num_hiddens)
-        outputs.append(H)
-    outputs = np.stack(outputs)  # (num_steps, batch_size, num_hiddens)
-    logits = outputs @ W_hq + b_q  # (num_steps, batch_size, vocab_size)
-    return outputs, H, logits.swapaxes(0, 1)
+    weights = {name: precise(w) for name, w in weights.items()}
+    network = cells.Network(weights, "rnn.", activation)
+    outputs, state = network.run(np.asarray(X).T, state if state is None else precise(state))
+    logits = outputs @ weights["linear.W_hq"] + weights["linear.b_q"]
+    return outputs, state, logits.swapaxes(0, 1)
+
+
+def precise(array):
+    """Float64, or complex128 where it is complex already; of the pair (H, C) both."""
+    if isinstance(array, tuple):
+        return tuple(map(precise, array))
+    array = np.asarray(array)
+    return array.astype(np.result_type(array, np.float64))
 
 
 def softmax(logits):
@@ -75,17 +78,56 @@ def loss(logits, Y):
 
     L = mean_{i,t} (ln sum_j exp O_{i,t,j} - O_{i,t,Y_{i,t}})
 
-    logits is (batch_size, num_steps, vocab_size), Y (batch_size, num_steps).
+    logits is (batch_size, num_steps, vocab_size), Y (batch_size, num_steps). The loss of complex logits
+    is complex: what is subtracted of all logits is a constant, the largest real part.
     """
-    logits = logits - logits.max(axis=-1, keepdims=True)  # (batch_size, num_steps, vocab_size)
+    logits = logits - logits.real.max(axis=-1, keepdims=True)  # (batch_size, num_steps, vocab_size)
     chosen = np.take_along_axis(logits, np.asarray(Y)[..., None], axis=-1)[..., 0]
-    return float(np.mean(np.log(np.exp(logits).sum(axis=-1)) - chosen))
+    return np.mean(np.log(np.exp(logits).sum(axis=-1)) - chosen).item()
+
+
+def complex_step(f, x, h=1e-30):
+    """The gradient of f() in the complex array x: Im f(x + ih) / h, where f is analytic.
+
+    x, which f reads, is moved in place and put back. A function of a real number, such as relu
+    off its kink, is analytic if it takes its branch by the real part.
+    """
+    gradient = np.empty(x.shape)
+    for i in np.ndindex(x.shape):
+        kept = x[i]
+        x[i] = kept + 1j * h
+        gradient[i] = f().imag / h
+        x[i] = kept
+    return gradient
 
 
 def gradients(weights, X, Y, state=None, activation="tanh"):
-    """Backpropagation through time (section 9.7), over all steps of the minibatch.
+    """Of any network: the loss, its gradients by the names of the weights, and that of the state.
 
-    With A_t the argument of phi, N = batch_size num_steps, and d_ short for the gradient of L:
+    The state's is that of zeros where it is None; of an LSTM it is one array (2, num_layers, batch_size,
+    num_hiddens), for H and C.
+    """
+    weights = {name: np.array(w, np.complex128) for name, w in weights.items()}
+    _, last, _ = forward(weights, X, state, activation)
+    state = np.array(0 * np.array(last) if state is None else state, np.complex128)
+
+    def L():
+        start = tuple(state) if isinstance(last, tuple) else state
+        return loss(forward(weights, X, start, activation)[2], Y)
+
+    of_weights = {name: complex_step(L, w) for name, w in weights.items()}
+    return L().real, of_weights, complex_step(L, state)
+
+
+def one_hot(tokens, size):
+    """Tokens (batch_size, num_steps) as time-major unit vectors (num_steps, batch_size, size)."""
+    return np.eye(size)[np.asarray(tokens).T]
+
+
+def gradients_by_hand(weights, X, Y, state=None, activation="tanh"):
+    """Backpropagation through time (section 9.7) of H_t = phi(A_t), A_t = X_t W_xh + H_{t-1} W_hh + b_h.
+
+    With N = batch_size num_steps, and d_ short for the gradient of L:
 
         d_O_t     = (softmax(O_t) - one_hot(Y_t)) / N
         d_H_t     = d_O_t W_hq^T + d_A_{t+1} W_hh^T,     d_A_{T+1} = 0
@@ -94,33 +136,33 @@ def gradients(weights, X, Y, state=None, activation="tanh"):
         d_W_hh    = sum_t H_{t-1}^T d_A_t      d_b_q  = sum_t d_O_t, over the minibatch too
         d_b_h     = sum_t d_A_t, likewise      d_H_0  = d_A_1 W_hh^T
 
-    Returns the loss, a dict of gradients in the names and shapes of the weights, and the gradient
-    of the initial state (batch_size, num_hiddens).
+    Returns what `gradients` returns.
     """
-    W_xh, W_hh, _, W_hq, _ = _float64(weights)
-    _, slope = ACTIVATIONS[activation]
+    W_hh, W_hq = (precise(weights[name]) for name in ("rnn.W_hh", "linear.W_hq"))
     H, _, logits = forward(weights, X, state, activation)
-    H_0 = _initial_state(state, X, W_hh)  # (batch_size, num_hiddens)
+    H_0 = np.zeros((len(X), len(W_hh))) if state is None else precise(state)[0]
     H_before = np.concatenate([H_0[None], H[:-1]])  # (num_steps, batch_size, num_hiddens)
-    embs = one_hot(X, len(W_xh))  # (num_steps, batch_size, vocab_size)
+    vocab_size = W_hq.shape[1]
+    # phi' as a function of H = phi(A), which for both needs no A
+    slope = 1 - H**2 if activation == "tanh" else H > 0  # (num_steps, batch_size, num_hiddens)
 
     probs = softmax(logits).swapaxes(0, 1)  # (num_steps, batch_size, vocab_size)
-    d_O = (probs - one_hot(Y, len(W_xh))) / np.size(Y)  # (num_steps, batch_size, vocab_size)
+    d_O = (probs - one_hot(Y, vocab_size)) / np.size(Y)  # (num_steps, batch_size, vocab_size)
     d_A = np.empty_like(H)  # (num_steps, batch_size, num_hiddens)
     from_later = np.zeros_like(H_0)  # d_A_{t+1} W_hh^T: (batch_size, num_hiddens)
     for t in reversed(range(len(H))):
         d_H = d_O[t] @ W_hq.T + from_later  # (batch_size, num_hiddens)
-        d_A[t] = d_H * slope(H[t])
+        d_A[t] = d_H * slope[t]
         from_later = d_A[t] @ W_hh.T
 
     grads = {
-        "rnn.W_xh": np.einsum("tbv,tbh->vh", embs, d_A),
+        "rnn.W_xh": np.einsum("tbv,tbh->vh", one_hot(X, vocab_size), d_A),
         "rnn.W_hh": np.einsum("tbg,tbh->gh", H_before, d_A),
         "rnn.b_h": d_A.sum(axis=(0, 1)),
         "linear.W_hq": np.einsum("tbh,tbv->hv", H, d_O),
         "linear.b_q": d_O.sum(axis=(0, 1)),
     }
-    return loss(logits, Y), grads, from_later
+    return loss(logits, Y), grads, from_later[None]
 
 
 def global_norm(grads):
@@ -138,27 +180,19 @@ def clip(grads, bound):
 
 def sgd(weights, grads, lr):
     """One step of gradient descent, w - lr d_w, as a new dict in float64."""
-    return {name: np.asarray(w, np.float64) - lr * grads[name] for name, w in weights.items()}
+    return {name: precise(w) - lr * grads[name] for name, w in weights.items()}
 
 
 def train(weights, batches, lr, bound, activation="tanh"):
     """One clipped step for each minibatch (X, Y), every one from a zero state.
 
+    The gradients are those by hand where there are such, which are had much faster.
+
     Returns each minibatch's loss, taken before its step, and the weights after the last step.
     """
-    losses = []
+    losses, find = [], gradients_by_hand if set(weights) == set(NAMES) else gradients
     for X, Y in batches:
-        batch_loss, grads, _ = gradients(weights, X, Y, activation=activation)
+        batch_loss, grads, _ = find(weights, X, Y, activation=activation)
         weights = sgd(weights, clip(grads, bound), lr)
         losses.append(batch_loss)
     return losses, weights
-
-
-def _float64(weights):
-    return [np.asarray(weights[name], np.float64) for name in NAMES]
-
-
-def _initial_state(state, X, W_hh):
-    if state is None:
-        return np.zeros((len(X), len(W_hh)))
-    return np.asarray(state, np.float64)

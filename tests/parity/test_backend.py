@@ -13,6 +13,7 @@ import oracle
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from layers import LAYERS, PAIRS, Network
 
 import d2lrnn as d2l
 
@@ -31,11 +32,17 @@ LOSSES = 1e-4
 TRAINED_WEIGHTS = 1e-4
 
 GOLDEN = sorted(path.stem for path in make_golden.FOLDER.glob("*.npz"))
-LAYERS = ("high-level", "scratch")
+GOLDEN_NETWORK = Network("rnn")  # the golden files are of section 9.4
 PATHS = ("compiled", "step by step")
 
 golden_files = pytest.mark.parametrize("name", GOLDEN)
 all_layers = pytest.mark.parametrize("layers", LAYERS)
+golden_layers = pytest.mark.parametrize(
+    "layers", [name for name, row in LAYERS.items() if row.network == GOLDEN_NETWORK]
+)
+golden_pairs = pytest.mark.parametrize(
+    "pair", [pair for pair in PAIRS if LAYERS[pair[0]].network == GOLDEN_NETWORK], ids=" and ".join
+)
 all_paths = pytest.mark.parametrize("path", PATHS)
 # Each size is compiled anew, so the examples are few; the same ones every time, so that a failure
 # can be repeated and nothing fails by chance.
@@ -64,12 +71,8 @@ class Windows(d2l.DataModule):
 
 def language_model(layers, weights, activation="tanh", lr=1.0, path="compiled", calls=None):
     """A model of the backend with these weights; "step by step" it counts its `calls`."""
-    vocab_size, num_hiddens = weights["rnn.W_xh"].shape
-    sizes = {"num_inputs": vocab_size, "num_hiddens": num_hiddens}
-    if layers == "scratch":
-        rnn, base = d2l.RNNScratch(**sizes, activation=activation), d2l.RNNLMScratch
-    else:
-        rnn, base = d2l.RNN(**sizes, activation=activation), d2l.RNNLM
+    row = LAYERS[layers]
+    base = row.model_class
     if path == "step by step":
 
         class StepByStep(base):
@@ -79,7 +82,10 @@ def language_model(layers, weights, activation="tanh", lr=1.0, path="compiled", 
                 return super().training_step(*args, **kwargs)
 
         base = StepByStep
-    model = base(rnn, vocab_size=vocab_size, lr=lr)
+    vocab_size = len(weights["linear.b_q"])
+    num_hiddens = len(next(w for name, w in weights.items() if ".b_" in name))
+    options = {"activation": activation} if row.activations else {}
+    model = row.make(vocab_size, num_hiddens, lr, base, **options)
     model.set_weights(weights)
     return model
 
@@ -108,22 +114,27 @@ def first_minibatch(golden):
 
 
 def assert_forward(model, X, state, outputs, final_state, logits):
-    """Compare with what the oracle's `forward` returns; its state is that of the one layer."""
-    layer_state = None if state is None else state[None]  # (num_layers 1, batch_size, num_hiddens)
-    found_outputs, found_state = model.states(X, layer_state)
-    np.testing.assert_allclose(found_outputs, outputs, **VALUES)
-    assert found_outputs.shape == outputs.shape
-    assert found_state.shape == (1, *final_state.shape)
-    np.testing.assert_allclose(found_state[0], final_state, **VALUES)
-    found_logits = model.logits(X, layer_state)
-    assert found_logits.shape == logits.shape
-    np.testing.assert_allclose(found_logits, logits, **VALUES)
+    """Compare with what the oracle's `forward` returns."""
+    found_outputs, found_state = model.states(X, state)
+    assert_values(found_outputs, outputs)
+    assert_values(found_state, final_state)
+    assert_values(model.logits(X, state), logits)
+
+
+def assert_values(found, expected):
+    """Compare hidden states or logits, of an LSTM's state both."""
+    if isinstance(expected, tuple):
+        for part, expected_part in zip(found, expected, strict=True):
+            assert_values(part, expected_part)
+    else:
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, **VALUES)
 
 
 def assert_gradients(model, X, Y, state, loss, grads):
-    found_loss, found = model.gradients(X, Y, None if state is None else state[None])
+    found_loss, found = model.gradients(X, Y, state)
     assert found_loss == pytest.approx(loss, rel=LOSS)
-    assert set(found) == set(oracle.NAMES)
+    assert set(found) == set(grads)
     for name, expected in grads.items():
         assert_close_to_largest(found[name], expected, GRADIENTS, name)
 
@@ -135,8 +146,8 @@ def assert_close_to_largest(found, expected, tolerance, name=""):
 
 
 def assert_weights(found, expected, tolerance):
-    assert set(found) == set(oracle.NAMES)
-    for name in oracle.NAMES:
+    assert set(found) == set(expected)
+    for name in expected:
         assert found[name].shape == expected[name].shape, name
         np.testing.assert_allclose(
             found[name], expected[name], rtol=0, atol=tolerance, err_msg=name
@@ -147,20 +158,21 @@ def assert_weights(found, expected, tolerance):
 
 
 @golden_files
-@all_layers
+@golden_layers
 @pytest.mark.parametrize("start", ["without_state", "with_state"])
 def test_forward_and_gradients(name, layers, start):
     golden = golden_case(name)
     expected = golden[start]
     model = language_model(layers, golden["weights"], golden["activation"])
-    state = golden["state"] if start == "with_state" else None
+    state = golden["state"][None] if start == "with_state" else None
     X, Y = first_minibatch(golden)
-    assert_forward(model, X, state, expected["outputs"], expected["state"], expected["logits"])
+    final_state = expected["state"][None]  # (num_layers 1, batch_size, num_hiddens)
+    assert_forward(model, X, state, expected["outputs"], final_state, expected["logits"])
     assert_gradients(model, X, Y, state, expected["loss"], expected["gradients"])
 
 
 @golden_files
-@all_layers
+@golden_layers
 @all_paths
 def test_weights_after_one_step(name, layers, path):
     golden = golden_case(name)
@@ -171,7 +183,7 @@ def test_weights_after_one_step(name, layers, path):
 
 
 @golden_files
-@all_layers
+@golden_layers
 @all_paths
 def test_twenty_steps_of_training(name, layers, path):
     golden = golden_case(name)
@@ -181,7 +193,7 @@ def test_twenty_steps_of_training(name, layers, path):
 
 
 @golden_files
-@all_layers
+@golden_layers
 def test_compiled_and_step_by_step_agree(name, layers):
     compiled_losses, compiled_weights, _ = fit_golden(name, layers, "compiled")
     losses, weights, calls = fit_golden(name, layers, "step by step")
@@ -191,26 +203,19 @@ def test_compiled_and_step_by_step_agree(name, layers):
 
 
 @golden_files
-def test_scratch_and_high_level_layers_agree(name):
+@golden_pairs
+def test_scratch_and_high_level_layers_agree(name, pair):
     golden = golden_case(name)
     X, Y = first_minibatch(golden)
-    scratch, high_level = (
-        language_model(layers, golden["weights"], golden["activation"]) for layers in LAYERS
+    one, other = (
+        language_model(layers, golden["weights"], golden["activation"]) for layers in pair
     )
     for state in None, golden["state"][None]:
-        for found, expected in zip(
-            scratch.states(X, state), high_level.states(X, state), strict=True
-        ):
-            np.testing.assert_allclose(found, expected, **VALUES)
-        np.testing.assert_allclose(scratch.logits(X, state), high_level.logits(X, state), **VALUES)
-        loss, grads = scratch.gradients(X, Y, state)
-        expected_loss, expected_grads = high_level.gradients(X, Y, state)
-        assert loss == pytest.approx(expected_loss, rel=LOSS)
-        for key, expected in expected_grads.items():
-            assert_close_to_largest(grads[key], expected, GRADIENTS, key)
+        assert_forward(one, X, state, *other.states(X, state), other.logits(X, state))
+        assert_gradients(one, X, Y, state, *other.gradients(X, Y, state))
     for path in PATHS:
-        losses, weights, _ = fit_golden(name, "scratch", path)
-        expected_losses, expected_weights, _ = fit_golden(name, "high-level", path)
+        losses, weights, _ = fit_golden(name, pair[0], path)
+        expected_losses, expected_weights, _ = fit_golden(name, pair[1], path)
         np.testing.assert_allclose(losses, expected_losses, rtol=LOSSES)
         assert_weights(weights, expected_weights, TRAINED_WEIGHTS)
 
@@ -218,7 +223,7 @@ def test_scratch_and_high_level_layers_agree(name):
 # What trains, and what does not -------------------------------------------------------------------
 
 
-@all_layers
+@golden_layers
 def test_weights_set_are_the_weights_got(layers):
     weights = golden_case(GOLDEN[0])["weights"]
     found = language_model(layers, weights).get_weights()
@@ -228,7 +233,7 @@ def test_weights_set_are_the_weights_got(layers):
         np.testing.assert_array_equal(found[name], expected, err_msg=name)
 
 
-@all_layers
+@golden_layers
 @all_paths
 def test_exactly_the_five_parameters_train(layers, path):
     """A redundant bias, if the layer has one, neither moves nor adds to the step of `b_h`."""
@@ -245,28 +250,33 @@ def test_exactly_the_five_parameters_train(layers, path):
     assert_forward(model, X, None, *oracle.forward(weights, X))
 
 
-@all_layers
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_a_state_passed_back_continues_the_sequence(layers, activation):
-    golden = golden_case(f"{activation}-unclipped")
-    model = language_model(layers, golden["weights"], activation)
-    X, _ = first_minibatch(golden)
-    whole, final_state = model.states(X)
-    _, state = model.states(X[:, :1])
-    rest, continued = model.states(X[:, 1:], state)
-    np.testing.assert_allclose(rest, whole[1:], **VALUES)
-    np.testing.assert_allclose(continued, final_state, **VALUES)
-
-
 # Sizes drawn at random ----------------------------------------------------------------------------
 
 
-def draw(seed, vocab_size, num_hiddens, num_windows, num_steps):
+def draw(layers, seed, vocab_size, num_hiddens, num_windows, num_steps):
     """Weights, tokens X and Y, and a state, all in float32 or whole numbers."""
     rng = np.random.RandomState(seed)
-    weights = oracle.initial_weights(vocab_size, num_hiddens, seed, sigma=0.3)
+    row = LAYERS[layers]
+    shapes = oracle.shapes(row.network.kind, vocab_size, num_hiddens, *row.network[1:])
+    weights = oracle.initial_weights(shapes, seed, sigma=0.3)
     X, Y = rng.randint(vocab_size, size=(2, num_windows, num_steps)).astype(np.int32)
-    return weights, X, Y, rng.normal(0, 1, (num_windows, num_hiddens)).astype(np.float32)
+    shape = row.state_shape(num_windows, num_hiddens)
+    H, C = rng.normal(0, 1, (2, *shape)).astype(np.float32)
+    return weights, X, Y, (H, C) if row.network.kind == "lstm" else H
+
+
+@all_layers
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_a_state_passed_back_continues_the_sequence(layers, activation):
+    if LAYERS[layers].network.two_way:
+        pytest.skip("reads the future, and cannot be continued")
+    weights, X, _, _ = draw(layers, 3, 7, 5, 4, 6)
+    model = language_model(layers, weights, activation)
+    whole, final_state = model.states(X)
+    _, state = model.states(X[:, :1])
+    rest, continued = model.states(X[:, 1:], state)
+    assert_values(rest, whole[1:])
+    assert_values(continued, final_state)
 
 
 @all_layers
@@ -283,10 +293,12 @@ def draw(seed, vocab_size, num_hiddens, num_windows, num_steps):
 def test_forward_and_gradients_of_any_size(
     layers, seed, vocab_size, num_hiddens, batch_size, num_steps, activation, with_state
 ):
-    weights, X, Y, state = draw(seed, vocab_size, num_hiddens, batch_size, num_steps)
+    weights, X, Y, state = draw(layers, seed, vocab_size, num_hiddens, batch_size, num_steps)
     state = state if with_state else None
     if activation == "relu":
-        assume(make_golden.distance_from_kink(weights, X, state) > make_golden.KINK)
+        assume(LAYERS[layers].network == GOLDEN_NETWORK)  # whose distance from the kink is known
+        H_0 = None if state is None else state[0]
+        assume(make_golden.distance_from_kink(weights, X, H_0) > make_golden.KINK)
     loss, grads, _ = oracle.gradients(weights, X, Y, state, activation)
     largest = [np.abs(g).max() for g in grads.values()]
     # What all but cancels has few digits left in float32; a zero (W_hh of one step) is exact.
@@ -312,7 +324,7 @@ def test_training_of_any_size(
     layers, path, seed, vocab_size, num_hiddens, num_windows, batch_size, num_steps, bound
 ):
     """Also minibatches larger than the data or of one window, and a last one that is full."""
-    weights, X, Y, _ = draw(seed, vocab_size, num_hiddens, num_windows, num_steps)
+    weights, X, Y, _ = draw(layers, seed, vocab_size, num_hiddens, num_windows, num_steps)
     model = language_model(layers, weights, lr=0.5, path=path)
     losses, trained = fit(model, X, Y, batch_size, bound)
     expected_losses, expected = oracle.train(

@@ -63,7 +63,7 @@ def test_every_weight_trains_and_only_those(layers, data):
 def test_scratch_weights_are_numpys():
     from d2lrnn.weights import draw
 
-    weights = make_model("scratch", V).get_weights()
+    weights = make_model("RNNScratch", V).get_weights()
     np.testing.assert_array_equal(weights["rnn.W_xh"], draw("W_xh", (V, NUM_HIDDENS), 0.5, 0))
     np.testing.assert_array_equal(weights["linear.W_hq"], draw("W_hq", (NUM_HIDDENS, V), 0.5, 0))
 
@@ -136,9 +136,8 @@ def test_wrong_arguments_of_the_layer(arguments, named):
 )
 def test_wrong_arguments_of_the_model(layers, arguments, named):
     with pytest.raises(ArgumentError, match=named):
-        d2l_model = {"scratch": d2l.RNNLMScratch, "high-level": d2l.RNNLM}[layers]
         rnn = make_model(layers, V).rnn
-        d2l_model(rnn, **{"vocab_size": V, "lr": 1, **arguments})
+        base_class(layers)(rnn, **{"vocab_size": V, "lr": 1, **arguments})
 
 
 def test_inputs_of_another_size_than_the_vocabulary(data):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from layers import PAIRS
 from safetensors.numpy import load_file, save_file
 from small_models import NUM_HIDDENS, assert_same_weights, make_model
 
@@ -19,10 +20,11 @@ def test_round_trip(layers, data, tmp_path):
     assert other.predict("it has", 20, data.vocab) == model.predict("it has", 20, data.vocab)
 
 
-def test_scratch_and_high_level_layers_agree(data):
-    scratch, high = (make_model(layers, len(data.vocab)) for layers in ("scratch", "high-level"))
-    high.set_weights(scratch.get_weights())
-    np.testing.assert_allclose(high.logits(data.X[:4]), scratch.logits(data.X[:4]), atol=1e-5)
+@pytest.mark.parametrize("pair", PAIRS, ids=" and ".join)
+def test_scratch_and_high_level_layers_agree(pair, data):
+    one, other = (make_model(layers, len(data.vocab)) for layers in pair)
+    other.set_weights(one.get_weights())
+    np.testing.assert_allclose(other.logits(data.X[:4]), one.logits(data.X[:4]), atol=1e-5)
 
 
 def test_a_file_that_does_not_fit_is_refused_with_the_list(model, tmp_path):

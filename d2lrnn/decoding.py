@@ -43,9 +43,8 @@ def stepper(weights: Mapping[str, Array], activation: str = "tanh") -> Step:
         raise KeyError("a network in both directions reads the future, and cannot be continued")
     layers = [both[0] for both in network.layers]
     W_hq, b_q = weights["linear.W_hq"], weights["linear.b_q"]
-    rows = list(
-        layers[0].W_x + layers[0].b
-    )  # what each token adds to the argument of the first cell
+    # What each token adds to the argument of the first cell.
+    rows = list(layers[0].W_x + layers[0].b)
     start = [one.zero_state() for one in layers]
 
     def step(token: int, states: Any) -> tuple[Array, Any]:

@@ -1,0 +1,78 @@
+"""The table of models that runs and the command line know."""
+
+import types
+
+import pytest
+
+from d2lrnn import backend, cells, models
+from d2lrnn.models import MODELS
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """A backend whose classes only say how they were called."""
+
+    def named(name):
+        return type(
+            name, (), {"__init__": lambda self, *args, **kw: vars(self).update(kw, args=args)}
+        )
+
+    names = {name for row in MODELS.values() for name in (row.layer, row.language_model)}
+    fake = types.SimpleNamespace(**{name: named(name) for name in names})
+    monkeypatch.setattr(backend, "active", lambda: fake)
+    return fake
+
+
+OPTIONS = {"num_hiddens": 5, "lr": 0.5, "seed": 3, "activation": "relu", "sigma": 0.1}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_row_names_classes_that_a_backend_must_have(name):
+    row = MODELS[name]
+    assert {row.layer, row.language_model} <= set(backend.REQUIRED)
+    assert row.kind in cells.GATES
+    assert set(row.options) <= set(OPTIONS)
+    assert ("activation" in row.options) == (row.kind == "rnn")  # other layers have no choice
+
+
+def test_no_two_rows_are_the_same_model():
+    assert len({(row.layer, row.language_model) for row in MODELS.values()}) == len(MODELS)
+    assert len({row.section + row.layer for row in MODELS.values()}) == len(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_build_passes_each_option_on(recorded, name):
+    row = MODELS[name]
+    model = models.build({"model": name, **OPTIONS}, vocab_size=7)
+    assert type(model).__name__ == row.language_model
+    assert (model.vocab_size, model.lr, model.seed) == (7, 0.5, 3)
+    (layer,) = model.args
+    assert type(layer).__name__ == row.layer
+    expected = {"num_hiddens": 5, "seed": 3, **{option: OPTIONS[option] for option in row.options}}
+    if row.num_inputs:
+        expected["num_inputs"] = 7
+    assert {**vars(layer), "args": ()} == {**expected, "args": ()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_shapes_are_those_of_the_equations(name):
+    shapes = models.shapes({"model": name, **OPTIONS}, vocab_size=7)
+    assert set(cells.names_of(MODELS[name].kind, "rnn.")) == {n for n in shapes if "rnn" in n}
+    assert shapes["linear.W_hq"] == (5, 7)
+    assert shapes["linear.b_q"] == (7,)
+    for gate in cells.GATES[MODELS[name].kind]:
+        assert shapes[f"rnn.W_x{gate}"] == (7, 5)
+        assert shapes[f"rnn.W_h{gate}"] == (5, 5)
+        assert shapes[f"rnn.b_{gate}"] == (5,)
+
+
+def test_an_unknown_model():
+    with pytest.raises(KeyError, match="transformer"):
+        models.build({"model": "transformer", **OPTIONS}, vocab_size=7)
+
+
+def test_classes_of_the_table(recorded):
+    assert set(models.layer_classes()) == {getattr(recorded, r.layer) for r in MODELS.values()}
+    assert set(models.model_classes()) == {
+        getattr(recorded, r.language_model) for r in MODELS.values()
+    }

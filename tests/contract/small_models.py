@@ -1,5 +1,8 @@
 """Models and data of sizes that are all different, and how the suite trains them."""
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 from layers import LAYERS
 
@@ -16,6 +19,44 @@ def make_model(layers, vocab_size, lr=0.5, base=None, **options):
 
 def base_class(layers):
     return LAYERS[layers].model_class
+
+
+def make_layer(layers, num_inputs, **options):
+    """The recurrent layer of this name alone."""
+    return make_model(layers, num_inputs, **options).rnn
+
+
+def over_each_other(lower, upper, inputs):
+    """The outputs and the last state of `upper` over the outputs of `lower` over `inputs`."""
+    outputs, _ = lower(inputs)
+    if isinstance(outputs, list | tuple):  # from scratch, one for each step
+        outputs = d2l.stack(outputs, 0)  # (num_steps, batch_size, num_hiddens)
+    return upper(outputs)
+
+
+# A reader's own container of library layers, as one is written where modules are dataclasses, and
+# where they are not.
+if dataclasses.is_dataclass(d2l.Module):
+
+    class TwoLayers(d2l.Module):
+        lower: Any
+        upper: Any
+        num_hiddens: int = NUM_HIDDENS
+        sigma: float = 0.5
+
+        def forward(self, inputs, state=None):
+            return over_each_other(self.lower, self.upper, inputs)
+
+else:
+
+    class TwoLayers(d2l.Module):
+        def __init__(self, lower, upper):
+            super().__init__()
+            self.lower, self.upper = lower, upper
+            self.num_hiddens, self.sigma = NUM_HIDDENS, 0.5
+
+        def forward(self, inputs, state=None):
+            return over_each_other(self.lower, self.upper, inputs)
 
 
 def fit(model, data, max_epochs=2, **options):

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from layers import LAYERS
 from small_models import BATCH_SIZE, NUM_HIDDENS, NUM_STEPS, base_class, fit, make_model
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError
+from d2lrnn.models import MODELS
 
 CANONICAL = {"rnn.W_xh", "rnn.W_hh", "rnn.b_h", "linear.W_hq", "linear.b_q"}
 V = 11
@@ -13,6 +15,11 @@ V = 11
 
 def tokens(batch_size=BATCH_SIZE, num_steps=NUM_STEPS, seed=0):
     return np.random.RandomState(seed).randint(V, size=(batch_size, num_steps)).astype(np.int32)
+
+
+def test_every_model_that_runs_know_is_in_the_table_of_layers():
+    known = {(row.layer, row.language_model) for row in MODELS.values()}
+    assert known <= {(row.layer, row.model) for row in LAYERS.values()}
 
 
 def test_shapes(layers):

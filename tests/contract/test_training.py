@@ -55,6 +55,57 @@ def test_training_loss_is_the_mean_over_all_tokens(model, data):
     assert trainer.history[0]["train_loss"] == pytest.approx(expected, rel=1e-6)
 
 
+class ReadersLoader(d2l.DataModule):
+    """The minibatches of `data` out of a loader of the reader's, a plain generator."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.data = data
+
+    def get_dataloader(self, train):
+        return (batch for batch in self.data.get_dataloader(train))
+
+
+def masked(base, left_out):
+    """A model whose loss, as of padded sequences, leaves out the labels `left_out`, and which says so."""
+
+    class Masked(base):
+        def loss(self, *args):
+            losses = super().loss(*args, averaged=False)  # (batch_size * num_steps,)
+            losses, *others = losses if isinstance(losses, tuple) else (losses,)
+            Y = args[2] if others else args[1]  # after the parameters, where they are arguments
+            counts = d2l.reshape(d2l.astype(left_out != Y, d2l.float32), (-1,))
+            loss = d2l.reduce_sum(losses * counts) / d2l.reduce_sum(counts)
+            return (loss, *others) if others else loss
+
+        def num_tokens(self, labels):
+            return (labels != left_out).sum(axis=1)
+
+    return Masked
+
+
+@pytest.mark.parametrize("wrap", [lambda data: data, ReadersLoader], ids=["library's", "reader's"])
+def test_a_minibatch_weighs_as_many_tokens_as_count_in_it(layers, data, wrap):
+    left_out = data.vocab[" "]
+    base = masked(base_class(layers), left_out)
+    model = make_model(layers, len(data.vocab), lr=1e-12, base=base)  # which does not move
+    rows = {"train": slice(NUM_TRAIN), "val": slice(NUM_TRAIN, NUM_TRAIN + NUM_VAL)}
+    expected = {}
+    for split, windows in rows.items():
+        X, Y = data.X[windows], data.Y[windows]
+        logits = model.logits(X).astype(np.float64)  # (num_windows, NUM_STEPS, vocab_size)
+        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        losses = -np.take_along_axis(log_p, Y[..., None], -1)[..., 0]
+        expected[split] = losses[left_out != Y].mean()
+    trainer = fit(model, wrap(data), max_epochs=1)
+    for split, loss in expected.items():
+        assert trainer.history[0][f"{split}_loss"] == pytest.approx(loss, rel=1e-6)
+        assert trainer.history[0][f"{split}_ppl"] == pytest.approx(math.exp(loss), rel=1e-5)
+    # With other weights the mean would be another.
+    assert abs(np.mean(trainer.batch_losses) - expected["train"]) > 1e-4
+    assert abs(np.average(trainer.batch_losses, weights=[6, 6, 6, 2]) - expected["train"]) > 1e-4
+
+
 def test_training_twice_gives_the_same(layers, data):
     one, two = (make_model(layers, len(data.vocab)) for _ in range(2))
     first, second = fit(one, data), fit(two, data)

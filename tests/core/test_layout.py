@@ -211,6 +211,7 @@ ORDER = [
     {"trainer"},
     {"epoch"},
     {"module"},
+    {"parameters"},  # of a framework whose layers hold none
     {"weights"},
     {"ops"},
     {"prepare"},

@@ -28,7 +28,7 @@ def test_every_example_comes_once_and_rows_stay_together(n, batch_size, shuffle,
     assert sorted(firsts) == list(range(n))
     assert shuffle or np.array_equal(firsts, np.arange(n))
     assert all(np.array_equal(y, x + 1) for x, y in batches)
-    assert loader.totals(firsts_of_all) == [int(x[:, 0].sum()) for x, _ in batches]
+    assert loader.totals(X[:, 0]) == [int(x[:, 0].sum()) for x, _ in batches]
 
 
 def test_the_order_is_numpys_frozen_stream():

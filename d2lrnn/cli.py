@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from d2lrnn import __version__, backend, shell
 from d2lrnn.arguments import ARGUMENTS, Integer, Number, OneOf
 from d2lrnn.errors import BackendError, UserError
+from d2lrnn.models import MODELS
 
 if TYPE_CHECKING:
     from d2lrnn.data import Vocab
@@ -142,12 +143,12 @@ def cli() -> None:
 @_option(
     MODEL,
     "--model",
-    type=click.Choice(["rnn", "scratch"]),
-    default="rnn",
-    help="rnn: the framework's own layer (section 9.6); scratch: written out (section 9.5).",
+    type=click.Choice(list(MODELS)),
+    default=next(iter(MODELS)),
+    help="; ".join(f"{name}: {m.title} (section {m.section})" for name, m in MODELS.items()) + ".",
 )
 @_argument(MODEL, "num_hiddens", default=32)
-@_argument(MODEL, "activation", default="tanh")
+@_argument(MODEL, "activation", more="  [default: tanh]")
 @_argument(MODEL, "sigma", more="  [default: 0.01]")
 @_option(
     MODEL,
@@ -296,14 +297,19 @@ def train(
 
 
 def _complete(options: dict[str, Any]) -> dict[str, Any]:
-    """The options as a run keeps them: absolute paths, and sigma only where it has an effect."""
-    if options["sigma"] is not None and options["model"] != "scratch":
-        raise click.UsageError(
-            "--sigma has an effect only with --model scratch: the framework's own layer has its own "
-            "initial weights."
-        )
-    if options["model"] == "scratch" and options["sigma"] is None:
-        options["sigma"] = 0.01
+    """The options as a run keeps them: absolute paths, and those of other models only where unset."""
+    own = MODELS[options["model"]].options
+    for name in {name for model in MODELS.values() for name in model.options}:
+        if options[name] is None:
+            options[name] = own.get(name)
+        elif name not in own:
+            takers = [
+                f"--model {other}" for other, model in MODELS.items() if name in model.options
+            ]
+            raise click.UsageError(
+                f"--{name} has an effect only with {' or '.join(takers)}: --model {options['model']} "
+                "does not take it."
+            )
     for name in ("text", "weights"):
         options[name] = options[name] and str(options[name].absolute())
     return options

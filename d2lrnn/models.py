@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from d2lrnn import backend
-from d2lrnn.cells import GATES
 
 
 class Model(NamedTuple):
@@ -18,7 +17,7 @@ class Model(NamedTuple):
         kind: the equations of its layer, see `d2lrnn.cells.GATES`.
         layer: the class of its recurrent layer.
         language_model: the class of the whole.
-        options: of `d2lrnn train`, those that the layer takes besides its sizes.
+        options: of `d2lrnn train`, those that the layer takes besides its sizes, and their defaults.
         num_inputs: whether the layer must be told the size of its inputs.
     """
 
@@ -27,7 +26,7 @@ class Model(NamedTuple):
     kind: str
     layer: str
     language_model: str
-    options: tuple[str, ...] = ()
+    options: Mapping[str, Any]
     num_inputs: bool = False
 
 
@@ -38,7 +37,7 @@ MODELS = {
         kind="rnn",
         layer="RNN",
         language_model="RNNLM",
-        options=("activation",),
+        options={"activation": "tanh"},
     ),
     "scratch": Model(
         section="9.5",
@@ -46,7 +45,7 @@ MODELS = {
         kind="rnn",
         layer="RNNScratch",
         language_model="RNNLMScratch",
-        options=("sigma", "activation"),
+        options={"sigma": 0.01, "activation": "tanh"},
         num_inputs=True,
     ),
 }
@@ -71,6 +70,8 @@ def build(options: Mapping[str, Any], vocab_size: int) -> Any:
 
 def shapes(options: Mapping[str, Any], vocab_size: int) -> dict[str, tuple[int, ...]]:
     """The shape of each weight of that model by canonical name; no framework is needed to know them."""
+    from d2lrnn.cells import GATES  # not above: the command line lists the table without NumPy
+
     h, kind = options["num_hiddens"], MODELS[options["model"]].kind
     of_gate = {"W_x": (vocab_size, h), "W_h": (h, h), "b_": (h,)}
     recurrent = {

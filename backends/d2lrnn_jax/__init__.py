@@ -4,6 +4,9 @@ import flax as flax  # first, so that a missing framework is told from a broken 
 import jax as jax
 import optax as optax
 
+from d2lrnn.backend import REQUIRED
+
+from . import weights
 from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
 from .ops import (
     arange,
@@ -44,50 +47,4 @@ from .rnn import RNN, RNNLM, RNNCell
 from .rnn_scratch import RNNLMScratch, RNNScratch
 from .trainer import Trainer
 
-__all__ = [
-    "Classifier",
-    "DataModule",
-    "LinearRegression",
-    "Module",
-    "RNN",
-    "RNNCell",
-    "RNNLM",
-    "RNNLMScratch",
-    "RNNScratch",
-    "TextFile",
-    "TimeMachine",
-    "Trainer",
-    "arange",
-    "argmax",
-    "astype",
-    "concat",
-    "cpu",
-    "exp",
-    "expand_dims",
-    "float32",
-    "get_key",
-    "gpu",
-    "int32",
-    "int64",
-    "matmul",
-    "normal",
-    "num_gpus",
-    "numpy",
-    "ones",
-    "randn",
-    "reduce_mean",
-    "reduce_sum",
-    "reshape",
-    "set_seed",
-    "sigmoid",
-    "sin",
-    "stack",
-    "swapaxes",
-    "tanh",
-    "tensor",
-    "to",
-    "transpose",
-    "try_gpu",
-    "versions",
-    "zeros",
-]
+__all__ = [*REQUIRED, "RNNCell", "get_key", "set_seed"]

@@ -1,71 +1,98 @@
-"""Canonical weights of Flax models (the names and orientation of d2lrnn/weights.py)."""
+"""Where Flax's parameters hold the canonical weights (names and orientation: d2lrnn/weights.py)."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 from flax.core import unfreeze
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from d2lrnn.weights import check_weights
+from d2lrnn.module import is_library_code
+from d2lrnn.weights import OUTPUT_LAYERS, Piece, canonical_path, unambiguous
 
-from .ops import cpu
-
-# How the last parts of a parameter's path name the weight: this library's layers and the book's own
-# scratch layers first, then linen's `SimpleCell` and `Dense` of a reader's hand-typed model.
-RECURRENT = (
-    {"rnn.W_xh": ("W_xh",), "rnn.W_hh": ("W_hh",), "rnn.b_h": ("b_h",)},
-    {"rnn.W_xh": ("i", "kernel"), "rnn.W_hh": ("h", "kernel"), "rnn.b_h": ("i", "bias")},
-)
-OUTPUT = (
-    {"linear.W_hq": ("W_hq",), "linear.b_q": ("b_q",)},
-    {"linear.W_hq": ("kernel",), "linear.b_q": ("bias",)},
-)
+BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
+DENSE = {"kernel": "W_hq", "bias": "b_q"}
+# What linen's cells hold whose equations are the book's: its `SimpleCell` and its LSTM cells. The
+# third bias of its `GRUCell` is none of the book's, so that one keeps linen's names.
+SIMPLE = {"i.kernel": "W_xh", "h.kernel": "W_hh", "i.bias": "b_h"}
+LSTM = {
+    f"{own[0]}{gate}.{own[2:]}": name + letter
+    for gate, letter in zip("ifgo", "ifco", strict=True)
+    for own, name in (("i.kernel", "W_x"), ("h.kernel", "W_h"), ("h.bias", "b_"))
+}
 
 
-def canonical(params):
-    """The paths in `params` by canonical name; of a model unlike the book's, by those paths.
+def layout(model):
+    """The canonical weights in each parameter of `model`. Flax's are (in, out), as the book's."""
+    return unambiguous(pieces_of((), model.params))
 
-    Flax's orientation is the book's, (in, out), so no weight is transposed.
+
+def pieces_of(path, params):
+    """The pieces of the tree `params`, which stands at `path` in the model's."""
+    inside = flatten_dict(params, sep=".")
+    names = next((cell for cell in (SIMPLE, LSTM) if cell.keys() == inside.keys()), None)
+    if path and path[-1] in OUTPUT_LAYERS and inside.keys() <= DENSE.keys():
+        names = DENSE
+    if names is not None:
+        start, prefix = ".".join(path), below(path)
+        for name in names.keys() & inside.keys():
+            yield Piece(f"{start}.{name}", (prefix + names[name],))
+        return
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            yield from pieces_of((*path, name), value)
+        else:
+            own = below(path) + name if path else BY_HAND.get(name, name)
+            yield Piece(".".join((*path, name)), (own,))
+
+
+def below(path):
+    """What stands before a weight's letters in the module at `path`, a tuple of names.
+
+    Flax names the parts of a list `rnns_0`, `rnns_1`. The cell that a layer runs over time is not named
+    again: `rnn.cell` and `rnn.ScanSimpleCell_0` are `rnn`.
     """
-    paths = list(flatten_dict(unfreeze(params)))
-    for recurrent in RECURRENT:
-        for output in OUTPUT:
-            names = _match(paths, recurrent | output)
-            if names is not None:
-                return names
-    return {".".join(path): path for path in paths}
+    parts = [re.sub(r"^(\w*s)_(\d+)$", r"\1.\2", name) for name in path]
+    parts = [re.sub(r"^(\w*C|c)ell(_\d+)?$", "", name) for name in parts]
+    name = canonical_path(".".join(filter(None, parts)))
+    return f"{name}." if name else ""
 
 
-def _match(paths, ends):
-    """For each name the one path that ends so, if all paths are taken."""
-    left, names = list(paths), {}
-    for name, end in ends.items():
-        found = [path for path in left if path[-len(end) :] == end]
-        if len(found) != 1:
-            return None
-        names[name] = found[0]
-        left.remove(found[0])
-    return None if left else names
+def arrays(model):
+    """The parameters as NumPy arrays, by their dotted paths."""
+    return arrays_of(model.params)
 
 
-def by_canonical_name(params):
-    """A tree of parameters, or of their gradients, as NumPy arrays by canonical name."""
-    leaves = flatten_dict(unfreeze(params))
-    return {name: np.array(leaves[path]) for name, path in canonical(params).items()}
+def arrays_of(params):
+    """A tree of parameters, or of their gradients, as NumPy arrays by their dotted paths."""
+    return {path: np.asarray(a) for path, a in flatten_dict(unfreeze(params), sep=".").items()}
 
 
-def get_weights(model):
-    """The weights as float32 NumPy arrays by canonical name."""
-    return by_canonical_name(model.params)
+def assign(model, arrays):
+    """Replace the parameters by `arrays`, named as by the function of that name."""
+    model.params = jax.device_put(unflatten_dict(arrays, sep="."), model.device)
 
 
-def set_weights(model, weights):
-    """Replace the weights; see `d2lrnn.module.Module.set_weights`."""
-    leaves = flatten_dict(unfreeze(model.param_shapes()))
-    names = canonical(model.param_shapes())
-    arrays = check_weights(weights, {name: leaves[path].shape for name, path in names.items()})
-    device = model.device if model.has_params else cpu()
-    model.params = unflatten_dict(
-        {path: jax.device_put(arrays[name], device) for name, path in names.items()}
-    )
+def settings(model):
+    """What the weights of `model` do not tell: the activation of its recurrent layer, if it has one."""
+    layer = getattr(model, "rnn", model)
+    told = is_library_code(getattr(layer, "forward", None)) and hasattr(layer, "activation")
+    return {"activation": layer.activation} if told else {}
+
+
+def has_sizes(model):
+    """Whether the sizes of all layers are known: parameters that are asked for are drawn with theirs."""
+    return True
+
+
+def has_hooks(model):
+    """Whether a reader has hooked something into the forward pass: Flax has no hooks in a module."""
+    return False
+
+
+def layers(model):
+    """No layers to draw anew: here each weight is drawn where its path is known."""
+    return ()

@@ -1,0 +1,140 @@
+"""The parameters of a model, which Flax keeps outside of it, and how they are drawn."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import zlib
+from typing import Any
+
+import jax
+from flax import linen as nn
+from flax.core import unfreeze
+from flax.training import train_state
+from jax import numpy as jnp
+
+from d2lrnn.errors import ArgumentError
+from d2lrnn.weights import draw, path_below
+
+from .ops import cpu, get_key
+from .weights import below
+
+
+class TrainState(train_state.TrainState):
+    """Flax's `TrainState`, with what the book's models may use besides parameters."""
+
+    batch_stats: Any
+    dropout_rng: jax.Array
+
+
+class Parameters:
+    """What makes a linen module own its parameters, so that it can also be used by itself.
+
+    `model.apply({"params": params}, X)` is ordinary linen; `model.params` holds the parameters that a
+    trainer has left there or, before any training, new ones drawn from the seed of the model.
+    """
+
+    def __setattr__(self, name, value):
+        """Linen freezes its fields; what a training ties to the model is no field of it."""
+        if name in ("batch_stats", "board", "params", "trainer", "training"):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def params(self):
+        """The parameters of this model, a dict of JAX arrays: drawn from its seed at first need."""
+        if not self.has_params:
+            if self.dummy_input() is None:
+                raise ArgumentError(
+                    f"{type(self).__name__} has no parameters yet: their shapes follow from the data. "
+                    "Train it with Trainer.fit, or set model.params = model.init(key, X)['params']."
+                )
+            self.params = self.draw_variables(self.dummy_input())["params"]
+        return self.__dict__["_params"]
+
+    @params.setter
+    def params(self, params):
+        self.__dict__["_params"] = params
+
+    @property
+    def has_params(self):
+        return "_params" in self.__dict__
+
+    @property
+    def device(self):
+        """Where the parameters are."""
+        return next((d for p in jax.tree.leaves(self.params) for d in p.devices()), cpu())
+
+    def is_on(self, device):
+        return device == self.device
+
+    def dummy_input(self):
+        """Inputs, a tuple, from which the parameters' shapes follow; None if only data can tell."""
+        return None
+
+    def apply_init(self, dummy_input, key):
+        """The variables of a new model, `{"params": ...}`, for inputs like the tuple `dummy_input`."""
+        return self.init(key, *dummy_input)
+
+    def draw_variables(self, dummy_input, key=None):
+        """New variables, on the CPU: drawn from `key` or, without one, from the layers' seeds."""
+        model = self if key is None else unseeded(self)
+        if key is None:
+            seed = getattr(self, "seed", 0)
+            key = get_key() if seed is None else jax.random.key(seed)
+        params_key, dropout_key = jax.random.split(key)
+        keys = {"params": params_key, "dropout": dropout_key}
+        dummy_input, keys = jax.device_put((tuple(dummy_input), keys), cpu())
+        return unfreeze(jax.jit(model.apply_init)(dummy_input, keys))
+
+    def with_params(self, params):
+        """This model with other parameters; what is compiled for one of the two serves both."""
+        self.__dict__.setdefault("_compiled", {})
+        other = copy.copy(self)
+        other.params = params
+        return other
+
+    def train_state(self, key):
+        """The state in which a training of this model begins, whose dropout follows from `key`."""
+        return TrainState.create(
+            apply_fn=self.apply,
+            params=self.params,
+            tx=self.configure_optimizers(),
+            batch_stats=getattr(self, "batch_stats", {}),
+            dropout_rng=key,
+        )
+
+
+def drawn(layer, name, sigma):
+    """The initialiser of the scratch weight `name` of `layer`: N(0, sigma^2), in NumPy if it has a seed."""
+    if layer.seed is None:
+        return nn.initializers.normal(sigma)
+    return lambda _, shape: jnp.asarray(draw(name_in_model(layer, name), shape, sigma, layer.seed))
+
+
+def seeded(layer, name, initializer):
+    """`initializer`, drawing from the seed of `layer` and the name in the model of its weight `name`."""
+    if layer.seed is None:
+        return initializer  # draws from the key given to `init`
+    number = zlib.crc32(name_in_model(layer, name).encode())
+    key = jax.random.fold_in(jax.random.key(layer.seed), number)
+    return lambda _, *args: initializer(key, *args)
+
+
+def name_in_model(layer, name):
+    """What the weight `name` of `layer` is drawn by: its path tells it from those of other layers."""
+    return path_below(below(layer.path) + name)
+
+
+def unseeded(module):
+    """`module`, but with the initial weights of all its layers left to the key given to `init`."""
+    fields = {f.name: getattr(module, f.name) for f in dataclasses.fields(module) if f.init}
+    changes = {
+        name: unseeded(value)
+        for name, value in fields.items()
+        if name != "parent" and isinstance(value, nn.Module)
+    }
+    if "seed" in fields:
+        changes["seed"] = None
+    return module.clone(**changes)

@@ -78,13 +78,13 @@ class Module(HyperParameters):
         """The mean loss of the outputs `Y_hat` to the labels `Y`."""
         raise NotImplementedError(f"{type(self).__name__} defines no loss(self, Y_hat, Y).")
 
-    def forward(self, X: Any) -> Any:
+    def forward(self, X: Any, *args: Any, **kwargs: Any) -> Any:
         """The outputs of the inputs `X`: those of `self.net`, unless a model says otherwise."""
         if not hasattr(self, "net"):
             raise ArgumentError(
                 f"{type(self).__name__} needs self.net, or its own forward(self, X)."
             )
-        return self.net(X)
+        return self.net(X, *args, **kwargs)
 
     def batch_loss(self, batch: Any) -> Any:
         """The mean loss of a minibatch, whose last tensor are the labels; nothing is plotted."""

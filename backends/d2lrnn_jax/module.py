@@ -11,7 +11,6 @@ from jax import numpy as jnp
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
-from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import check_positive
 
 from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape
@@ -27,13 +26,6 @@ class Module(Parameters, nn.Module, core.Module):
         raise NotImplementedError(
             f"{type(self).__name__} defines no loss(self, params, X, Y, state)."
         )
-
-    def forward(self, X, *args, **kwargs):
-        if not hasattr(self, "net"):
-            raise ArgumentError(
-                f"{type(self).__name__} needs self.net, or its own forward(self, X)."
-            )
-        return self.net(X, *args, **kwargs)
 
     def __call__(self, X, *args, **kwargs):
         return self.forward(X, *args, **kwargs)

@@ -14,16 +14,13 @@ from d2lrnn.errors import WeightsError
 
 from .epoch import compile_epoch
 from .module import loss_and_gradients, with_aux
-from .ops import cpu, gpu, num_gpus, numpy
+from .ops import cpu, numpy
 
 
 class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
 
     _key = None
-
-    def available_gpus(self):
-        return [gpu(i) for i in range(num_gpus())]
 
     def fit(self, model, data, key=None, *, resume=None, checkpoint=None):
         """Train `model` on `data`; see `d2lrnn.trainer.Trainer.fit`.

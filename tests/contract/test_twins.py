@@ -109,5 +109,6 @@ def test_no_vectors_are_made_of_a_large_vocabulary(layers, monkeypatch):
 
     one_hot.__module__ = d2l.RNNLMScratch.one_hot.__module__  # as if the library had written it
     model = make_model(layers, VOCAB_SIZES[1])
+    model.get_weights()  # drawn, if not yet, by a run over one token
     monkeypatch.setattr(d2l.RNNLMScratch, "one_hot", one_hot)
     fit(model, Tokens(VOCAB_SIZES[1], 7))

@@ -1,0 +1,90 @@
+"""A faster twin of the loss of sections 9.5 and 9.6, in JAX: the same numbers as the plain model's.
+
+Nothing depends on this file: without it every model trains by its own `batch_loss`.
+"""
+
+from functools import partial
+
+import jax
+from flax.traverse_util import flatten_dict
+from jax import numpy as jnp
+
+from d2lrnn.language_model import NAMES, LanguageModel
+
+from .module import cross_entropy_of
+from .rnn_scratch import ACTIVATIONS
+from .weights import layout, settings
+
+MAX_UNROLLED_STEPS = 64  # unrolled, an epoch is a little faster, and takes seconds more to compile
+SLOPES = {"tanh": lambda H: 1 - H * H, "relu": lambda H: H > 0}  # phi'(A), by H = phi(A)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def recurrence(activation, unroll, W_xh, W_hh, b_h, X):
+    """H_t = phi(W_xh[X_t] + H_{t-1} W_hh + b_h) from zeros, for tokens X (num_steps, batch_size).
+
+    Tokens pick rows, which is what the product of their one-hot vectors with W_xh comes to. Where
+    there are gradients `unroll` steps make a turn of the scan; without any that would be slower.
+    """
+    return run(activation, 1, W_xh, W_hh, b_h, X)
+
+
+def run(activation, unroll, W_xh, W_hh, b_h, X):
+    def step(H, tokens):
+        H = ACTIVATIONS[activation](W_xh[tokens] + H @ W_hh + b_h)  # (batch_size, num_hiddens)
+        return H, H
+
+    _, outputs = jax.lax.scan(step, jnp.zeros((X.shape[1], len(W_hh))), X, unroll=unroll)
+    return outputs  # (num_steps, batch_size, num_hiddens)
+
+
+def forward(activation, unroll, W_xh, W_hh, b_h, X):
+    outputs = run(activation, unroll, W_xh, W_hh, b_h, X)
+    return outputs, (W_xh, W_hh, X, outputs)
+
+
+def backward(activation, unroll, saved, d_outputs):
+    """The gradients of `recurrence` by the weights (book, section 9.7).
+
+    Only those by the argument A of phi must be had step by step, from the last to the first. A weight's
+    is then one product over all steps; JAX, differentiating the scan, would add up a small one of each.
+    """
+    W_xh, W_hh, X, outputs = saved
+
+    def step(dH, of_step):  # the gradients here are all of the shape of H (batch_size, num_hiddens)
+        dO, H = of_step
+        dA = (dH + dO) * SLOPES[activation](H)
+        return dA @ W_hh.T, dA
+
+    start = jnp.zeros_like(outputs[0])
+    _, dA = jax.lax.scan(step, start, (d_outputs, outputs), reverse=True, unroll=unroll)
+    before, after = (A.reshape(-1, len(W_hh)) for A in (outputs[:-1], dA[1:]))
+    return jnp.zeros_like(W_xh).at[X].add(dA), before.T @ after, dA.sum((0, 1)), None
+
+
+recurrence.defvjp(forward, backward)
+
+
+def twin(model):
+    """A function equal to `model.batch_loss`, for a whole model of section 9.5 or 9.6; else None."""
+    if not (isinstance(model, LanguageModel) and model.is_whole() and model.has_weights(*NAMES)):
+        return None
+    paths = {name: piece.path for piece in layout(model) for name in piece.names}
+    (activation,) = settings(model).values()
+    trainer = getattr(model, "trainer", None)
+    loader = None if trainer is None else trainer.train_dataloader
+
+    def batch_loss(params, batch, state):
+        X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
+        weights = flatten_dict(params, sep=".")
+        W_xh, W_hh, b_h, W_hq, b_q = (weights[paths[name]] for name in NAMES)
+        num_steps, batch_size = X.shape
+        # A last, smaller minibatch comes once an epoch: too rarely to be worth the compilation.
+        full = batch_size == getattr(loader, "batch_size", None)
+        unroll = num_steps if full and num_steps <= MAX_UNROLLED_STEPS else 1
+        outputs = recurrence(activation, unroll, W_xh, W_hh, b_h, X)
+        # Time-major as they are: a mean has no order. One product over all steps, and one gradient.
+        logits = outputs.reshape(-1, len(W_hh)) @ W_hq + b_q  # (num_steps * batch_size, vocab_size)
+        return cross_entropy_of(logits, Y.reshape(-1)).mean(), {}
+
+    return batch_loss

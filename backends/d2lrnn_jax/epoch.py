@@ -1,7 +1,5 @@
 """The examples of a training on the device, and an epoch over them in one compiled call, in JAX."""
 
-from __future__ import annotations
-
 import jax
 from jax import numpy as jnp
 

@@ -1,7 +1,5 @@
 """`Module`, `Classifier`, `LinearRegression` and the data, in Flax (book, chapters 3 and 4)."""
 
-from __future__ import annotations
-
 import inspect
 
 import jax
@@ -104,14 +102,14 @@ def with_aux(value):
     return value if isinstance(value, tuple) else (value, {})
 
 
-def takes_training(layer):
-    """Whether `layer` has the third argument of the book's layers; a reader may type only two."""
+def mode_for(layer, training):
+    """`training` as the third argument of the book's layers, if `layer` has it: a reader may type two."""
     call = type(layer).__call__
     try:
         inspect.signature(type(layer).forward if call is Module.__call__ else call).bind(*range(4))
     except TypeError:
-        return False
-    return True
+        return ()
+    return (training,)
 
 
 class Classifier(Module):

@@ -1,7 +1,5 @@
 """The book's tensor functions, devices and keys, in JAX (book, section 2.1 and appendix 'd2l')."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import platform

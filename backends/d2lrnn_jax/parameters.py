@@ -1,9 +1,6 @@
 """The parameters of a model, which Flax keeps outside of it, and how they are drawn."""
 
-from __future__ import annotations
-
 import copy
-import dataclasses
 import zlib
 from typing import Any
 
@@ -83,8 +80,7 @@ class Parameters:
         if key is None:
             seed = getattr(self, "seed", 0)
             key = get_key() if seed is None else jax.random.key(seed)
-        params_key, dropout_key = jax.random.split(key)
-        keys = {"params": params_key, "dropout": dropout_key}
+        keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
         dummy_input, keys = jax.device_put((tuple(dummy_input), keys), cpu())
         return unfreeze(jax.jit(model.apply_init)(dummy_input, keys))
 
@@ -97,44 +93,35 @@ class Parameters:
 
     def train_state(self, key):
         """The state in which a training of this model begins, whose dropout follows from `key`."""
-        return TrainState.create(
-            apply_fn=self.apply,
-            params=self.params,
-            tx=self.configure_optimizers(),
-            batch_stats=getattr(self, "batch_stats", {}),
-            dropout_rng=key,
-        )
+        optimizer, batch_stats = self.configure_optimizers(), getattr(self, "batch_stats", {})
+        more = {"batch_stats": batch_stats, "dropout_rng": key}
+        return TrainState.create(apply_fn=self.apply, params=self.params, tx=optimizer, **more)
+
+
+# Initialisers, which draw a layer's weight by its name in the model, so that no two start as copies.
 
 
 def drawn(layer, name, sigma):
-    """The initialiser of the scratch weight `name` of `layer`: N(0, sigma^2), in NumPy if it has a seed."""
+    """N(0, sigma^2), drawn in NumPy, for every backend alike; of a layer without a seed, from init's key."""
     if layer.seed is None:
         return nn.initializers.normal(sigma)
-    return lambda _, shape: jnp.asarray(draw(name_in_model(layer, name), shape, sigma, layer.seed))
+    name = path_below(below(layer.path) + name)
+    return lambda _, shape: jnp.asarray(draw(name, shape, sigma, layer.seed))
 
 
 def seeded(layer, name, initializer):
-    """`initializer`, drawing from the seed of `layer` and the name in the model of its weight `name`."""
+    """`initializer`, drawing from the layer's seed; of a layer without one, from the key of `init`."""
     if layer.seed is None:
-        return initializer  # draws from the key given to `init`
-    number = zlib.crc32(name_in_model(layer, name).encode())
-    key = jax.random.fold_in(jax.random.key(layer.seed), number)
+        return initializer
+    name = path_below(below(layer.path) + name)
+    key = jax.random.fold_in(jax.random.key(layer.seed), zlib.crc32(name.encode()))
     return lambda _, *args: initializer(key, *args)
-
-
-def name_in_model(layer, name):
-    """What the weight `name` of `layer` is drawn by: its path tells it from those of other layers."""
-    return path_below(below(layer.path) + name)
 
 
 def unseeded(module):
     """`module`, but with the initial weights of all its layers left to the key given to `init`."""
-    fields = {f.name: getattr(module, f.name) for f in dataclasses.fields(module) if f.init}
-    changes = {
-        name: unseeded(value)
-        for name, value in fields.items()
-        if name != "parent" and isinstance(value, nn.Module)
-    }
-    if "seed" in fields:
-        changes["seed"] = None
+    changes = {} if getattr(module, "seed", None) is None else {"seed": None}
+    for name in module.__dataclass_fields__.keys() - {"parent"}:
+        if isinstance(getattr(module, name), nn.Module):
+            changes[name] = unseeded(getattr(module, name))
     return module.clone(**changes)

@@ -1,50 +1,40 @@
 """The recurrent network on a linen cell that `nn.scan` runs over time (book, section 9.6)."""
 
-from __future__ import annotations
-
 from dataclasses import field
 
 import jax
 from flax import linen as nn
+from flax.linen.initializers import lecun_normal, orthogonal
 
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.module import single_state
 
-from .module import Module, takes_training
+from .module import Module, mode_for
 from .ops import expand_dims, matmul, swapaxes, zeros
 from .parameters import seeded
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
 
 
 class RNNCell(nn.Module):
-    """One time step: H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
-
-    The initialisers are those of linen's `SimpleCell`: LeCun's normal for W_xh, an orthogonal
-    matrix for W_hh, zeros for b_h.
-    """
+    """One time step: H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h); drawn as linen's `SimpleCell`."""
 
     num_hiddens: int
     activation: str = "tanh"
     seed: int | None = 0
 
-    def begin_state(self, batch_size):
-        """H_0 (batch_size, num_hiddens), zeros."""
-        return zeros((batch_size, self.num_hiddens))
-
     @nn.compact
     def __call__(self, H, X):
         """H_t, as state and as output, of H (batch_size, num_hiddens) and X (batch_size, num_inputs)."""
-        lecun, orthogonal = nn.initializers.lecun_normal(), nn.initializers.orthogonal()
         h = self.num_hiddens
-        W_xh = self.param("W_xh", seeded(self, "W_xh", lecun), (X.shape[-1], h))
-        W_hh = self.param("W_hh", seeded(self, "W_hh", orthogonal), (h, h))
+        W_xh = self.param("W_xh", seeded(self, "W_xh", lecun_normal()), (X.shape[-1], h))
+        W_hh = self.param("W_hh", seeded(self, "W_hh", orthogonal()), (h, h))
         b_h = self.param("b_h", nn.initializers.zeros, (h,))
         H = ACTIVATIONS[self.activation](matmul(X, W_xh) + matmul(H, W_hh) + b_h)
         return H, H
 
 
 def run(cell, state, inputs):
-    """`cell` over all inputs (num_steps, batch_size, num_inputs) from `state`: all outputs, the last state."""
+    """`cell` over all inputs (num_steps, batch_size, num_inputs) from `state`: all outputs, last state."""
     options = {"variable_broadcast": "params", "split_rngs": {"params": False}}
     state, outputs = nn.scan(type(cell).__call__, **options)(cell, state, inputs)
     return outputs, state
@@ -53,12 +43,10 @@ def run(cell, state, inputs):
 class RNN(Module):
     """A recurrent layer: `RNNCell`, run over time by `nn.scan` (book, section 9.6.1).
 
-    H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
-
     Args:
         num_hiddens: size of H_t.
         num_inputs: size of X_t; if left out, taken from the first input.
-        activation: 'tanh' or 'relu'.
+        activation: phi, 'tanh' or 'relu'.
         seed: of the initial weights; None leaves them to the key that `init` is given.
     """
 
@@ -78,31 +66,28 @@ class RNN(Module):
         """The cell that is run over time."""
         return RNNCell(self.num_hiddens, self.activation, self.seed, name="cell")
 
+    def begin_state(self, batch_size):
+        """H_0 (batch_size, num_hiddens), zeros."""
+        return zeros((batch_size, self.num_hiddens))
+
     @nn.compact
     def forward(self, inputs, state=None, training=False):
         """Run over inputs (num_steps, batch_size, num_inputs) from a state (1, batch_size, num_hiddens).
 
-        `training`, which the book's layers are told, changes nothing here.
-
-        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...).
+        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...). `training`,
+        which the book's layers are told, changes nothing here.
         """
-        if self.num_inputs is not None:
-            check_inputs(inputs.shape[-1], self.num_inputs)
-        cell = self.layer()
-        state = cell.begin_state(inputs.shape[1]) if state is None else single_state(state)
-        outputs, state = run(cell, state, inputs)
+        _, batch_size, num_inputs = inputs.shape
+        check_inputs(num_inputs, self.num_inputs or num_inputs)
+        state = self.begin_state(batch_size) if state is None else single_state(state)
+        outputs, state = run(self.layer(), state, inputs)
         return outputs, jax.tree.map(lambda H: expand_dims(H, 0), state)
 
 
 class RNNLM(RNNLMScratch):
-    """A language model on Flax's own layers (book, section 9.6.1): `RNN`, then `nn.Dense`.
+    """As `RNNLMScratch`, on Flax's own layers (book, section 9.6.1): `RNN`, then `nn.Dense`.
 
-    Args:
-        rnn: the recurrent layer.
-        vocab_size: number of tokens.
-        lr: learning rate of SGD.
-        training: what the recurrent layer is told by its third argument; a trainer sets it.
-        seed: of the initial weights; None leaves them to the key that `init` is given.
+    `training` is what the recurrent layer is told by its third argument; a trainer sets it.
     """
 
     training: bool = True
@@ -116,6 +101,5 @@ class RNNLM(RNNLMScratch):
         return swapaxes(self.linear(hiddens), 0, 1)
 
     def forward(self, X, state=None):
-        training = (self.training,) if takes_training(self.rnn) else ()
-        rnn_outputs, _ = self.rnn(self.one_hot(X), state, *training)
+        rnn_outputs, _ = self.rnn(self.one_hot(X), state, *mode_for(self.rnn, self.training))
         return self.output_layer(rnn_outputs)

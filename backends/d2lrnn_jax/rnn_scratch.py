@@ -1,7 +1,5 @@
 """The recurrent network from scratch, in Flax (book, section 9.5)."""
 
-from __future__ import annotations
-
 from dataclasses import field
 
 import jax
@@ -29,8 +27,7 @@ class RNNScratch(Module):
         num_hiddens: size of H_t.
         sigma: standard deviation of the initial weights.
         activation: 'tanh' or 'relu'.
-        seed: of the initial weights, which are the same on every backend; None leaves them to the key
-            that `init` is given.
+        seed: of the initial weights, the same on every backend; None leaves them to the key of `init`.
     """
 
     num_inputs: int
@@ -127,11 +124,7 @@ class RNNLMScratch(LanguageModel, Classifier):
         return (zeros((1, 1), dtype=jnp.int32),)
 
     def predict(self, prefix, num_preds, vocab, params=None, device=None, **options):
-        """Continue `prefix` by `num_preds` tokens; see `LanguageModel.predict`.
-
-        Fourth come, as in the book, parameters such as `trainer.state.params`, by default the model's
-        own, or, as on the other frameworks, a device.
-        """
+        """As `LanguageModel.predict`; fourth may stand parameters, such as `trainer.state.params`."""
         if isinstance(params, jax.Device | str):
             params, device = None, params
         model = self if params is None else self.with_params(params)

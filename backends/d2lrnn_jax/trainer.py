@@ -1,9 +1,8 @@
 """`Trainer` in JAX (book, sections 3.2.4 and 9.5.3)."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
+from functools import partial
 
 import jax
 import numpy as np
@@ -65,24 +64,25 @@ class Trainer(core.Trainer):
     def update(self, loss_of, batch):
         """Train on one minibatch; here `loss_of`, a `training_step`, gives the gradients as well."""
         self.model.training = True
-        state = keyed(self.state)
-        value, grads = loss_of(state.params, batch, state)
-        loss, aux = with_aux(value)
-        self.state = self.updated(self.state, grads, aux)
+        self.state, loss = self.step(loss_of, self.state, batch)
         return loss
 
-    def evaluate(self, loss_of, batch):
-        self.model.training = False
-        return loss_of(self.state.params, batch, self.state)
-
-    def updated(self, state, grads, aux):
-        """`state` after a step along the gradients, clipped, with the variables that `loss` returned."""
+    def step(self, loss_of, state, batch):
+        """The state after a minibatch, with the variables that the loss returned, and its loss."""
+        # Unlike a chain of keys, one made of the number of the step is free if nothing is drawn.
+        key = jax.random.fold_in(state.dropout_rng, state.step)
+        value, grads = loss_of(state.params, batch, state.replace(dropout_rng=key))
+        loss, aux = with_aux(value)
         if self.gradient_clip_val > 0:
             grads = self.clip_gradients(self.gradient_clip_val, grads)
         state = state.apply_gradients(grads=grads)
         if isinstance(aux, Mapping) and "batch_stats" in aux:
             state = state.replace(batch_stats=aux["batch_stats"])
-        return state
+        return state, loss
+
+    def evaluate(self, loss_of, batch):
+        self.model.training = False
+        return loss_of(self.state.params, batch, self.state)
 
     def clip_gradients(self, grad_clip_val, grads):
         """The gradients g scaled by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
@@ -101,24 +101,20 @@ class Trainer(core.Trainer):
         """The epoch in one compiled call; the host waits for the device once, at its end."""
         self.model.training = train
         loader = self.train_dataloader if train else self.val_dataloader
+
+        def step(state, batch):
+            batch = self.prepare_batch(batch)
+            if train:
+                return self.step(partial(loss_and_gradients, self.batch_loss), state, batch)
+            loss, _ = with_aux(self.batch_loss(state.params, batch, state))
+            return state, loss
+
         if (train, loader) not in self._epochs:
-            step = self._train if train else self._validate
             self._epochs[train, loader] = compile_epoch(step, loader, self.device)
         state, losses = self._epochs[train, loader](self.state)
         if train:
             self.state = state
         return numpy(losses)
-
-    # One step, traced into a compiled epoch.
-
-    def _train(self, state, batch):
-        batch = self.prepare_batch(batch)
-        (loss, aux), grads = loss_and_gradients(self.batch_loss, state.params, batch, keyed(state))
-        return self.updated(state, grads, aux), loss
-
-    def _validate(self, state, batch):
-        loss, _ = with_aux(self.batch_loss(state.params, self.prepare_batch(batch), state))
-        return state, loss
 
     def to_host(self, scalars):
         return np.array(jax.device_get(scalars))
@@ -138,8 +134,3 @@ class Trainer(core.Trainer):
             self.state.opt_state,
         )
         self.state = self.state.replace(opt_state=opt_state)
-
-
-def keyed(state):
-    """`state`, its epoch's key made that of its step: unlike a chain of keys, free if nothing is drawn."""
-    return state.replace(dropout_rng=jax.random.fold_in(state.dropout_rng, state.step))

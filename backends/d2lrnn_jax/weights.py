@@ -1,7 +1,5 @@
 """Where Flax's parameters hold the canonical weights (names and orientation: d2lrnn/weights.py)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 
@@ -11,17 +9,17 @@ from flax.core import unfreeze
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from d2lrnn.module import is_library_code
-from d2lrnn.weights import OUTPUT_LAYERS, Piece, canonical_path, unambiguous
+from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of, unambiguous
 
 BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 DENSE = {"kernel": "W_hq", "bias": "b_q"}
 # What linen's cells hold whose equations are the book's: its `SimpleCell` and its LSTM cells. The
-# third bias of its `GRUCell` is none of the book's, so that one keeps linen's names.
+# further bias of its `GRUCell` is none of the book's, so that one keeps linen's names.
 SIMPLE = {"i.kernel": "W_xh", "h.kernel": "W_hh", "i.bias": "b_h"}
 LSTM = {
-    f"{own[0]}{gate}.{own[2:]}": name + letter
-    for gate, letter in zip("ifgo", "ifco", strict=True)
-    for own, name in (("i.kernel", "W_x"), ("h.kernel", "W_h"), ("h.bias", "b_"))
+    f"{own[0]}{gate}.{own[2:]}": letters + name
+    for gate, name in zip("ifgo", "ifco", strict=True)
+    for own, letters in (("i.kernel", "W_x"), ("h.kernel", "W_h"), ("h.bias", "b_"))
 }
 
 
@@ -32,21 +30,16 @@ def layout(model):
 
 def pieces_of(path, params):
     """The pieces of the tree `params`, which stands at `path` in the model's."""
-    inside = flatten_dict(params, sep=".")
-    names = next((cell for cell in (SIMPLE, LSTM) if cell.keys() == inside.keys()), None)
-    if path and path[-1] in OUTPUT_LAYERS and inside.keys() <= DENSE.keys():
+    own = flatten_dict(params, sep=".").keys()
+    names = next((cell for cell in (SIMPLE, LSTM) if cell.keys() == own), BY_HAND)
+    if path and path[-1] in OUTPUT_LAYERS and own <= DENSE.keys():
         names = DENSE
-    if names is not None:
-        start, prefix = ".".join(path), below(path)
-        for name in names.keys() & inside.keys():
-            yield Piece(f"{start}.{name}", (prefix + names[name],))
-        return
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            yield from pieces_of((*path, name), value)
+    for name in own if names is not BY_HAND else params:
+        if isinstance(params.get(name), Mapping):
+            yield from pieces_of((*path, name), params[name])
         else:
-            own = below(path) + name if path else BY_HAND.get(name, name)
-            yield Piece(".".join((*path, name)), (own,))
+            canonical = below(path) + names.get(name, name) if path else names.get(name, name)
+            yield Piece(".".join((*path, name)), (canonical,))
 
 
 def below(path):
@@ -56,9 +49,8 @@ def below(path):
     again: `rnn.cell` and `rnn.ScanSimpleCell_0` are `rnn`.
     """
     parts = [re.sub(r"^(\w*s)_(\d+)$", r"\1.\2", name) for name in path]
-    parts = [re.sub(r"^(\w*C|c)ell(_\d+)?$", "", name) for name in parts]
-    name = canonical_path(".".join(filter(None, parts)))
-    return f"{name}." if name else ""
+    parts = [re.sub(r"^(for|back)ward_rnn$", lambda m: f"{m[1][0]}_rnn", name) for name in parts]
+    return prefix_of(".".join(n for n in parts if not re.fullmatch(r"(\w*C|c)ell(_\d+)?", n)))
 
 
 def arrays(model):
@@ -84,12 +76,12 @@ def settings(model):
 
 
 def has_sizes(model):
-    """Whether the sizes of all layers are known: parameters that are asked for are drawn with theirs."""
+    """Parameters that are asked for are drawn, so their sizes are known."""
     return True
 
 
 def has_hooks(model):
-    """Whether a reader has hooked something into the forward pass: Flax has no hooks in a module."""
+    """Flax has no hooks in a module."""
     return False
 
 

@@ -14,7 +14,6 @@ from d2lrnn.errors import ArgumentError
 from d2lrnn_jax.rnn import RNNCell
 
 
-
 class Sine(d2l.DataModule):
     """Section 9.1: a noisy sine and its last tau values."""
 
@@ -403,15 +402,211 @@ def test_a_method_replaced_after_a_prediction_is_used(data):
     assert model.predict("it", 3, data.vocab) == "it" + 3 * data.vocab.to_tokens(2)
 
 
+def traced(model):
+    """How often the functions compiled for `model` have been traced."""
+    return sum(function._cache_size() for function in model.__dict__["_compiled"].values())
+
+
 def test_predictions_are_traced_once(data):
-    step = NEXT_TOKEN["relu"]
-    before = step._cache_size()
-    for seed in (0, 1):
-        model = d2l.RNNLM(d2l.RNN(13, activation="relu", seed=seed), len(data.vocab))
-        for prefix in ("i", "it", "it has"):
-            model.predict(prefix, len(prefix), data.vocab)
-            d2l.Trainer(1, progress=False).fit(model, data)
-    assert step._cache_size() == before + 1
+    class Readers(d2l.RNNLM):
+        def output_layer(self, hiddens):
+            return super().output_layer(hiddens)
+
+    model = Readers(d2l.RNN(13, activation="relu"), len(data.vocab))
+    for prefix in ("i", "it", "it has"):
+        model.predict(prefix, len(prefix), data.vocab)
+        model.with_params(jax.tree.map(lambda p: 2 * p, model.params)).predict(
+            prefix, 1, data.vocab
+        )
+    assert traced(model) == 2  # without a state, and with one
+
+
+def test_a_layer_replaced_after_a_prediction_is_used(data):
+    class Layer(nn.Module):
+        num_hiddens: int
+
+        @nn.compact
+        def __call__(self, inputs, state=None):
+            return nn.Dense(self.num_hiddens)(inputs), state
+
+    model = d2l.RNNLM(Layer(9), len(data.vocab))
+    before = model.logits(data.X[:2])
+
+    @d2l.add_to_class(Layer)
+    @nn.compact
+    def __call__(self, inputs, state=None):
+        return 2 * nn.Dense(self.num_hiddens)(inputs), state
+
+    assert np.abs(model.logits(data.X[:2]) - before).max() > 1e-3
+
+
+class Two(nn.Module):
+    """A reader's container: a layer over the outputs of another of the same size."""
+
+    num_hiddens: int
+    sigma: float = 0.01
+
+    def setup(self):
+        self.one = d2l.RNNScratch(self.num_hiddens, self.num_hiddens)
+        self.two = d2l.RNNScratch(self.num_hiddens, self.num_hiddens)
+        self.rnns = [d2l.RNN(self.num_hiddens), d2l.RNN(self.num_hiddens)]
+
+    def __call__(self, inputs, state=None):
+        state = [None] * 4 if state is None else state
+        outputs, new = inputs, []
+        for layer, H in zip((self.one, self.two, *self.rnns), state, strict=True):
+            outputs, H = layer(outputs, H)
+            new.append(H)
+        return outputs, new
+
+
+def test_two_layers_do_not_start_as_copies(data):
+    size = len(data.vocab)
+    weights = d2l.RNNLM(Two(num_hiddens=size), size).get_weights()
+    alone = d2l.RNNLMScratch(d2l.RNNScratch(size, size), size).get_weights()
+    for names in (("rnn.one.W_xh", "rnn.two.W_xh"), ("rnn.0.W_hh", "rnn.1.W_hh")):
+        assert np.abs(weights[names[0]] - weights[names[1]]).max() > 1e-3
+    assert np.abs(weights["rnn.one.W_xh"] - alone["rnn.W_xh"]).max() > 1e-3
+
+
+class NoBias(d2l.RNNLM):
+    def init_params(self):
+        self.linear = nn.Dense(self.vocab_size, use_bias=False)
+
+
+class OtherName(d2l.RNNLM):
+    def init_params(self):
+        self.head = nn.Dense(self.vocab_size)
+
+    def output_layer(self, hiddens):
+        return d2l.swapaxes(self.head(hiddens), 0, 1)
+
+
+class Tied(d2l.RNNLM):
+    """The logits are products with the rows of W_xh."""
+
+    def init_params(self):
+        pass
+
+    def output_layer(self, hiddens):
+        W_xh = self.rnn.variables["params"]["cell"]["W_xh"]
+        return d2l.swapaxes(d2l.matmul(hiddens, W_xh.T), 0, 1)
+
+
+class ScannedLSTM(nn.Module):
+    num_hiddens: int
+
+    @nn.compact
+    def __call__(self, inputs, state=None):
+        zeros = d2l.zeros((inputs.shape[1], self.num_hiddens))
+        state = (zeros, zeros) if state is None else state
+        scan = nn.scan(nn.LSTMCell, variable_broadcast="params", split_rngs={"params": False})
+        state, outputs = scan(self.num_hiddens)(state, inputs)
+        return outputs, state
+
+
+class BothDirections(nn.Module):
+    num_hiddens: int
+
+    def setup(self):
+        forward, backward = (nn.RNN(nn.SimpleCell(self.num_hiddens)) for _ in range(2))
+        self.rnn = nn.Bidirectional(forward, backward, time_major=True)
+
+    def __call__(self, inputs, state=None):
+        return self.rnn(inputs), state
+
+
+RNN_NAMES = {"rnn.W_xh", "rnn.W_hh", "rnn.b_h"}
+LSTM_NAMES = {f"rnn.{letter}{gate}" for letter in ("W_x", "W_h", "b_") for gate in "ifoc"}
+OUTPUT_NAMES = {"linear.W_hq", "linear.b_q"}
+
+
+@pytest.mark.parametrize(
+    "make, names",
+    [
+        (lambda v: NoBias(d2l.RNN(9), v, 1), RNN_NAMES | {"linear.W_hq"}),
+        (lambda v: OtherName(d2l.RNN(9), v, 1), RNN_NAMES | {"head.kernel", "head.bias"}),
+        (lambda v: Tied(d2l.RNN(9), v, 1), RNN_NAMES),
+        (lambda v: d2l.RNNLM(ScannedLSTM(9), v, 1), LSTM_NAMES | OUTPUT_NAMES),
+        (
+            lambda v: d2l.RNNLM(BothDirections(9), v, 1),
+            {f"rnn.{d}.{w}" for d in "fb" for w in ("W_xh", "W_hh", "b_h")} | OUTPUT_NAMES,
+        ),
+    ],
+    ids=["no bias", "another name", "tied", "LSTM", "both directions"],
+)
+def test_another_model_saves_loads_and_resumes(make, names, data, tmp_path):
+    def fit(max_epochs, **options):
+        model = make(len(data.vocab))
+        d2l.Trainer(max_epochs, progress=False).fit(model, data, **options)
+        return model.get_weights()
+
+    path = str(tmp_path / "weights")
+    whole = fit(3)
+    assert set(whole) == names
+    fit(2, checkpoint=path)
+    resumed = fit(3, resume=path)
+    for name, weight in whole.items():
+        np.testing.assert_array_equal(resumed[name], weight, err_msg=name)
+
+    model, other = make(len(data.vocab)), make(len(data.vocab))
+    model.set_weights(whole)
+    model.save(path)
+    other.load(path)
+    np.testing.assert_array_equal(other.logits(data.X[:2]), model.logits(data.X[:2]))
+
+
+def test_an_lstm_of_linen_has_the_books_equations(data):
+    from d2lrnn import cells
+
+    model = d2l.RNNLM(ScannedLSTM(9), len(data.vocab), 1)
+    outputs, _ = cells.Network(model.get_weights()).run(data.X[:3].T)
+    found, _ = model.states(data.X[:3])
+    np.testing.assert_allclose(found, outputs, rtol=0, atol=1e-6)
+
+
+class Dropping(d2l.RNNLM):
+    def init_params(self):
+        super().init_params()
+        self.dropout = nn.Dropout(0.5)
+
+    def output_layer(self, hiddens):
+        return super().output_layer(self.dropout(hiddens, deterministic=not self.training))
+
+
+def test_dropout_follows_from_seed_and_epoch(data, tmp_path):
+    def fit(max_epochs, **options):
+        model = Dropping(d2l.RNN(9), len(data.vocab), 1)
+        d2l.Trainer(max_epochs, progress=False).fit(model, data, **options)
+        return model
+
+    path = str(tmp_path / "checkpoint")
+    whole = fit(4).get_weights()
+    fit(2, checkpoint=path)
+    model = fit(4, resume=path)
+    for name, weight in model.get_weights().items():
+        np.testing.assert_array_equal(weight, whole[name], err_msg=name)
+    model.training = True  # as after an interruption; decoding drops nothing out
+    before = traced(model)
+    texts = {model.predict("it has", 10, data.vocab) for _ in range(3)}
+    assert len(texts) == 1
+    assert traced(model) == before + 2
+
+
+def test_the_plain_layer_is_differentiated_by_jax():
+    """In any mode: forward, and twice."""
+    layer, inputs = d2l.RNN(4), jax.random.normal(jax.random.key(0), (5, 3, 6))
+    variables = layer.init(jax.random.key(0), inputs)
+
+    def total(scale):
+        outputs, _ = layer.apply(variables, scale * inputs)
+        return outputs.sum()
+
+    _, slope = jax.jvp(total, (1.0,), (1.0,))
+    assert slope == pytest.approx(jax.grad(total)(1.0), rel=1e-5)
+    # A central difference of slopes, in float32.
+    curvature = (jax.grad(total)(1.01) - jax.grad(total)(0.99)) / 0.02
+    assert jax.hessian(total)(1.0) == pytest.approx(curvature, rel=1e-2)
 
 
 def test_momentum_continues_from_a_checkpoint(data, tmp_path):

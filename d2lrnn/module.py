@@ -223,10 +223,11 @@ def methods_of(model: Any) -> tuple[Any, ...]:
 
     What has been compiled out of a model holds as long as they stay the same.
     """
+    framework = [cls for cls in backend.active().Module.__mro__ if not is_library_code(cls)]
     names = {
         name
         for cls in type(model).__mro__
-        if issubclass(cls, Module) or is_library_code(cls)
+        if cls not in framework
         for name, value in vars(cls).items()
         if inspect.isfunction(value) and (not name.startswith("__") or name == "__call__")
     }

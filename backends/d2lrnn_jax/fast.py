@@ -15,35 +15,33 @@ from .module import cross_entropy_of
 from .rnn_scratch import ACTIVATIONS
 from .weights import layout, settings
 
-MAX_UNROLLED_STEPS = 64  # unrolled, an epoch is a little faster, and takes seconds more to compile
+UNROLL = (
+    4  # steps that make a turn of a scan: one each is slower, all of them take longer to compile
+)
 SLOPES = {"tanh": lambda H: 1 - H * H, "relu": lambda H: H > 0}  # phi'(A), by H = phi(A)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def recurrence(activation, unroll, W_xh, W_hh, b_h, X):
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def recurrence(activation, W_xh, W_hh, b_h, X):
     """H_t = phi(W_xh[X_t] + H_{t-1} W_hh + b_h) from zeros, for tokens X (num_steps, batch_size).
 
-    Tokens pick rows, which is what the product of their one-hot vectors with W_xh comes to. Where
-    there are gradients `unroll` steps make a turn of the scan; without any that would be slower.
+    Tokens pick rows, which is what the product of their one-hot vectors with W_xh comes to.
     """
-    return run(activation, 1, W_xh, W_hh, b_h, X)
 
-
-def run(activation, unroll, W_xh, W_hh, b_h, X):
     def step(H, tokens):
         H = ACTIVATIONS[activation](W_xh[tokens] + H @ W_hh + b_h)  # (batch_size, num_hiddens)
         return H, H
 
-    _, outputs = jax.lax.scan(step, jnp.zeros((X.shape[1], len(W_hh))), X, unroll=unroll)
+    _, outputs = jax.lax.scan(step, jnp.zeros((X.shape[1], len(W_hh))), X, unroll=UNROLL)
     return outputs  # (num_steps, batch_size, num_hiddens)
 
 
-def forward(activation, unroll, W_xh, W_hh, b_h, X):
-    outputs = run(activation, unroll, W_xh, W_hh, b_h, X)
+def forward(activation, W_xh, W_hh, b_h, X):
+    outputs = recurrence(activation, W_xh, W_hh, b_h, X)
     return outputs, (W_xh, W_hh, X, outputs)
 
 
-def backward(activation, unroll, saved, d_outputs):
+def backward(activation, saved, d_outputs):
     """The gradients of `recurrence` by the weights (book, section 9.7).
 
     Only those by the argument A of phi must be had step by step, from the last to the first. A weight's
@@ -57,7 +55,7 @@ def backward(activation, unroll, saved, d_outputs):
         return dA @ W_hh.T, dA
 
     start = jnp.zeros_like(outputs[0])
-    _, dA = jax.lax.scan(step, start, (d_outputs, outputs), reverse=True, unroll=unroll)
+    _, dA = jax.lax.scan(step, start, (d_outputs, outputs), reverse=True, unroll=UNROLL)
     before, after = (A.reshape(-1, len(W_hh)) for A in (outputs[:-1], dA[1:]))
     return jnp.zeros_like(W_xh).at[X].add(dA), before.T @ after, dA.sum((0, 1)), None
 
@@ -71,18 +69,14 @@ def twin(model):
         return None
     paths = {name: piece.path for piece in layout(model) for name in piece.names}
     (activation,) = settings(model).values()
-    trainer = getattr(model, "trainer", None)
-    loader = None if trainer is None else trainer.train_dataloader
 
     def batch_loss(params, batch, state):
+        if len(batch) > 2:  # it begins with a state
+            return model.batch_loss(params, batch, state)
         X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
         weights = flatten_dict(params, sep=".")
         W_xh, W_hh, b_h, W_hq, b_q = (weights[paths[name]] for name in NAMES)
-        num_steps, batch_size = X.shape
-        # A last, smaller minibatch comes once an epoch: too rarely to be worth the compilation.
-        full = batch_size == getattr(loader, "batch_size", None)
-        unroll = num_steps if full and num_steps <= MAX_UNROLLED_STEPS else 1
-        outputs = recurrence(activation, unroll, W_xh, W_hh, b_h, X)
+        outputs = recurrence(activation, W_xh, W_hh, b_h, X)
         # Time-major as they are: a mean has no order. One product over all steps, and one gradient.
         logits = outputs.reshape(-1, len(W_hh)) @ W_hq + b_q  # (num_steps * batch_size, vocab_size)
         return cross_entropy_of(logits, Y.reshape(-1)).mean(), {}

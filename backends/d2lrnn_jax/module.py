@@ -21,9 +21,8 @@ class Module(Parameters, nn.Module, core.Module):
 
     def loss(self, params, X, Y, state):
         """The mean loss, or the loss and a dict, of the inputs `X` (a tuple) and the labels `Y`."""
-        raise NotImplementedError(
-            f"{type(self).__name__} defines no loss(self, params, X, Y, state)."
-        )
+        name = type(self).__name__
+        raise NotImplementedError(f"{name} defines no loss(self, params, X, Y, state).")
 
     def __call__(self, X, *args, **kwargs):
         return self.forward(X, *args, **kwargs)
@@ -48,8 +47,6 @@ class Module(Parameters, nn.Module, core.Module):
 
     def configure_optimizers(self):
         return optax.sgd(self.lr)
-
-    # Compiled --------------------------------------------------------------------------------------
 
     @nn.nowrap
     def compiled(self, name, function):
@@ -82,8 +79,7 @@ class Module(Parameters, nn.Module, core.Module):
         return jax.tree.map(lambda array: from_numpy(array, self.device), arrays)
 
     def gradients_of(self, *batch):
-        state = self.train_state(jax.random.key(0))
-        batch = self.tensors(batch)
+        state, batch = self.train_state(jax.random.key(0)), self.tensors(batch)
         (loss, _), grads = loss_and_gradients(self.batch_loss, self.params, batch, state)
         return float(loss), arrays_of(grads)
 
@@ -118,7 +114,7 @@ class Classifier(Module):
     def loss(self, params, X, Y, state, averaged=True):
         """Cross-entropy in nats of the logits of `X`, a tuple of inputs, to the classes `Y` (...).
 
-        Returns its mean, or all of it (elements of Y,) if not `averaged`, and an empty dict: there
+        Returns its mean, or all of it (elements of Y,) if not `averaged`, and an empty dict, where
         models with variables besides their parameters return those.
         """
         apply_fn = state.apply_fn

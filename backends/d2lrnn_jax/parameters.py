@@ -11,10 +11,10 @@ from flax.training import train_state
 from jax import numpy as jnp
 
 from d2lrnn.errors import ArgumentError
-from d2lrnn.weights import draw, path_below
+from d2lrnn.weights import draw, path_below, prefix_of
 
 from .ops import cpu, get_key
-from .weights import below
+from .weights import book_path
 
 
 class TrainState(train_state.TrainState):
@@ -105,7 +105,7 @@ def drawn(layer, name, sigma):
     """N(0, sigma^2), drawn in NumPy, for every backend alike; of a layer without a seed, from init's key."""
     if layer.seed is None:
         return nn.initializers.normal(sigma)
-    name = path_below(below(layer.path) + name)
+    name = path_below(prefix_of(book_path(layer.path)) + name)
     return lambda _, shape: jnp.asarray(draw(name, shape, sigma, layer.seed))
 
 
@@ -113,7 +113,7 @@ def seeded(layer, name, initializer):
     """`initializer`, drawing from the layer's seed; of a layer without one, from the key of `init`."""
     if layer.seed is None:
         return initializer
-    name = path_below(below(layer.path) + name)
+    name = path_below(prefix_of(book_path(layer.path)) + name)
     key = jax.random.fold_in(jax.random.key(layer.seed), zlib.crc32(name.encode()))
     return lambda _, *args: initializer(key, *args)
 

@@ -56,9 +56,8 @@ class RNN(Module):
     seed: int | None = field(default=0, kw_only=True)
 
     def __post_init__(self):
-        check_sizes(num_hiddens=self.num_hiddens)
-        if self.num_inputs is not None:
-            check_sizes(num_inputs=self.num_inputs)
+        given = 1 if self.num_inputs is None else self.num_inputs
+        check_sizes(num_hiddens=self.num_hiddens, num_inputs=given)
         check_one_of("activation", self.activation, ACTIVATIONS)
         super().__post_init__()
 
@@ -77,9 +76,8 @@ class RNN(Module):
         Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...). `training`,
         which the book's layers are told, changes nothing here.
         """
-        _, batch_size, num_inputs = inputs.shape
-        check_inputs(num_inputs, self.num_inputs or num_inputs)
-        state = self.begin_state(batch_size) if state is None else single_state(state)
+        check_inputs(inputs.shape[-1], self.num_inputs or inputs.shape[-1])
+        state = self.begin_state(inputs.shape[1]) if state is None else single_state(state)
         outputs, state = run(self.layer(), state, inputs)
         return outputs, jax.tree.map(lambda H: expand_dims(H, 0), state)
 

@@ -9,9 +9,8 @@ from flax.core import unfreeze
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from d2lrnn.module import is_library_code
-from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of, unambiguous
+from d2lrnn.weights import OUTPUT_LAYERS, Piece, name_by_hand, prefix_of, unambiguous
 
-BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 DENSE = {"kernel": "W_hq", "bias": "b_q"}
 # What linen's cells hold whose equations are the book's: its `SimpleCell` and its LSTM cells. The
 # further bias of its `GRUCell` is none of the book's, so that one keeps linen's names.
@@ -25,32 +24,37 @@ LSTM = {
 
 def layout(model):
     """The canonical weights in each parameter of `model`. Flax's are (in, out), as the book's."""
-    return unambiguous(pieces_of((), model.params))
+    pieces = [Piece(own, (name,)) for own, name in named((), model.params)]
+    # Flax has them by the alphabet; so they come in the book's order: rnn before linear, W_xh, W_hh, b_h.
+    return unambiguous(sorted(pieces, key=lambda piece: piece.names[0].lower(), reverse=True))
 
 
-def pieces_of(path, params):
-    """The pieces of the tree `params`, which stands at `path` in the model's."""
-    own = flatten_dict(params, sep=".").keys()
-    names = next((cell for cell in (SIMPLE, LSTM) if cell.keys() == own), BY_HAND)
-    if path and path[-1] in OUTPUT_LAYERS and own <= DENSE.keys():
+def named(path, params):
+    """Each parameter of the tree `params`, which stands at `path` in the model's: its own name, and ours."""
+    inside = flatten_dict(params, sep=".").keys()
+    names = next((cell for cell in (SIMPLE, LSTM) if cell.keys() == inside), {})
+    if path and path[-1] in OUTPUT_LAYERS and inside <= DENSE.keys():
         names = DENSE
-    for name in own if names is not BY_HAND else params:
-        if isinstance(params.get(name), Mapping):
-            yield from pieces_of((*path, name), params[name])
+    for name in inside if names else params:
+        own = ".".join((*path, name))
+        if name in names:
+            yield own, prefix_of(book_path(path)) + names[name]
+        elif isinstance(params[name], Mapping):
+            yield from named((*path, name), params[name])
         else:
-            canonical = below(path) + names.get(name, name) if path else names.get(name, name)
-            yield Piece(".".join((*path, name)), (canonical,))
+            by_hand = name.startswith(("W_", "b_"))
+            yield own, name_by_hand(book_path(path), name) if by_hand else own
 
 
-def below(path):
-    """What stands before a weight's letters in the module at `path`, a tuple of names.
+def book_path(path):
+    """The dotted path, by the book's attributes, of the module at `path`, a tuple of Flax's names.
 
     Flax names the parts of a list `rnns_0`, `rnns_1`. The cell that a layer runs over time is not named
     again: `rnn.cell` and `rnn.ScanSimpleCell_0` are `rnn`.
     """
     parts = [re.sub(r"^(\w*s)_(\d+)$", r"\1.\2", name) for name in path]
-    parts = [re.sub(r"^(for|back)ward_rnn$", lambda m: f"{m[1][0]}_rnn", name) for name in parts]
-    return prefix_of(".".join(n for n in parts if not re.fullmatch(r"(\w*C|c)ell(_\d+)?", n)))
+    parts = [{"forward_rnn": "f_rnn", "backward_rnn": "b_rnn"}.get(name, name) for name in parts]
+    return ".".join(name for name in parts if not re.fullmatch(r"(\w*C|c)ell(_\d+)?", name))
 
 
 def arrays(model):

@@ -1,37 +1,33 @@
 """Section 9.6 in plain JAX, one compiled scan an epoch: the yardstick of `benchmarks/epoch.py`."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import optax
 from jax import numpy as jnp
 
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def recurrence(unroll, W_xh, W_hh, b_h, X):
-    """All hidden states, from zero, of tokens X (num_steps, batch_size).
-
-    Where there are gradients, `unroll` steps make a turn; without any, unrolling makes it slower.
-    """
-    return run(1, W_xh, W_hh, b_h, X)
+UNROLL = (
+    4  # steps that make a turn of a scan: one each is slower, all of them take longer to compile
+)
 
 
-def run(unroll, W_xh, W_hh, b_h, X):
+@jax.custom_vjp
+def recurrence(W_xh, W_hh, b_h, X):
+    """All hidden states, from zero, of tokens X (num_steps, batch_size)."""
+
     def step(H, x):  # the rows of W_xh that one-hot vectors pick: a sixth faster than their product
         H = jnp.tanh(W_xh[x] + H @ W_hh + b_h)
         return H, H
 
-    _, hiddens = jax.lax.scan(step, jnp.zeros((X.shape[1], len(W_hh))), X, unroll=unroll)
+    _, hiddens = jax.lax.scan(step, jnp.zeros((X.shape[1], len(W_hh))), X, unroll=UNROLL)
     return hiddens
 
 
-def forward(unroll, W_xh, W_hh, b_h, X):
-    hiddens = run(unroll, W_xh, W_hh, b_h, X)
+def forward(W_xh, W_hh, b_h, X):
+    hiddens = recurrence(W_xh, W_hh, b_h, X)
     return hiddens, (W_xh, W_hh, X, hiddens)
 
 
-def backward(unroll, saved, gradient):
+def backward(saved, gradient):
     """By hand, for JAX would take a small product for each step's part of a weight's gradient."""
     W_xh, W_hh, X, hiddens = saved
 
@@ -41,7 +37,7 @@ def backward(unroll, saved, gradient):
         return dZ @ W_hh.T, dZ
 
     _, dZ = jax.lax.scan(
-        step, jnp.zeros_like(hiddens[0]), (gradient, hiddens), reverse=True, unroll=unroll
+        step, jnp.zeros_like(hiddens[0]), (gradient, hiddens), reverse=True, unroll=UNROLL
     )
     before, after = (A.reshape(-1, len(W_hh)) for A in (hiddens[:-1], dZ[1:]))
     dW_xh = jnp.zeros_like(W_xh).at[X].add(dZ)
@@ -66,26 +62,24 @@ class ByHand:
         self.X, self.Y = jnp.asarray(setting.X), jnp.asarray(setting.Y)
         self.run = jax.jit(self._run)
 
-    def loss(self, params, X, Y, unroll=1):
-        hiddens = recurrence(unroll, params["W_xh"], params["W_hh"], params["b_h"], X.T)
+    def loss(self, params, X, Y):
+        hiddens = recurrence(params["W_xh"], params["W_hh"], params["b_h"], X.T)
         hiddens = hiddens.reshape(-1, self.s.num_hiddens)  # all steps below each other
         logits = hiddens @ params["W_hq"] + params["b_q"]
         logits -= jax.lax.stop_gradient(logits.max(-1, keepdims=True))
         of_labels = jnp.take_along_axis(logits, Y.T.reshape(-1, 1), -1)[:, 0]
         return (jnp.log(jnp.exp(logits).sum(-1)) - of_labels).mean()
 
-    def update(self, params, rows, **options):
-        loss, grads = jax.value_and_grad(self.loss)(params, self.X[rows], self.Y[rows], **options)
+    def update(self, params, rows):
+        loss, grads = jax.value_and_grad(self.loss)(params, self.X[rows], self.Y[rows])
         scale = jnp.minimum(1, self.s.bound / optax.global_norm(grads))
         return jax.tree.map(lambda p, g: p - self.s.lr * scale * g, params, grads), loss
 
     def _run(self, params, order):
         size = self.s.batch_size
         full = len(order) // size * size
-        unroll = self.s.num_steps if self.s.num_steps <= 64 else 1
-        update = partial(self.update, unroll=unroll)
-        params, losses = jax.lax.scan(update, params, order[:full].reshape(-1, size))
-        if full < len(order):  # once an epoch, so not worth the compilation of unrolled steps
+        params, losses = jax.lax.scan(self.update, params, order[:full].reshape(-1, size))
+        if full < len(order):
             params, last = self.update(params, order[full:])
             losses = jnp.append(losses, last)
         rows = jnp.arange(self.s.num_train, len(self.X))
@@ -143,26 +137,6 @@ class WrittenOut(StepByStep):
             hiddens.append(H)
         logits = jnp.stack(hiddens) @ params["W_hq"] + params["b_q"]
         return optax.softmax_cross_entropy_with_integer_labels(logits, Y.T).mean()
-
-
-class Stepper:
-    """One token at a time from canonical weights: the yardstick of `predict.py`."""
-
-    def __init__(self, weights):
-        weights = tuple(map(jnp.asarray, weights.values()))
-        self.zeros = jnp.zeros(len(weights[2]))
-        compiled = jax.jit(self._step)
-        self.run = lambda token, H: compiled(weights, token, H)
-
-    @staticmethod
-    def _step(weights, token, H):
-        W_xh, W_hh, b_h, W_hq, b_q = weights
-        H = jnp.tanh(W_xh[token] + H @ W_hh + b_h)
-        return H @ W_hq + b_q, H
-
-    def step(self, token, H):
-        logits, H = self.run(token, self.zeros if H is None else H)
-        return np.array(logits), H
 
 
 RIVALS = {"by hand": ByHand}

@@ -57,9 +57,7 @@ class Module(Parameters, nn.Module, core.Module):
         methods = core.methods_of(self), core.methods_of(getattr(self, "rnn", None))
         key = (name, getattr(self, "training", None), *methods)
         functions = self.__dict__.setdefault("_compiled", {})
-        if key not in functions:
-            functions[key] = jax.jit(function, inline=True)
-        return functions[key]
+        return functions.get(key) or functions.setdefault(key, jax.jit(function, inline=True))
 
     @nn.nowrap
     def evaluator(self, function):
@@ -125,8 +123,8 @@ class Classifier(Module):
             losses = cross_entropy_of(Y_hat, Y)  # as Y
             return reduce_mean(losses) if averaged else reshape(losses, (-1,))
 
-        compiled = self.compiled(("loss", averaged, apply_fn), cross_entropy)
-        return compiled(params, X, Y, state.batch_stats, state.dropout_rng), {}
+        run = self.compiled(("loss", averaged, apply_fn), cross_entropy)
+        return run(params, X, Y, state.batch_stats, state.dropout_rng), {}
 
     def accuracy(self, params, X, Y, state, averaged=True):
         """How often the largest logit is the class, or for each example whether it is."""

@@ -10,10 +10,11 @@ from flax.core import unfreeze
 from flax.training import train_state
 from jax import numpy as jnp
 
+from d2lrnn import language_model as core
 from d2lrnn.errors import ArgumentError
 from d2lrnn.weights import draw, path_below, prefix_of
 
-from .ops import cpu, get_key
+from .ops import cpu, get_key, int32, zeros
 from .weights import book_path
 
 
@@ -96,6 +97,20 @@ class Parameters:
         optimizer, batch_stats = self.configure_optimizers(), getattr(self, "batch_stats", {})
         more = {"batch_stats": batch_stats, "dropout_rng": key}
         return TrainState.create(apply_fn=self.apply, params=self.params, tx=optimizer, **more)
+
+
+class LanguageModel(core.LanguageModel):
+    """A model of token sequences: tokens tell its parameters' shapes, and it decodes with those given."""
+
+    def dummy_input(self):
+        return (zeros((1, 1), dtype=int32),)
+
+    def predict(self, prefix, num_preds, vocab, params=None, device=None, **options):
+        """See `d2lrnn.language_model`; fourth may stand parameters, such as `trainer.state.params`."""
+        if isinstance(params, jax.Device | str):
+            params, device = None, params
+        model = self if params is None else self.with_params(params)
+        return core.LanguageModel.predict(model, prefix, num_preds, vocab, device, **options)
 
 
 # Initialisers, which draw a layer's weight by its name in the model, so that no two start as copies.

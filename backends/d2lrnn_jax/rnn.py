@@ -16,7 +16,7 @@ from .rnn_scratch import ACTIVATIONS, RNNLMScratch
 
 
 class RNNCell(nn.Module):
-    """One time step: H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h); drawn as linen's `SimpleCell`."""
+    """One time step: H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU."""
 
     num_hiddens: int
     activation: str = "tanh"
@@ -25,7 +25,7 @@ class RNNCell(nn.Module):
     @nn.compact
     def __call__(self, H, X):
         """H_t, as state and as output, of H (batch_size, num_hiddens) and X (batch_size, num_inputs)."""
-        h = self.num_hiddens
+        h = self.num_hiddens  # and the initialisers are those of linen's `SimpleCell`
         W_xh = self.param("W_xh", seeded(self, "W_xh", lecun_normal()), (X.shape[-1], h))
         W_hh = self.param("W_hh", seeded(self, "W_hh", orthogonal()), (h, h))
         b_h = self.param("b_h", nn.initializers.zeros, (h,))

@@ -7,12 +7,11 @@ from flax import linen as nn
 from jax import numpy as jnp
 
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_positive, check_sizes
-from d2lrnn.language_model import LanguageModel
 from d2lrnn.module import single_state
 
 from .module import Classifier, Module
 from .ops import matmul, stack, zeros
-from .parameters import drawn
+from .parameters import LanguageModel, drawn
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu}
 
@@ -119,13 +118,3 @@ class RNNLMScratch(LanguageModel, Classifier):
         """Logits (batch_size, num_steps, vocab_size) of the tokens X (batch_size, num_steps)."""
         rnn_outputs, _ = self.rnn(self.one_hot(X), state)
         return self.output_layer(rnn_outputs)
-
-    def dummy_input(self):
-        return (zeros((1, 1), dtype=jnp.int32),)
-
-    def predict(self, prefix, num_preds, vocab, params=None, device=None, **options):
-        """As `LanguageModel.predict`; fourth may stand parameters, such as `trainer.state.params`."""
-        if isinstance(params, jax.Device | str):
-            params, device = None, params
-        model = self if params is None else self.with_params(params)
-        return LanguageModel.predict(model, prefix, num_preds, vocab, device, **options)

@@ -66,6 +66,8 @@ def twin(model):
     (activation,) = settings(model).values()
 
     def batch_loss(batch):
+        if len(batch) > 2:  # it begins with a state
+            return model.batch_loss(batch)
         X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
         W_xh, W_hh, b_h, W_hq, b_q = (p.T if transposed else p for p, transposed in parts)
         outputs = Recurrence.apply(X, W_xh, W_hh, b_h, activation)

@@ -291,3 +291,24 @@ def test_a_hook_of_the_readers_is_decoded_with(data):
     model.linear.register_forward_hook(lambda module, inputs, output: output + torch.tensor(token))
     assert model.own_stepper() is None and d2l.backend.twin(model) is None
     assert model.predict("it", 3, data.vocab) == "it" + 3 * data.vocab.to_tokens(5)
+
+
+def test_a_step_and_predict_never_drop(data):
+    """Decoding a model that was left in training mode, as after `fit`, gives what evaluation gives."""
+
+    class Dropping(d2l.RNNLM):
+        def output_layer(self, hiddens):
+            return super().output_layer(F.dropout(hiddens, 0.9, self.training))
+
+    model = Dropping(d2l.RNN(num_hiddens=7), vocab_size=len(data.vocab), lr=1)
+    d2l.Trainer(max_epochs=1, progress=False).fit(model, data)
+    model.eval()
+    with torch.no_grad():
+        expected = model(torch.tensor([[1, 2, 3]]))[0].numpy()  # (num_steps, vocab_size)
+    model.train()
+    state = None
+    for token, logits_after in zip([1, 2, 3], expected, strict=True):
+        logits, state = model.step(token, state)
+        np.testing.assert_allclose(logits, logits_after, rtol=0, atol=1e-6)
+    assert model.predict("it has", 9, data.vocab) == model.predict("it has", 9, data.vocab)
+    assert model.training  # as it was

@@ -23,12 +23,9 @@ SLOPES = {"tanh": lambda H: 1 - H * H, "relu": lambda H: H > 0}  # phi'(A), by H
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def recurrence(activation, W_xh, W_hh, b_h, X):
-    """H_t = phi(W_xh[X_t] + H_{t-1} W_hh + b_h) from zeros, for tokens X (num_steps, batch_size).
+    """H_t = phi(W_xh[X_t] + H_{t-1} W_hh + b_h) from zeros, for tokens X (num_steps, batch_size)."""
 
-    Tokens pick rows, which is what the product of their one-hot vectors with W_xh comes to.
-    """
-
-    def step(H, tokens):
+    def step(H, tokens):  # which pick rows: the product of their one-hot vectors with W_xh
         H = ACTIVATIONS[activation](W_xh[tokens] + H @ W_hh + b_h)  # (batch_size, num_hiddens)
         return H, H
 
@@ -42,10 +39,9 @@ def forward(activation, W_xh, W_hh, b_h, X):
 
 
 def backward(activation, saved, d_outputs):
-    """The gradients of `recurrence` by the weights (book, section 9.7).
+    """The gradients by the weights (book, section 9.7): step by step those by the argument A of phi only.
 
-    Only those by the argument A of phi must be had step by step, from the last to the first. A weight's
-    is then one product over all steps; JAX, differentiating the scan, would add up a small one of each.
+    A weight's is one product over all steps; JAX would add up a small one of each.
     """
     W_xh, W_hh, X, outputs = saved
 
@@ -54,8 +50,8 @@ def backward(activation, saved, d_outputs):
         dA = (dH + dO) * SLOPES[activation](H)
         return dA @ W_hh.T, dA
 
-    start = jnp.zeros_like(outputs[0])
-    _, dA = jax.lax.scan(step, start, (d_outputs, outputs), reverse=True, unroll=UNROLL)
+    options = {"reverse": True, "unroll": UNROLL}
+    _, dA = jax.lax.scan(step, jnp.zeros_like(outputs[0]), (d_outputs, outputs), **options)
     before, after = (A.reshape(-1, len(W_hh)) for A in (outputs[:-1], dA[1:]))
     return jnp.zeros_like(W_xh).at[X].add(dA), before.T @ after, dA.sum((0, 1)), None
 

@@ -82,13 +82,9 @@ class Module(Parameters, nn.Module, core.Module):
         return float(loss), arrays_of(grads)
 
 
-def loss_and_gradients(batch_loss, params, batch, state):
-    """The loss of a minibatch with what else it returns, and the gradients by `params`."""
-
-    def loss(params):
-        return with_aux(batch_loss(params, batch, state))
-
-    return jax.value_and_grad(loss, has_aux=True)(params)
+def loss_and_gradients(batch_loss, *arguments):
+    """`batch_loss` of (params, batch, state) with what else it returns, and the gradients by params."""
+    return jax.value_and_grad(lambda *a: with_aux(batch_loss(*a)), has_aux=True)(*arguments)
 
 
 def with_aux(value):

@@ -42,12 +42,12 @@ class Parameters:
     @property
     def params(self):
         """The parameters of this model, a dict of JAX arrays: drawn from its seed at first need."""
+        if not self.has_params and self.dummy_input() is None:
+            raise ArgumentError(
+                f"{type(self).__name__} has no parameters yet: their shapes follow from the data. "
+                "Train it with Trainer.fit, or set model.params = model.init(key, X)['params']."
+            )
         if not self.has_params:
-            if self.dummy_input() is None:
-                raise ArgumentError(
-                    f"{type(self).__name__} has no parameters yet: their shapes follow from the data. "
-                    "Train it with Trainer.fit, or set model.params = model.init(key, X)['params']."
-                )
             self.params = self.draw_variables(self.dummy_input())["params"]
         return self.__dict__["_params"]
 

@@ -34,20 +34,15 @@ class RNNCell(nn.Module):
 
 
 def run(cell, state, inputs):
-    """`cell` over all inputs (num_steps, batch_size, num_inputs) from `state`: all outputs, last state."""
-    options = {"variable_broadcast": "params", "split_rngs": {"params": False}}
-    state, outputs = nn.scan(type(cell).__call__, **options)(cell, state, inputs)
-    return outputs, state
+    """`cell` over all inputs (num_steps, batch_size, num_inputs) from `state`: last state, all outputs."""
+    scan = nn.scan(type(cell).__call__, variable_broadcast="params", split_rngs={"params": False})
+    return scan(cell, state, inputs)
 
 
 class RNN(Module):
     """A recurrent layer: `RNNCell`, run over time by `nn.scan` (book, section 9.6.1).
 
-    Args:
-        num_hiddens: size of H_t.
-        num_inputs: size of X_t; if left out, taken from the first input.
-        activation: phi, 'tanh' or 'relu'.
-        seed: of the initial weights; None leaves them to the key that `init` is given.
+    The arguments are those of `RNNScratch`; `num_inputs`, if left out, is taken from the first input.
     """
 
     num_hiddens: int
@@ -61,38 +56,30 @@ class RNN(Module):
         check_one_of("activation", self.activation, ACTIVATIONS)
         super().__post_init__()
 
-    def layer(self):
-        """The cell that is run over time."""
+    def layer(self):  # the cell that is run over time
         return RNNCell(self.num_hiddens, self.activation, self.seed, name="cell")
 
-    def begin_state(self, batch_size):
-        """H_0 (batch_size, num_hiddens), zeros."""
-        return zeros((batch_size, self.num_hiddens))
-
     @nn.compact
-    def forward(self, inputs, state=None, training=False):
+    def forward(self, inputs, state=None, training=False):  # which changes nothing here
         """Run over inputs (num_steps, batch_size, num_inputs) from a state (1, batch_size, num_hiddens).
 
-        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...). `training`,
-        which the book's layers are told, changes nothing here.
+        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...).
         """
         check_inputs(inputs.shape[-1], self.num_inputs or inputs.shape[-1])
-        state = self.begin_state(inputs.shape[1]) if state is None else single_state(state)
-        outputs, state = run(self.layer(), state, inputs)
+        start = zeros((inputs.shape[1], self.num_hiddens)) if state is None else single_state(state)
+        state, outputs = run(self.layer(), start, inputs)
         return outputs, jax.tree.map(lambda H: expand_dims(H, 0), state)
 
 
 class RNNLM(RNNLMScratch):
-    """As `RNNLMScratch`, on Flax's own layers (book, section 9.6.1): `RNN`, then `nn.Dense`.
+    """As `RNNLMScratch`, on Flax's own layers (book, section 9.6.1): `RNN`, then `nn.Dense`."""
 
-    `training` is what the recurrent layer is told by its third argument; a trainer sets it.
-    """
-
-    training: bool = True
+    training: bool = (
+        True  # what the recurrent layer is told by its third argument; a trainer sets it
+    )
 
     def init_params(self):
-        kernel_init = seeded(self, "W_hq", nn.linear.default_kernel_init)
-        self.linear = nn.Dense(self.vocab_size, kernel_init=kernel_init)
+        self.linear = nn.Dense(self.vocab_size, kernel_init=seeded(self, "W_hq", lecun_normal()))
 
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""

@@ -22,9 +22,7 @@ class Trainer(core.Trainer):
     _key = None
 
     def fit(self, model, data, key=None, *, resume=None, checkpoint=None):
-        """Train `model` on `data`; see `d2lrnn.trainer.Trainer.fit`.
-
-        `state` is then the flax `TrainState`, whose parameters are the model's.
+        """As `d2lrnn.trainer.Trainer.fit`; `state` is then the flax `TrainState`.
 
         Args:
             key: as in the book, a random key: the model is trained from new parameters drawn from it.
@@ -129,8 +127,6 @@ class Trainer(core.Trainer):
                 f"The optimiser's state has {sorted(state)}, the model's optimiser needs "
                 f"{sorted(self.optimizer_state())}: it was written by another optimiser."
             )
-        opt_state = jax.tree_util.tree_map_with_path(
-            lambda path, _: jax.device_put(state[jax.tree_util.keystr(path)], self.device),
-            self.state.opt_state,
-        )
+        leaves = [jax.device_put(state[name], self.device) for name in self.optimizer_state()]
+        opt_state = jax.tree.structure(self.state.opt_state).unflatten(leaves)
         self.state = self.state.replace(opt_state=opt_state)

@@ -53,8 +53,11 @@ with _without_log_lines():
         with contextlib.suppress(RuntimeError):  # TensorFlow is in use already, and stays as it is
             tf.config.experimental.set_memory_growth(_gpu, True)
 
-from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine  # noqa: E402
-from .ops import (  # noqa: E402
+from d2lrnn.backend import REQUIRED
+
+from . import weights
+from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
+from .ops import (
     arange,
     argmax,
     astype,
@@ -87,51 +90,8 @@ from .ops import (  # noqa: E402
     versions,
     zeros,
 )
-from .rnn import RNN, RNNLM  # noqa: E402
-from .rnn_scratch import RNNLMScratch, RNNScratch  # noqa: E402
-from .trainer import Trainer  # noqa: E402
+from .rnn import RNN, RNNLM
+from .rnn_scratch import RNNLMScratch, RNNScratch
+from .trainer import Trainer
 
-__all__ = [
-    "Classifier",
-    "DataModule",
-    "LinearRegression",
-    "Module",
-    "RNN",
-    "RNNLM",
-    "RNNLMScratch",
-    "RNNScratch",
-    "TextFile",
-    "TimeMachine",
-    "Trainer",
-    "arange",
-    "argmax",
-    "astype",
-    "concat",
-    "cpu",
-    "exp",
-    "expand_dims",
-    "float32",
-    "gpu",
-    "int32",
-    "int64",
-    "matmul",
-    "normal",
-    "num_gpus",
-    "numpy",
-    "ones",
-    "randn",
-    "reduce_mean",
-    "reduce_sum",
-    "reshape",
-    "sigmoid",
-    "sin",
-    "stack",
-    "swapaxes",
-    "tanh",
-    "tensor",
-    "to",
-    "transpose",
-    "try_gpu",
-    "versions",
-    "zeros",
-]
+__all__ = [*REQUIRED]

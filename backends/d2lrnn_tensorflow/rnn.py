@@ -5,12 +5,12 @@ from __future__ import annotations
 import tensorflow as tf
 
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
-from d2lrnn.language_model import single_state
-from d2lrnn.module import keeps_library_step, library_step
+from d2lrnn.module import single_state
+from d2lrnn.weights import seed_at
 
 from .module import Module
-from .ops import expand_dims, swapaxes, zeros
-from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED, RNNLMScratch, recur
+from .ops import expand_dims, numpy, swapaxes
+from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED, RNNLMScratch
 
 
 class RNN(Module):
@@ -33,62 +33,58 @@ class RNN(Module):
         self.save_hyperparameters()
         check_sizes(num_hiddens=num_hiddens)
         check_one_of("activation", activation, ACTIVATIONS)
-        self.rnn = tf.keras.layers.SimpleRNN(
-            num_hiddens,
-            activation=activation,
-            kernel_initializer=tf.keras.initializers.GlorotUniform(seed=stream(seed, 0)),
-            recurrent_initializer=tf.keras.initializers.Orthogonal(seed=stream(seed, 1)),
-            return_sequences=True,
-            return_state=True,
-            seed=stream(seed, 0),  # of dropout, which is off
-        )
+        self.rnn = self.layer(num_inputs)
         if num_inputs is not None:
-            self.make_weights(num_inputs)
+            self.build(num_inputs)
 
-    def make_weights(self, num_inputs):
+    def layer(self, num_inputs):
+        """Keras's layer; the size of its inputs is told to its `build`."""
+        return tf.keras.layers.SimpleRNN(
+            self.num_hiddens, activation=self.activation, **self.options()
+        )
+
+    def options(self):
+        """Of every recurrent layer of Keras's: initialisers, and that it returns all outputs and states."""
+        seed = seed_at(self.seed, self.path)
+        return {
+            "kernel_initializer": tf.keras.initializers.GlorotUniform(seed=stream(seed, 0)),
+            "recurrent_initializer": tf.keras.initializers.Orthogonal(seed=stream(seed, 1)),
+            "seed": stream(seed, 0),  # of dropout, which is off
+            "return_sequences": True,
+            "return_state": True,
+        }
+
+    def build(self, num_inputs):
         """Make the weights for inputs of this size."""
         check_sizes(num_inputs=num_inputs)
         self.num_inputs = num_inputs
+        if not self.rnn.built and self.path:
+            self.rnn = self.layer(num_inputs)
         self.rnn.build((None, None, num_inputs))
 
-    @library_step
-    def forward(self, inputs, H=None):
-        """Run over `inputs` (num_steps, batch_size, num_inputs) from H (1, batch_size, num_hiddens).
-
-        Tokens (num_steps, batch_size) stand for their one-hot vectors.
-
-        Returns all hidden states (num_steps, batch_size, num_hiddens), and the last (1, ...).
-        """
-        if inputs.shape.rank == 2 and inputs.dtype.is_integer:
-            return self.run_over_rows(inputs, H)
+    def initial(self, path):
+        """The initial weights of a layer at `path` below the model."""
         if not self.rnn.built:
-            self.make_weights(inputs.shape[-1])
+            return {}
+        before, self.path = self.path, path
+        layer, self.path = self.layer(self.num_inputs), before
+        layer.build((None, None, self.num_inputs))
+        return {f"rnn.{i}.{v.name}": numpy(v) for i, v in enumerate(layer.weights)}
+
+    def forward(self, inputs, state=None):
+        """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (1, batch_size, num_hiddens).
+
+        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...).
+        """
+        if not self.rnn.built:
+            self.build(inputs.shape[-1])
         check_inputs(inputs.shape[-1], self.num_inputs)
         num_steps = inputs.shape[0]  # None where it is not known when the graph is made
         self.rnn.unroll = num_steps is not None and num_steps <= LONGEST_UNROLLED
-        H = None if H is None else single_state(H)  # (batch_size, num_hiddens)
-        outputs, H = self.rnn(swapaxes(inputs, 0, 1), H)  # (batch_size, num_steps, num_hiddens)
-        return swapaxes(outputs, 0, 1), expand_dims(H, 0)
-
-    def run_over_rows(self, tokens, H):
-        """The equation of `SimpleRNN` on the rows of its W_xh that `tokens` pick, without the layer."""
-        cell = self.rnn.cell
-        rows = tf.gather(cell.kernel.value, tokens)  # (num_steps, batch_size, num_hiddens)
-        H = zeros((tf.shape(tokens)[1], self.num_hiddens)) if H is None else single_state(H)
-        outputs = recur(rows + cell.bias, H, cell.recurrent_kernel.value, cell.activation)
-        return outputs, outputs[-1:]
-
-    def is_as_built(self, num_inputs):
-        """Whether it is the library's, of inputs of this size, and nothing of it is the reader's."""
-        layer = self.rnn
-        return (
-            all(keeps_library_step(self, method) for method in ("call", "forward"))
-            and type(layer) is tf.keras.layers.SimpleRNN  # not another that a reader has put there
-            and layer.built
-            and layer.cell.kernel.shape == (num_inputs, self.num_hiddens)
-            and not (layer.dropout or layer.recurrent_dropout or layer.go_backwards)
-            and layer.use_bias
-        )
+        state = None if state is None else single_state(state)  # (batch_size, num_hiddens)
+        outputs, *state = self.rnn(swapaxes(inputs, 0, 1), state)  # (batch_size, num_steps, num_hiddens)
+        state = tuple(expand_dims(H, 0) for H in state)  # (1, batch_size, num_hiddens) each
+        return swapaxes(outputs, 0, 1), state if len(state) > 1 else state[0]
 
 
 class RNNLM(RNNLMScratch):
@@ -101,20 +97,15 @@ class RNNLM(RNNLMScratch):
         seed: of Keras's own initialiser; None draws from Keras's global stream.
     """
 
-    @library_step
     def init_params(self):
         if isinstance(self.rnn, RNN) and not self.rnn.rnn.built:
-            self.rnn.make_weights(self.vocab_size)
+            self.rnn.build(self.vocab_size)
         initializer = tf.keras.initializers.GlorotUniform(seed=stream(self.seed, 2))
         self.linear = tf.keras.layers.Dense(self.vocab_size, kernel_initializer=initializer)
         self.linear.build((None, None, self.rnn.num_hiddens))
 
-    def is_as_built(self):
-        return type(self.linear) is tf.keras.layers.Dense and super().is_as_built()
-
-    @library_step
     def output_layer(self, hiddens):
-        """Hidden states (num_steps, batch_size, num_hiddens) to (batch_size, num_steps, vocab_size)."""
+        """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
         return swapaxes(self.linear(hiddens), 0, 1)
 
 

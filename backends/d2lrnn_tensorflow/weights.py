@@ -1,74 +1,126 @@
-"""Canonical weights of TensorFlow models (the names and orientation of d2lrnn/weights.py).
+"""Where Keras's variables hold the canonical weights (names and orientation: d2lrnn/weights.py).
 
-Keras stores them in the canonical orientation (in, out), and its recurrent layer has one bias.
+Keras stores matrices in the canonical orientation (in, out). A GRU's bias is (2, 3 num_hiddens); the
+library's own layers hold its second row at zero, and say so by an attribute `held` of the variable.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
+from tensorflow import keras
 
-from d2lrnn.weights import check_weights
+from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of, unambiguous
 
 from .ops import numpy
 
-
-def canonical(model):
-    """The variables of `model` by canonical name; of a model unlike the book's, by attribute."""
-    variables = {**_recurrent(getattr(model, "rnn", None)), **_output(model)}
-    covered = {id(variable) for variable in variables.values()}
-    if len(variables) == 5 and all(id(variable) in covered for variable in model.weights):
-        return variables
-    return _by_attribute(model)
+L = keras.layers
+GATES = {L.SimpleRNNCell: "h", L.LSTMCell: "ifco", L.GRUCell: "zrh"}  # side by side in a variable
+BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 
 
-def _recurrent(rnn):
-    if hasattr(rnn, "W_xh"):
-        return {f"rnn.{name}": getattr(rnn, name) for name in ("W_xh", "W_hh", "b_h")}
-    layers = [layer for layer in layers_of(rnn) if isinstance(layer, tf.keras.layers.SimpleRNN)]
-    if len(layers) != 1 or not layers[0].built or not layers[0].use_bias:
-        return {}
-    cell = layers[0].cell
-    return {"rnn.W_xh": cell.kernel, "rnn.W_hh": cell.recurrent_kernel, "rnn.b_h": cell.bias}
+def layout(model):
+    """The canonical weights in each variable of `model`; a tied one comes once."""
+    paths = {id(variable): path for path, variable in variables(model).items()}
+    pieces = [
+        Piece(paths.pop(id(variable)), names)
+        for path, layer in layers(model)
+        for variable, names in named(path, layer)
+        if id(variable) in paths
+    ]
+    return unambiguous(pieces + [Piece(path, (path,)) for path in paths.values()])
 
 
-def _output(model):
-    if hasattr(model, "W_hq"):
-        return {"linear.W_hq": model.W_hq, "linear.b_q": model.b_q}
-    linear = getattr(model, "linear", None)
-    if isinstance(linear, tf.keras.layers.Dense) and linear.built and linear.use_bias:
-        return {"linear.W_hq": linear.kernel, "linear.b_q": linear.bias}
-    return {}
+def named(path, layer):
+    """Variables of `layer` itself and the canonical names in each; `path` is where it is in the model."""
+    prefix = prefix_of(path)
+    for part, cell in cells_of(layer):
+        gates = "zrn" if getattr(cell, "reset_after", False) else GATES[type(cell)]
+        for variable, letter in (cell.kernel, "W_x"), (cell.recurrent_kernel, "W_h"), (cell.bias, "b_"):
+            yield variable, tuple(f"{prefix}{part}{letter}{gate}" for gate in gates)
+    if type(layer) is L.Dense and path.split(".")[-1] in OUTPUT_LAYERS and layer.built:
+        if layer.activation is keras.activations.linear:
+            yield layer.kernel, (f"{prefix}W_hq",)
+            yield layer.bias, (f"{prefix}b_q",)
+    for name, variable in own_variables(layer):
+        yield variable, (BY_HAND.get(name, name) if not path else prefix + name,)
 
 
-def _by_attribute(module, prefix=""):
-    """Keras's own names count the layers of the process, so they would not be found again."""
-    variables = {}
-    for name, item in attributes(module):
-        if isinstance(item, tf.Variable | tf.keras.Variable):
-            found = {prefix + name: item}
-        elif hasattr(item, "batch_loss"):  # a Module
-            found = _by_attribute(item, f"{prefix}{name}.")
-        elif isinstance(item, tf.keras.layers.Layer):
-            found = {f"{prefix}{name}.{i}.{v.name}": v for i, v in enumerate(item.weights)}
-        else:
-            continue
-        known = {id(variable) for variable in variables.values()}
-        variables |= {name: v for name, v in found.items() if id(v) not in known}
-    return variables
+def cells_of(layer):
+    """The cells in a recurrent layer of Keras's, by their canonical part: `0.` of several, `f.` and `b.`.
+
+    None where the book's names do not tell all that the layer computes.
+    """
+    if type(layer) is L.Bidirectional and layer.merge_mode == "concat":
+        both = {"f.": layer.forward_layer, "b.": layer.backward_layer}
+    elif getattr(layer, "go_backwards", True):
+        return []
+    else:
+        both = {"": layer}
+    cells = []
+    for part, one in both.items():
+        if type(one) not in (L.SimpleRNN, L.LSTM, L.GRU, L.RNN) or one.stateful:
+            return []
+        stacked = type(one.cell) is L.StackedRNNCells
+        inside = enumerate(one.cell.cells) if stacked else [("", one.cell)]
+        cells += [(f"{part}{index}." if stacked else part, cell) for index, cell in inside]
+    mixed = len(both) == 2 and len(cells) > 2  # layers in each direction, which do not see the other
+    return cells if not mixed and all(has_equations(cell) for _, cell in cells) else []
 
 
-def attributes(module):
-    """Names and values of the attributes, those of Keras last; a list is given item by item."""
-    for name, value in sorted(vars(module).items(), key=lambda item: item[0].startswith("_")):
-        if isinstance(value, list | tuple):
+def has_equations(cell):
+    """Whether the book's names tell all that a cell of Keras's computes."""
+    if type(cell) not in GATES or not cell.built or not cell.use_bias:
+        return False
+    if type(cell) is L.SimpleRNNCell:
+        return True
+    act, gates = cell.activation, cell.recurrent_activation
+    held = not getattr(cell, "reset_after", False) or is_held(cell.bias)
+    return act is keras.activations.tanh and gates is keras.activations.sigmoid and held
+
+
+def is_held(variable):
+    """Whether only the first row of `variable` is a weight, the second held at zero."""
+    return getattr(variable, "held", False)
+
+
+def variables(model, start=""):
+    """The variables of `model` by path: attributes, but of a layer of Keras's its place in it.
+
+    Keras's own names count the layers of the process, so they would not be found again.
+    """
+    found = {}
+    for name, item in attributes(model):
+        path = start + name
+        if isinstance(item, tf.Variable | keras.Variable):
+            found |= new({path: item}, found)
+        elif isinstance(item, L.Layer) and hasattr(item, "batch_loss"):  # a Module
+            found |= new(variables(item, f"{path}."), found)
+        elif isinstance(item, L.Layer):
+            inside = {f"{path}.{i}.{v.name}": v for i, v in enumerate(item.weights)}
+            found |= new(inside, found)
+    return found
+
+
+def new(variables, known):
+    """Those of `variables` that stand not in `known` under another name."""
+    ids = {id(variable) for variable in known.values()}
+    return {path: variable for path, variable in variables.items() if id(variable) not in ids}
+
+
+def attributes(layer):
+    """Names and values of the attributes, those of Keras last; a list or dict is given item by item."""
+    for name, value in sorted(vars(layer).items(), key=lambda item: item[0].startswith("_")):
+        if isinstance(value, dict) and name != "hparams":
+            yield from ((f"{name}.{key}", item) for key, item in value.items())
+        elif isinstance(value, list | tuple):
             yield from ((f"{name}.{index}", item) for index, item in enumerate(value))
         else:
             yield name, value
 
 
-def own_variables(module):
-    """The `tf.Variable`s that are attributes of `module`, or stand in a list that is one."""
-    return [value for _, value in attributes(module) if isinstance(value, tf.Variable)]
+def own_variables(layer):
+    """The `tf.Variable`s, by name, that are attributes of `layer`, or stand in one."""
+    return [(name, value) for name, value in attributes(layer) if isinstance(value, tf.Variable)]
 
 
 def distinct(variables):
@@ -76,39 +128,45 @@ def distinct(variables):
     return list({id(variable): variable for variable in variables}.values())
 
 
-def layers_of(layer):
-    """`layer` and all layers inside it."""
-    yield layer
-    for inner in getattr(layer, "layers", ()):
-        yield from layers_of(inner)
+def layers(model, path="", known=None):
+    """`model` and all layers inside it, each once, by the path of its attribute."""
+    known = set() if known is None else known
+    known.add(id(model))
+    yield path, model
+    for name, item in attributes(model):
+        if isinstance(item, L.Layer) and id(item) not in known:
+            name = name.removeprefix("_layers.")  # of a Sequential
+            yield from layers(item, f"{path}.{name}" if path else name, known)
 
 
-def storage(variable):
-    """The `tf.Variable` that holds the numbers of a variable, Keras's or TensorFlow's own."""
-    return variable if isinstance(variable, tf.Variable) else variable.value
+def arrays(model):
+    """The variables as NumPy arrays, by path; of a bias whose second row is held, the first."""
+    return {p: numpy(v)[0] if is_held(v) else numpy(v) for p, v in variables(model).items()}
 
 
-def get_weights(model):
-    """The weights as float32 NumPy arrays by canonical name."""
-    _materialise(model)
-    return {name: numpy(variable) for name, variable in canonical(model).items()}
+def assign(model, arrays):
+    """Replace the variables by `arrays`, named as by the function of that name."""
+    for path, variable in variables(model).items():
+        array = arrays[path]
+        variable.assign(tf.stack([array, tf.zeros_like(array)]) if is_held(variable) else array)
 
 
-def set_weights(model, weights):
-    """Replace the weights; see `d2lrnn.module.Module.set_weights`."""
-    _materialise(model)
-    own = canonical(model)
-    arrays = check_weights(weights, {name: tuple(v.shape) for name, v in own.items()})
-    for name, variable in own.items():
-        variable.assign(arrays[name])
+def settings(model):
+    """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
+    kinds = set()
+    for _, layer in layers(model):
+        if type(layer) is L.SimpleRNNCell:
+            kinds.add(getattr(layer.activation, "__name__", type(layer.activation).__name__))
+        elif hasattr(layer, "W_xh") and hasattr(layer, "activation"):
+            kinds.add(layer.activation)
+    return {"activation": kinds.pop()} if len(kinds) == 1 else {}
 
 
-def is_built(model):
-    """Whether every layer has its variables."""
-    return all(layer.built for layer in layers_of(model))
+def has_sizes(model):
+    """Whether every layer has its variables; those of Keras's may wait for their first input."""
+    return all(layer.built for _, layer in layers(model))
 
 
-def _materialise(model):
-    """Give layers that have seen no input yet their sizes, by one step of decoding."""
-    if not is_built(model) and hasattr(model, "step"):
-        model.step(0, None)
+def has_hooks(model):
+    """Whether a reader has put another `call` into `model` or into a layer in it."""
+    return any("call" in vars(layer) for _, layer in layers(model))

@@ -1,70 +1,69 @@
 """The examples of a training on the device, and its epochs as graphs, in TensorFlow."""
 
-from __future__ import annotations
-
 import numpy as np
 import tensorflow as tf
 
 from d2lrnn.data import windows_of
-from d2lrnn.errors import UserError
 
-from .module import GRAPH_FAULTS, warn_of
-from .ops import from_numpy, numpy
+from .module import Traced, storage
+from .ops import device_name, from_numpy, numpy
+from .weights import layers
 
 MINIBATCHES_PER_CALL = 16  # between two calls, Ctrl-C is heard
 LARGEST_COPY = 2**24  # entries of overlapping windows; gathering from copies is a little faster
 
 
-def compiled(model, loader, loss_of):
-    """A function that runs `loss_of` over the minibatches of the loader's epoch, and gives the losses.
+class Epoch:
+    """`loss_of(batch)` over the minibatches of a loader's epoch, in one graph for each batch size.
 
-    None, with a warning, where TensorFlow can make no graph of what the reader of `model` has written:
-    where it reads a tensor's value, say, or iterates over a tensor.
+    One for any size would be a tenth slower.
     """
-    examples = [Rows(array) for array in loader.arrays]
 
-    def loss_of_rows(rows):  # (batch_size,)
-        loss = loss_of([array[rows] for array in examples])
-        return tf.reshape(tf.cast(loss, tf.float32), ())
+    def __init__(self, model, loader, loss_of):
+        self.model, self.loader, self.loss_of = model, loader, loss_of
+        self.examples = [Rows(array) for array in loader.arrays]
+        self.graphs = {}
 
-    @tf.function(autograph=False)
-    def losses_of(rows):  # (num_minibatches, batch_size)
-        return tf.map_fn(loss_of_rows, rows, parallel_iterations=1, fn_output_signature=tf.float32)
-
-    sizes = {loader.batch_size, loader.num_examples % loader.batch_size} - {0}
-    try:
-        graphs = {}  # by batch size: one for any size is a tenth slower
-        for size in sizes:
-            if size <= loader.num_examples:
-                rows = tf.TensorSpec((None, size), tf.int64)
-                graphs[size] = losses_of.get_concrete_function(rows)
-                check_draws(graphs[size])
-    except GRAPH_FAULTS as fault:
-        if isinstance(fault, UserError):
-            raise
-        warn_of(model, fault)
-        return None
-
-    def epoch():
-        order, size = loader.order(), loader.batch_size
+    def __call__(self):
+        """The losses (num_minibatches,) of the loader's epoch."""
+        order, size = self.loader.order(), self.loader.batch_size
         full, rest = np.split(order, [len(order) // size * size])
         full = full.reshape(-1, size)  # (num_minibatches, batch_size)
         calls = np.split(full, range(MINIBATCHES_PER_CALL, len(full), MINIBATCHES_PER_CALL))
-        calls = [rows for rows in [*calls, rest[None]] if rows.size]
-        losses = [graphs[rows.shape[1]](tf.constant(rows, tf.int64)) for rows in calls]
+        losses = [self.losses(rows) for rows in [*calls, rest[None]] if rows.size]
         return numpy(tf.concat(losses, 0))  # the only place where the host waits for the device
 
-    return epoch
+    def losses(self, rows):
+        """The losses (num_minibatches,) of the examples `rows` (num_minibatches, batch_size)."""
+        size = rows.shape[1]
+        if size not in self.graphs:
+            signature = [tf.TensorSpec((None, size), tf.int64)]
+            self.graphs[size] = Traced(self.model, self.each_loss, signature)
+        return self.graphs[size](tf.constant(rows, tf.int64))
+
+    def each_loss(self, rows):
+        return tf.map_fn(self.one_loss, rows, parallel_iterations=1, fn_output_signature=tf.float32)
+
+    def one_loss(self, rows):  # (batch_size,)
+        loss = self.loss_of([examples[rows] for examples in self.examples])
+        check_draws()
+        return tf.reshape(tf.cast(loss, tf.float32), ())
 
 
-def check_draws(graph):
-    """Raise a TypeError if `graph` draws from TensorFlow's own stream, whose seed is fixed in a graph."""
-    functions = graph.graph.as_graph_def().library.function
-    draws = {node.op for function in functions for node in function.node_def if "seed2" in node.attr}
+def check_draws():
+    """Raise a TypeError in a graph that draws from TensorFlow's own stream: its seed would be fixed."""
+    if tf.executing_eagerly():
+        return
+    graph = tf.compat.v1.get_default_graph().as_graph_def()
+    nodes = [
+        *graph.node,
+        *(node for function in graph.library.function for node in function.node_def),
+    ]
+    draws = {node.op for node in nodes if "seed2" in node.attr}
     if draws:
         raise TypeError(
-            f"a graph draws the same numbers in each epoch ({', '.join(sorted(draws))}); Keras's layers "
-            "and tf.keras.random draw others."
+            f"{', '.join(sorted(draws))} would draw the same numbers in a graph whatever the seed of the "
+            "epoch; Keras's layers and tf.keras.random.SeedGenerator draw others."
         )
 
 
@@ -80,3 +79,29 @@ class Rows:
             steps = tf.range(self.windows.width, dtype=rows.dtype)
             rows = self.windows.hop * rows[:, None] + steps  # (batch_size, num_steps)
         return tf.gather(self.array, rows)
+
+
+def move(model, device):
+    """Put the variables of `model` on `device`, those of the layers inside it included.
+
+    TensorFlow's variables stay where they are made, so they are made anew there.
+    """
+    name = device_name(device)
+
+    def elsewhere(value):
+        return isinstance(value, tf.Variable) and device_name(value.device) != name
+
+    def moved(variable):
+        label = variable.name.split(":")[0]
+        return tf.Variable(variable, trainable=variable.trainable, name=label)
+
+    with device:
+        for variable in model.variables:
+            if elsewhere(storage(variable)) and storage(variable) is not variable:
+                variable._initialize(moved(variable.value))
+        for _, layer in layers(model):
+            for attribute, value in list(vars(layer).items()):
+                if elsewhere(value):
+                    setattr(layer, attribute, moved(value))
+                elif isinstance(value, list) and any(map(elsewhere, value)):
+                    value[:] = [moved(item) if elsewhere(item) else item for item in value]

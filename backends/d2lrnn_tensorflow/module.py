@@ -1,7 +1,5 @@
 """`Module`, `Classifier`, `LinearRegression` and the data modules, in TensorFlow (book, chapters 3 and 4)."""
 
-from __future__ import annotations
-
 import contextlib
 import warnings
 from functools import partial
@@ -10,13 +8,10 @@ import tensorflow as tf
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
-from d2lrnn.errors import ArgumentError, UserError
+from d2lrnn.errors import UserError
 
 from .ops import argmax, astype, cpu, device_name, exp, from_numpy, numpy, reduce_mean, reshape
-from .weights import distinct, is_held, layers, own_variables, variables
-
-# What TensorFlow and Keras raise where a function reads a tensor's value, or iterates over a tensor.
-GRAPH_FAULTS = (TypeError, ValueError, AttributeError, NotImplementedError)
+from .weights import has_sizes, is_held, own_variables, variables
 
 
 class Module(core.Module, tf.keras.Model):
@@ -26,10 +21,9 @@ class Module(core.Module, tf.keras.Model):
     attribute, as in the book, is trained here as well.
 
     Attributes:
-        training: whether the trainer is training, or validating, this model; layers such as dropout
+        training: whether the trainer is training, or evaluating, this model; layers such as dropout
             follow it.
-        path: where a layer is below the model, see `draw_by_path`. (Keras's own property of this name
-            is only read for layers of several dtypes.)
+        path: below the model, see `draw_by_path`; Keras reads its own only for layers of several dtypes.
     """
 
     training = None
@@ -38,20 +32,9 @@ class Module(core.Module, tf.keras.Model):
     def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
         super().__init__()
         del self.loss  # Keras's None, which would hide the method
-        # Keras's wrapper of `build` would forbid a reader to put another layer inside afterwards.
-        del self.build
+        del self.build  # Keras's wrapper, after which no reader could put another layer inside
         self.built = True  # layers inside build themselves; Keras need not trace forward for them
         self.save_hyperparameters()
-
-    def loss(self, Y_hat, Y):
-        raise NotImplementedError(f"{type(self).__name__} defines no loss(self, Y_hat, Y).")
-
-    def forward(self, X):
-        if not hasattr(self, "net"):
-            raise ArgumentError(
-                f"{type(self).__name__} needs self.net, or its own forward(self, X)."
-            )
-        return self.net(X)
 
     def call(self, *args, training=None):
         try:
@@ -65,21 +48,7 @@ class Module(core.Module, tf.keras.Model):
             kwargs.setdefault("training", self.training)
         return super().__call__(*args, **kwargs)
 
-    def batch_loss(self, batch):
-        return self.loss(self(*batch[:-1]), batch[-1])
-
-    def training_step(self, batch):
-        loss = self.batch_loss(batch)
-        self.plot_loss(loss, train=True)
-        return loss
-
-    def validation_step(self, batch):
-        loss = self.batch_loss(batch)
-        self.plot_loss(loss, train=False)
-        return loss
-
     def plot_loss(self, loss, train):
-        """Plot a mean loss as the model's metric: itself, or the perplexity."""
         self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
 
     def configure_optimizers(self):
@@ -89,12 +58,12 @@ class Module(core.Module, tf.keras.Model):
     @property
     def variables(self):
         """All that Keras knows of, and the `tf.Variable` attributes, which it does not."""
-        return distinct(super().variables + [v for _, v in own_variables(self)])
+        return distinct(super().variables, own_variables(self))
 
     @property
     def weights(self):
         """As `variables`, without the states of random generators."""
-        return distinct(super().weights + [v for _, v in own_variables(self)])
+        return distinct(super().weights, own_variables(self))
 
     @property
     def device(self):
@@ -116,12 +85,12 @@ class Module(core.Module, tf.keras.Model):
     def evaluator(self, function):
         def run(*arrays):
             with tf.device(self.device), self.mode(training=False):
-                tensors = to_tensors(arrays)
+                tensors = core.nested(from_numpy, arrays)
                 # One step is called for every token. Longer sequences come in many lengths, and a
                 # graph of each would take longer to make than it saves.
                 one_step = tensors[0].shape[1:2] == (1,)
                 call = self.traced(function) if one_step else partial(function, self)
-                return to_numpy(call(*tensors))
+                return core.nested(numpy, call(*tensors))
 
         return run
 
@@ -131,12 +100,14 @@ class Module(core.Module, tf.keras.Model):
         made_of = id(self), methods, [id(storage(variable)) for variable in self.weights]
         graphs = vars(self).setdefault("_graphs", {})  # not an attribute, which Keras would track
         if function not in graphs or graphs[function][0] != made_of:
+            if not has_sizes(self):  # a graph could not make the variables
+                return partial(function, self)
             graphs[function] = made_of, Traced(self, partial(function, self))
         return graphs[function][1]
 
     def gradients_of(self, *batch):
         with tf.device(self.device), tf.GradientTape() as tape:
-            loss = self.batch_loss(to_tensors(batch))
+            loss = self.batch_loss(core.nested(from_numpy, batch))
         trained = {path: v for path, v in variables(self).items() if v.trainable}
         gradients = dense(tape.gradient(loss, [*trained.values()]), trained.values())
         found = {p: numpy(g) for p, g in zip(trained, gradients, strict=True) if g is not None}
@@ -144,40 +115,39 @@ class Module(core.Module, tf.keras.Model):
 
 
 class Traced:
-    """A function as a graph; the function itself, with a warning, if TensorFlow can make none of it."""
+    """A function as a graph; the function itself, with a warning, if TensorFlow can make none of it.
 
-    def __init__(self, model, function):
+    Args:
+        model: whose code runs in the function.
+        function: of tensors.
+        signature: of the tensors, if the graph is to hold for several shapes.
+    """
+
+    # What is raised where a reader's code reads a tensor's value, iterates over a tensor, and the like.
+    FAULTS = TypeError, ValueError, AttributeError, NotImplementedError
+
+    def __init__(self, model, function, signature=None):
         self.model, self.function = model, function
-        self.call = tf.function(function, autograph=False)
+        self.call = tf.function(function, input_signature=signature, autograph=False)
 
     def __call__(self, *args):
         try:
             return self.call(*args)
-        except GRAPH_FAULTS as fault:
+        except self.FAULTS as fault:
             if self.call is self.function or isinstance(fault, UserError):
                 raise
-            warn_of(self.model, fault)
+            # Keras writes a heading and the arguments around the message, and makes it bold.
+            lines = [*str(fault).replace("\x1b[1m", "").splitlines(), ""]
+            said = next(
+                line for line in lines if not line.startswith("Exception encountered") and line
+            )
+            warnings.warn(
+                f"TensorFlow can make no graph of {type(self.model).__name__}, which is run operation "
+                f"by operation instead, more slowly: {type(fault).__name__}: {said.split('. ')[0]}",
+                stacklevel=2,
+            )
             self.call = self.function
             return self.function(*args)
-
-
-def warn_of(model, fault):
-    """Say that TensorFlow can make no graph of what a reader wrote, and why."""
-    warnings.warn(
-        f"TensorFlow can make no graph of {type(model).__name__}, which is run operation by operation "
-        f"instead, more slowly. {type(fault).__name__}: {fault}",
-        stacklevel=3,
-    )
-
-
-def to_tensors(arrays):
-    """Arrays, nested or None, as tensors."""
-    return tf.nest.map_structure(lambda a: None if a is None else from_numpy(a), arrays)
-
-
-def to_numpy(tensors):
-    """Tensors, nested or None, as NumPy arrays."""
-    return tf.nest.map_structure(lambda t: None if t is None else numpy(t), tensors)
 
 
 def dense(gradients, variables):
@@ -186,40 +156,19 @@ def dense(gradients, variables):
     TensorFlow gives the gradient of picked rows as a list of rows and indices. A row that was picked
     twice stands there twice, so the list has another norm than the gradient.
     """
-    pairs = zip(gradients, variables, strict=True)
-    pairs = [(None if g is None else tf.convert_to_tensor(g), v) for g, v in pairs]
+    tensors = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
+    pairs = zip(tensors, variables, strict=True)
     return [g * [[1.0], [0.0]] if is_held(v) and g is not None else g for g, v in pairs]
+
+
+def distinct(variables, named):
+    """Each variable once, where several attributes name it."""
+    return list({id(v): v for v in (*variables, *(v for _, v in named))}.values())
 
 
 def storage(variable):
     """The `tf.Variable` that holds the numbers of a variable, Keras's or TensorFlow's own."""
     return variable if isinstance(variable, tf.Variable) else variable.value
-
-
-def move(model, device):
-    """Put the variables of `model` on `device`, those of the layers inside it included.
-
-    TensorFlow's variables stay where they are made, so they are made anew there.
-    """
-    name = device_name(device)
-
-    def elsewhere(value):
-        return isinstance(value, tf.Variable) and device_name(value.device) != name
-
-    def moved(variable):
-        label = variable.name.split(":")[0]
-        return tf.Variable(variable, trainable=variable.trainable, name=label)
-
-    with device:
-        for variable in model.variables:
-            if isinstance(variable, tf.keras.Variable) and elsewhere(variable.value):
-                variable._initialize(moved(variable.value))
-        for _, layer in layers(model):
-            for attribute, value in list(vars(layer).items()):
-                if elsewhere(value):
-                    setattr(layer, attribute, moved(value))
-                elif isinstance(value, list) and any(map(elsewhere, value)):
-                    value[:] = [moved(item) if elsewhere(item) else item for item in value]
 
 
 class Classifier(Module):

@@ -1,8 +1,7 @@
 """The recurrent network on Keras's own layer, `keras.layers.SimpleRNN` (book, section 9.6)."""
 
-from __future__ import annotations
-
 import tensorflow as tf
+from tensorflow.keras.initializers import GlorotUniform, Orthogonal
 
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.module import single_state
@@ -11,6 +10,7 @@ from d2lrnn.weights import seed_at
 from .module import Module
 from .ops import expand_dims, numpy, swapaxes
 from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED, RNNLMScratch
+from .weights import assign, places
 
 
 class RNN(Module):
@@ -18,12 +18,9 @@ class RNN(Module):
 
     H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
 
-    Keras layers take the batch first, `RNN` takes the steps first, as in the book: it transposes.
-
     Args:
         num_hiddens: size of H_t.
-        num_inputs: size of X_t; if left out, taken from the vocabulary of the `RNNLM` around it, or
-            from the first input.
+        num_inputs: size of X_t; left out, that of the vocabulary, or of the first input.
         activation: 'tanh' or 'relu'.
         seed: of Keras's own initialisers; None draws from Keras's global stream.
     """
@@ -39,16 +36,14 @@ class RNN(Module):
 
     def layer(self, num_inputs):
         """Keras's layer; the size of its inputs is told to its `build`."""
-        return tf.keras.layers.SimpleRNN(
-            self.num_hiddens, activation=self.activation, **self.options()
-        )
+        return tf.keras.layers.SimpleRNN(self.num_hiddens, self.activation, **self.options())
 
     def options(self):
-        """Of every recurrent layer of Keras's: initialisers, and that it returns all outputs and states."""
+        """Of any recurrent layer of Keras's: what it draws from, and that it returns all there is."""
         seed = seed_at(self.seed, self.path)
         return {
-            "kernel_initializer": tf.keras.initializers.GlorotUniform(seed=stream(seed, 0)),
-            "recurrent_initializer": tf.keras.initializers.Orthogonal(seed=stream(seed, 1)),
+            "kernel_initializer": GlorotUniform(seed=stream(seed, 0)),
+            "recurrent_initializer": Orthogonal(seed=stream(seed, 1)),
             "seed": stream(seed, 0),  # of dropout, which is off
             "return_sequences": True,
             "return_state": True,
@@ -58,9 +53,9 @@ class RNN(Module):
         """Make the weights for inputs of this size."""
         check_sizes(num_inputs=num_inputs)
         self.num_inputs = num_inputs
-        if not self.rnn.built and self.path:
-            self.rnn = self.layer(num_inputs)
         self.rnn.build((None, None, num_inputs))
+        if self.path:
+            assign(self, self.initial(self.path))
 
     def initial(self, path):
         """The initial weights of a layer at `path` below the model."""
@@ -69,7 +64,7 @@ class RNN(Module):
         before, self.path = self.path, path
         layer, self.path = self.layer(self.num_inputs), before
         layer.build((None, None, self.num_inputs))
-        return {f"rnn.{i}.{v.name}": numpy(v) for i, v in enumerate(layer.weights)}
+        return {name: numpy(variable) for name, variable in places(layer, "rnn").items()}
 
     def forward(self, inputs, state=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (1, batch_size, num_hiddens).
@@ -79,12 +74,13 @@ class RNN(Module):
         if not self.rnn.built:
             self.build(inputs.shape[-1])
         check_inputs(inputs.shape[-1], self.num_inputs)
-        num_steps = inputs.shape[0]  # None where it is not known when the graph is made
+        num_steps = inputs.shape[0]  # None where it is not known when a graph is made
         self.rnn.unroll = num_steps is not None and num_steps <= LONGEST_UNROLLED
         state = None if state is None else single_state(state)  # (batch_size, num_hiddens)
-        outputs, *state = self.rnn(swapaxes(inputs, 0, 1), state)  # (batch_size, num_steps, num_hiddens)
-        state = tuple(expand_dims(H, 0) for H in state)  # (1, batch_size, num_hiddens) each
-        return swapaxes(outputs, 0, 1), state if len(state) > 1 else state[0]
+        # Keras takes the batch first: (batch_size, num_steps, num_hiddens).
+        outputs, *states = self.rnn(swapaxes(inputs, 0, 1), state)
+        states = tuple(expand_dims(H, 0) for H in states)
+        return swapaxes(outputs, 0, 1), states if len(states) > 1 else states[0]
 
 
 class RNNLM(RNNLMScratch):
@@ -100,7 +96,7 @@ class RNNLM(RNNLMScratch):
     def init_params(self):
         if isinstance(self.rnn, RNN) and not self.rnn.rnn.built:
             self.rnn.build(self.vocab_size)
-        initializer = tf.keras.initializers.GlorotUniform(seed=stream(self.seed, 2))
+        initializer = GlorotUniform(seed=stream(self.seed, 2))
         self.linear = tf.keras.layers.Dense(self.vocab_size, kernel_initializer=initializer)
         self.linear.build((None, None, self.rnn.num_hiddens))
 

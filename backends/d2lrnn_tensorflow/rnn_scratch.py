@@ -1,17 +1,15 @@
 """The recurrent network from scratch, in TensorFlow (book, section 9.5)."""
 
-from __future__ import annotations
-
 import tensorflow as tf
 
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_positive, check_sizes
 from d2lrnn.language_model import LanguageModel
 from d2lrnn.module import draw_by_path, single_state
-from d2lrnn.weights import draw
+from d2lrnn.weights import draw, initial
 
 from .module import Classifier, Module
 from .ops import matmul, stack, swapaxes, zeros
-from .weights import variables
+from .weights import arrays
 
 LONGEST_UNROLLED = 64  # steps; unrolling is a little faster, but its graph takes long to make
 ACTIVATIONS = {"tanh": tf.tanh, "relu": tf.nn.relu}
@@ -48,21 +46,17 @@ class RNNScratch(Module):
         return W_x, W_h, tf.Variable(zeros(self.num_hiddens))
 
     def initial(self, path):
-        """The initial weights of a layer at `path` below the model; the biases are zero."""
-        start = f"{path}." if path else ""
-        return {
-            name: draw(start + name, v.shape, self.sigma if len(v.shape) == 2 else 0, self.seed)
-            for name, v in variables(self).items()
-        }
+        """The initial weights of a layer at `path` below the model."""
+        return initial(path, arrays(self), self.sigma, self.seed)
 
     def begin_state(self, batch_size):
         """H_0 (batch_size, num_hiddens), zeros."""
         return zeros((batch_size, self.num_hiddens))
 
     def step(self, X, H):
-        """H_t, as state and as output, of X_t (batch_size, num_inputs) and H_{t-1} (batch_size, num_hiddens)."""
+        """H_t, as state and as output, of X_t (batch_size, num_inputs) and H_{t-1}."""
         phi = ACTIVATIONS[self.activation]
-        H = phi(matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)
+        H = phi(matmul(X, self.W_xh) + matmul(H, self.W_hh) + self.b_h)  # (batch_size, num_hiddens)
         return H, H
 
     def forward(self, inputs, state=None):
@@ -82,7 +76,7 @@ class RNNScratch(Module):
 
     def scan(self, inputs, state):
         """The same loop for long sequences, not unrolled in a graph."""
-        before = state, self.begin_state(inputs.shape[1])[0]
+        before = state, tf.nest.flatten(state)[0]  # an output has the shape of H
         states, outputs = tf.scan(lambda last, X: self.step(X, last[0]), inputs, before)
         return tf.unstack(outputs), tf.nest.map_structure(lambda H: H[-1], states)
 
@@ -109,7 +103,9 @@ class RNNLMScratch(LanguageModel, Classifier):
         draw_by_path(self)
 
     def init_params(self):
-        self.W_hq = drawn("W_hq", (self.rnn.num_hiddens, self.vocab_size), self.rnn.sigma, self.seed)
+        self.W_hq = drawn(
+            "W_hq", (self.rnn.num_hiddens, self.vocab_size), self.rnn.sigma, self.seed
+        )
         self.b_q = tf.Variable(zeros(self.vocab_size))
 
     def one_hot(self, X):

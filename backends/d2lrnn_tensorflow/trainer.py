@@ -1,7 +1,5 @@
 """`Trainer` in TensorFlow (book, sections 3.2.4 and 9.5.3)."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 
@@ -12,23 +10,21 @@ from tensorflow.python.eager.context import context  # tf.random's stream can be
 from d2lrnn import trainer as core
 from d2lrnn.data import Minibatches
 
-from .epoch import compiled
-from .module import dense, move
-from .ops import cpu, from_numpy, gpu, num_gpus, numpy, to
+from .epoch import Epoch, move
+from .module import dense
+from .ops import cpu, from_numpy, numpy, to
 from .weights import has_sizes
 
 
 class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
 
-    def available_gpus(self):
-        return [gpu(i) for i in range(num_gpus())]
-
     def prepare_model(self, model):
         self.device = self.gpus[0] if self.gpus else cpu()
         self.model = model
         model.trainer = self
         self._epochs = {}
+        context().clear_kernel_cache()  # which holds the states of streams, for seeded_epoch
         with self.device:
             self._build(model)
             move(model, self.device)
@@ -70,12 +66,11 @@ class Trainer(core.Trainer):
         if train not in self._epochs:
             run = self.update if train else self.evaluate
             loader = self.train_dataloader if train else self.val_dataloader
-            with self.device:
-                self._epochs[train] = compiled(
-                    self.model, loader, lambda batch: run(self.batch_loss, self.prepare_batch(batch))
-                )
-        epoch = self._epochs[train]
-        return super().own_epoch(train) if epoch is None else epoch()
+            self._epochs[train] = Epoch(
+                self.model, loader, lambda batch: run(self.batch_loss, self.prepare_batch(batch))
+            )
+        with self.device:
+            return self._epochs[train]()
 
     def record(self, key, value, train):
         if not tf.executing_eagerly():
@@ -91,7 +86,11 @@ class Trainer(core.Trainer):
         draw = np.random.RandomState([seed, epoch]).randint
         weights = {id(variable) for variable in self.model.weights}
         states = [v for v in self.model.variables if id(v) not in weights]  # of Keras's generators
-        before = [numpy(state) for state in states], context()._seed, getattr(context(), "_rng", None)
+        before = (
+            [numpy(state) for state in states],
+            context()._seed,
+            getattr(context(), "_rng", None),
+        )
         for state in states:
             state.assign([draw(2**31), 0])
         context()._seed = draw(2**31)

@@ -1,20 +1,22 @@
 """Where Keras's variables hold the canonical weights (names and orientation: d2lrnn/weights.py).
 
-Keras stores matrices in the canonical orientation (in, out). A GRU's bias is (2, 3 num_hiddens); the
-library's own layers hold its second row at zero, and say so by an attribute `held` of the variable.
+Keras stores matrices as the book does, (in, out). The bias of its GRU is (2, 3 * num_hiddens); a
+layer that holds the second row at zero marks the variable by an attribute `held`.
 """
 
-from __future__ import annotations
-
 import tensorflow as tf
-from tensorflow import keras
+from tensorflow.keras import layers as kl
+from tensorflow.keras.activations import linear, sigmoid, tanh
 
-from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of, unambiguous
+from d2lrnn.weights import OUTPUT_LAYERS, Piece, gates_of, prefix_of, recurrent_parts, unambiguous
 
 from .ops import numpy
 
-L = keras.layers
-GATES = {L.SimpleRNNCell: "h", L.LSTMCell: "ifco", L.GRUCell: "zrh"}  # side by side in a variable
+GATES = {
+    kl.SimpleRNNCell: "h",
+    kl.LSTMCell: "ifco",
+    kl.GRUCell: "zrh",
+}  # side by side in a variable
 BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 
 
@@ -24,87 +26,80 @@ def layout(model):
     pieces = [
         Piece(paths.pop(id(variable)), names)
         for path, layer in layers(model)
-        for variable, names in named(path, layer)
+        for variable, names in weights_of(path, layer)
         if id(variable) in paths
     ]
-    return unambiguous(pieces + [Piece(path, (path,)) for path in paths.values()])
+    return unambiguous([*pieces, *(Piece(path, (path,)) for path in paths.values())])
 
 
-def named(path, layer):
-    """Variables of `layer` itself and the canonical names in each; `path` is where it is in the model."""
+def weights_of(path, layer):
+    """The variables of `layer` itself and the weights in each; `path` is where it stands in the model."""
     prefix = prefix_of(path)
-    for part, cell in cells_of(layer):
+    cells = cells_of(layer)
+    two_way = type(layer) is kl.Bidirectional
+    parts = recurrent_parts(prefix, len(cells) // (1 + two_way), two_way)
+    for cell, (_, _, names) in zip(cells, parts, strict=False):
         gates = "zrn" if getattr(cell, "reset_after", False) else GATES[type(cell)]
-        for variable, letter in (cell.kernel, "W_x"), (cell.recurrent_kernel, "W_h"), (cell.bias, "b_"):
-            yield variable, tuple(f"{prefix}{part}{letter}{gate}" for gate in gates)
-    if type(layer) is L.Dense and path.split(".")[-1] in OUTPUT_LAYERS and layer.built:
-        if layer.activation is keras.activations.linear:
-            yield layer.kernel, (f"{prefix}W_hq",)
-            yield layer.bias, (f"{prefix}b_q",)
+        for array, letter in ("kernel", "W_x"), ("recurrent_kernel", "W_h"), ("bias", "b_"):
+            yield getattr(cell, array), gates_of(names, letter, gates)
+    is_output = type(layer) is kl.Dense and path.split(".")[-1] in OUTPUT_LAYERS and layer.built
+    if is_output and layer.activation is linear:
+        yield from ((layer.kernel, (f"{prefix}W_hq",)), (layer.bias, (f"{prefix}b_q",)))
     for name, variable in own_variables(layer):
-        yield variable, (BY_HAND.get(name, name) if not path else prefix + name,)
+        yield variable, (prefix + name if path else BY_HAND.get(name, name),)
 
 
 def cells_of(layer):
-    """The cells in a recurrent layer of Keras's, by their canonical part: `0.` of several, `f.` and `b.`.
-
-    None where the book's names do not tell all that the layer computes.
-    """
-    if type(layer) is L.Bidirectional and layer.merge_mode == "concat":
-        both = {"f.": layer.forward_layer, "b.": layer.backward_layer}
-    elif getattr(layer, "go_backwards", True):
+    """The cells of a recurrent layer of Keras's; none if the book's names do not tell all it computes."""
+    two_way = type(layer) is kl.Bidirectional and layer.merge_mode == "concat"
+    both = [layer.forward_layer, layer.backward_layer] if two_way else [layer]
+    if any(
+        type(one) not in (kl.SimpleRNN, kl.LSTM, kl.GRU, kl.RNN) or one.stateful for one in both
+    ):
         return []
-    else:
-        both = {"": layer}
-    cells = []
-    for part, one in both.items():
-        if type(one) not in (L.SimpleRNN, L.LSTM, L.GRU, L.RNN) or one.stateful:
-            return []
-        stacked = type(one.cell) is L.StackedRNNCells
-        inside = enumerate(one.cell.cells) if stacked else [("", one.cell)]
-        cells += [(f"{part}{index}." if stacked else part, cell) for index, cell in inside]
-    mixed = len(both) == 2 and len(cells) > 2  # layers in each direction, which do not see the other
-    return cells if not mixed and all(has_equations(cell) for _, cell in cells) else []
+    if both[0].go_backwards:
+        return []
+    cells = [one.cell for one in both]
+    if type(layer) is kl.RNN and type(layer.cell) is kl.StackedRNNCells:
+        cells = layer.cell.cells
+    return cells if all(map(has_equations, cells)) else []
 
 
 def has_equations(cell):
     """Whether the book's names tell all that a cell of Keras's computes."""
     if type(cell) not in GATES or not cell.built or not cell.use_bias:
         return False
-    if type(cell) is L.SimpleRNNCell:
-        return True
-    act, gates = cell.activation, cell.recurrent_activation
     held = not getattr(cell, "reset_after", False) or is_held(cell.bias)
-    return act is keras.activations.tanh and gates is keras.activations.sigmoid and held
+    plain = type(cell) is kl.SimpleRNNCell or cell.recurrent_activation is sigmoid
+    return held and plain and (cell.activation is tanh or type(cell) is kl.SimpleRNNCell)
 
 
 def is_held(variable):
-    """Whether only the first row of `variable` is a weight, the second held at zero."""
+    """Whether the second row of `variable` is held at zero."""
     return getattr(variable, "held", False)
 
 
 def variables(model, start=""):
-    """The variables of `model` by path: attributes, but of a layer of Keras's its place in it.
+    """The variables of `model` by path: attributes, but of a layer of Keras's their place in it.
 
     Keras's own names count the layers of the process, so they would not be found again.
     """
-    found = {}
+    found = {}  # by identity: several attributes may name one
     for name, item in attributes(model):
-        path = start + name
-        if isinstance(item, tf.Variable | keras.Variable):
-            found |= new({path: item}, found)
-        elif isinstance(item, L.Layer) and hasattr(item, "batch_loss"):  # a Module
-            found |= new(variables(item, f"{path}."), found)
-        elif isinstance(item, L.Layer):
-            inside = {f"{path}.{i}.{v.name}": v for i, v in enumerate(item.weights)}
-            found |= new(inside, found)
-    return found
+        path, inside = start + name, {}
+        if isinstance(item, tf.Variable | tf.keras.Variable):
+            inside = {path: item}
+        elif isinstance(item, kl.Layer):
+            is_module = hasattr(item, "batch_loss")
+            inside = variables(item, f"{path}.") if is_module else places(item, path)
+        for place, variable in inside.items():
+            found.setdefault(id(variable), (place, variable))
+    return dict(found.values())
 
 
-def new(variables, known):
-    """Those of `variables` that stand not in `known` under another name."""
-    ids = {id(variable) for variable in known.values()}
-    return {path: variable for path, variable in variables.items() if id(variable) not in ids}
+def places(layer, path):
+    """The variables of a layer of Keras's, by their place in it."""
+    return {f"{path}.{i}.{variable.name}": variable for i, variable in enumerate(layer.weights)}
 
 
 def attributes(layer):
@@ -119,22 +114,21 @@ def attributes(layer):
 
 
 def own_variables(layer):
-    """The `tf.Variable`s, by name, that are attributes of `layer`, or stand in one."""
-    return [(name, value) for name, value in attributes(layer) if isinstance(value, tf.Variable)]
-
-
-def distinct(variables):
-    """Each variable once, where several attributes name it."""
-    return list({id(variable): variable for variable in variables}.values())
+    """The `tf.Variable`s, by name, that are attributes of `layer`, or stand in a list that is one."""
+    return [
+        (name, value)
+        for name, value in attributes(layer)
+        if hasattr(type(value), "assign") and isinstance(value, tf.Variable)  # the first is faster
+    ]
 
 
 def layers(model, path="", known=None):
-    """`model` and all layers inside it, each once, by the path of its attribute."""
+    """`model` and the layers inside it, each once, by path."""
     known = set() if known is None else known
     known.add(id(model))
     yield path, model
     for name, item in attributes(model):
-        if isinstance(item, L.Layer) and id(item) not in known:
+        if isinstance(item, kl.Layer) and id(item) not in known:
             name = name.removeprefix("_layers.")  # of a Sequential
             yield from layers(item, f"{path}.{name}" if path else name, known)
 
@@ -148,17 +142,16 @@ def assign(model, arrays):
     """Replace the variables by `arrays`, named as by the function of that name."""
     for path, variable in variables(model).items():
         array = arrays[path]
-        variable.assign(tf.stack([array, tf.zeros_like(array)]) if is_held(variable) else array)
+        variable.assign(tf.stack([array, 0 * array]) if is_held(variable) else array)
 
 
 def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
-    kinds = set()
-    for _, layer in layers(model):
-        if type(layer) is L.SimpleRNNCell:
-            kinds.add(getattr(layer.activation, "__name__", type(layer.activation).__name__))
-        elif hasattr(layer, "W_xh") and hasattr(layer, "activation"):
-            kinds.add(layer.activation)
+    inside = [layer for _, layer in layers(model)]
+    kinds = {
+        one.activation for one in inside if hasattr(one, "W_xh") and hasattr(one, "activation")
+    }
+    kinds |= {one.activation.__name__ for one in inside if type(one) is kl.SimpleRNNCell}
     return {"activation": kinds.pop()} if len(kinds) == 1 else {}
 
 
@@ -168,5 +161,5 @@ def has_sizes(model):
 
 
 def has_hooks(model):
-    """Whether a reader has put another `call` into `model` or into a layer in it."""
+    """Whether a reader has put another `call` into `model`, or into a layer inside it."""
     return any("call" in vars(layer) for _, layer in layers(model))

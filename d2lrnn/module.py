@@ -270,9 +270,9 @@ def flat_state(state: Any, shape: Sequence[int]) -> Any:
 
 
 def nested(function: Callable[[Any], Any], values: Any) -> Any:
-    """`function` of each value in tuples and lists, as tuples; None stays None."""
+    """`function` of each value in tuples and lists, which a reader may write to; None stays None."""
     if isinstance(values, tuple | list):
-        return tuple(nested(function, value) for value in values)
+        return (list if isinstance(values, list) else tuple)(nested(function, v) for v in values)
     return None if values is None else function(values)
 
 

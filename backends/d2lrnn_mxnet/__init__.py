@@ -24,6 +24,9 @@ except AttributeError as _error:
 
 mxnet.npx.set_np()  # NumPy's semantics of shapes and arrays, as in the book
 
+from d2lrnn.backend import REQUIRED
+
+from . import weights
 from .module import SGD, Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
 from .ops import (
     arange,
@@ -62,48 +65,4 @@ from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
 from .trainer import Trainer
 
-__all__ = [
-    "Classifier",
-    "DataModule",
-    "LinearRegression",
-    "Module",
-    "RNN",
-    "RNNLM",
-    "RNNLMScratch",
-    "RNNScratch",
-    "SGD",
-    "TextFile",
-    "TimeMachine",
-    "Trainer",
-    "arange",
-    "argmax",
-    "astype",
-    "concat",
-    "cpu",
-    "exp",
-    "expand_dims",
-    "float32",
-    "gpu",
-    "int32",
-    "int64",
-    "matmul",
-    "normal",
-    "num_gpus",
-    "numpy",
-    "ones",
-    "randn",
-    "reduce_mean",
-    "reduce_sum",
-    "reshape",
-    "sigmoid",
-    "sin",
-    "stack",
-    "swapaxes",
-    "tanh",
-    "tensor",
-    "to",
-    "transpose",
-    "try_gpu",
-    "versions",
-    "zeros",
-]
+__all__ = [*REQUIRED, "SGD"]

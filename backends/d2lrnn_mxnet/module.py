@@ -1,19 +1,16 @@
 """`Module`, `Classifier`, `LinearRegression` and the data modules, in MXNet (book, chapters 3 and 4)."""
 
-from __future__ import annotations
-
 import warnings
 
+import mxnet
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
-from d2lrnn.errors import ArgumentError
-from d2lrnn.module import library_step
 
 from .ops import astype, cpu, exp, from_numpy, numpy, reshape
-from .weights import get_weights, materialise, scratch_arrays, set_weights
+from .weights import own, places
 
 
 class Module(core.Module, nn.Block):
@@ -23,34 +20,13 @@ class Module(core.Module, nn.Block):
     have a gradient attached.
     """
 
+    path = ""  # below the model, see `draw_by_path`
+
     def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
         super().__init__()
         self.save_hyperparameters()
 
-    def loss(self, Y_hat, Y):
-        raise NotImplementedError(f"{type(self).__name__} defines no loss(self, Y_hat, Y).")
-
-    def forward(self, X):
-        if not hasattr(self, "net"):
-            raise ArgumentError(
-                f"{type(self).__name__} needs self.net, or its own forward(self, X)."
-            )
-        return self.net(X)
-
-    @library_step
-    def training_step(self, batch):
-        loss = self.loss(self(*batch[:-1]), batch[-1])
-        self.plot_loss(loss, train=True)
-        return loss
-
-    @library_step
-    def validation_step(self, batch):
-        loss = self.loss(self(*batch[:-1]), batch[-1])
-        self.plot_loss(loss, train=False)
-        return loss
-
     def plot_loss(self, loss, train):
-        """Plot a mean loss as the model's metric: itself, or the perplexity."""
         with autograd.pause():
             loss = loss.detach()
             self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
@@ -61,9 +37,23 @@ class Module(core.Module, nn.Block):
             return SGD(params, self.lr)
         return gluon.Trainer(params, "sgd", {"learning_rate": self.lr})
 
-    def compiled_loss(self):
-        """What gives `loss(self(X), Y)` for X and Y by a compiled graph; None without one."""
-        return None
+    def evaluator(self, function):
+        def run(*arrays):
+            with autograd.pause():  # and not in training mode
+                return core.nested(numpy, function(self, *self.tensors(arrays)))
+
+        return run
+
+    def tensors(self, arrays):
+        """Arrays, nested or None, on the device of the model."""
+        return core.nested(lambda array: from_numpy(array, self.device), arrays)
+
+    def gradients_of(self, *batch):
+        with autograd.record():
+            loss = self.batch_loss(self.tensors(batch))
+        loss.backward()
+        trained = {path: array for path, array in own(self).items() if array.grad is not None}
+        return loss.item(), {path: numpy(array.grad) for path, array in trained.items()}
 
     # Parameters ------------------------------------------------------------------------------------
 
@@ -75,30 +65,30 @@ class Module(core.Module, nn.Block):
 
     def parameters(self):
         """The parameters that are trained: gluon's, or a list of arrays where some are made by hand."""
-        params = self.collect_params()
-        trained = gluon.ParameterDict(params.prefix)
-        trained.update({name: p for name, p in params.items() if p.grad_req != "null"})
+        params = gluon.ParameterDict()
+        params.update({n: p for n, p in self.collect_params().items() if p.grad_req != "null"})
         arrays = [array for array in self.get_scratch_params() if array.grad is not None]
         if not arrays:
-            return trained
-        if trained.keys():
-            materialise(self)
-        return [p.data() for p in trained.values()] + arrays
+            return params
+        if params.keys():
+            self._sized()
+        return [p.data() for p in params.values()] + arrays
 
     def get_scratch_params(self):
         """The arrays that are attributes of this module or of one inside it."""
-        return [getattr(owner, name) for owner, name in scratch_arrays(self).values()]
+        values = [getattr(*place) for place in places(self).values()]
+        return [value for value in values if isinstance(value, np.ndarray)]
 
     def reset_ctx(self, ctx):
         """Move all parameters to the device `ctx`."""
         self.collect_params().reset_ctx(ctx)
-        for owner, name in scratch_arrays(self).values():
-            array = getattr(owner, name)
-            if array.ctx != ctx:
+        for block, name in places(self).values():
+            array = getattr(block, name)
+            if isinstance(array, np.ndarray) and array.ctx != ctx:
                 moved = array.as_in_ctx(ctx)
                 if array.grad is not None:
                     moved.attach_grad()
-                setattr(owner, name, moved)
+                setattr(block, name, moved)
 
     @property
     def device(self):
@@ -107,8 +97,8 @@ class Module(core.Module, nn.Block):
         layers = self.collect_params().values()
         return next((a.ctx for a in arrays), None) or next((p.list_ctx()[0] for p in layers), cpu())
 
-    get_weights = get_weights
-    set_weights = set_weights
+    def is_on(self, device):
+        return mxnet.Context(device) == self.device
 
 
 class SGD:
@@ -126,7 +116,6 @@ class SGD:
 class Classifier(Module):
     """A model with the cross-entropy as its loss (book, section 4.3)."""
 
-    @library_step
     def loss(self, Y_hat, Y, averaged=True):
         """Mean cross-entropy in nats of the logits `Y_hat` (..., num_classes) to the classes `Y` (...)."""
         logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
@@ -176,7 +165,6 @@ squared_error = gluon.loss.L2Loss()
 class DataModule(core_data.DataModule):
     """Minibatches as MXNet arrays."""
 
-    @library_step
     def tensor(self, array, device=None):
         return from_numpy(array, device)
 

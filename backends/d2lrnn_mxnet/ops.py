@@ -1,7 +1,5 @@
 """The book's tensor functions and devices, in MXNet (book, section 2.1 and appendix 'd2l')."""
 
-from __future__ import annotations
-
 import platform
 
 import mxnet
@@ -11,6 +9,7 @@ from mxnet import np, npx
 from d2lrnn.errors import ArgumentError
 
 arange = np.arange
+argmax = np.argmax
 concat = np.concatenate
 cpu = npx.cpu
 exp = np.exp
@@ -28,15 +27,14 @@ sin = np.sin
 stack = np.stack
 swapaxes = np.swapaxes
 tanh = np.tanh
-tensor = (
-    np.array
-)  # of float32, also where the values are whole numbers, unless dtype says otherwise
+tensor = np.array  # of float32, also of whole numbers, unless dtype says otherwise
 transpose = np.transpose
-zeros = np.zeros
 
 
-def argmax(x, axis=None):
-    return x.argmax(axis)
+def zeros(shape, **options):
+    if shape is None:  # with which MXNet ends the process
+        raise ArgumentError("shape=None: expected a size, or a tuple of sizes.")
+    return np.zeros(shape, **options)
 
 
 def astype(x, dtype):

@@ -1,133 +1,164 @@
-"""Canonical weights of MXNet models (the names and orientation of d2lrnn/weights.py)."""
+"""Where MXNet's arrays hold the canonical weights (names and orientation: d2lrnn/weights.py)."""
 
-from __future__ import annotations
+import zlib
 
-from dataclasses import dataclass
-
-from mxnet import gluon, np
+import numpy as onp
+from mxnet import gluon, init, np
 from mxnet.gluon import nn, rnn
 
-from d2lrnn.weights import check_weights
+from d2lrnn import weights as core
+from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of, seed_at
 
 from .ops import numpy
 
-
-@dataclass
-class Weight:
-    """A canonical weight: the parameter that holds it, transposed or not, and a bias held beside it."""
-
-    parameter: gluon.Parameter | np.ndarray
-    transposed: bool = False
-    second_bias: gluon.Parameter | None = None
-
-    @property
-    def array(self):
-        return (
-            self.parameter.data() if isinstance(self.parameter, gluon.Parameter) else self.parameter
-        )
-
-    def read(self):
-        array = self.array if self.second_bias is None else self.array + self.second_bias.data()
-        return numpy(array.T if self.transposed else array)
-
-    def read_gradient(self):
-        return numpy(self.array.grad.T if self.transposed else self.array.grad)
-
-    def write(self, array):
-        self.array[:] = array.T if self.transposed else array
-        if self.second_bias is not None:
-            self.second_bias.data()[:] = 0
+GATES = {rnn.RNN: "h", rnn.LSTM: "ifco", rnn.GRU: "rzn"}  # side by side in a parameter
+BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 
 
-def canonical(model):
-    """The weights of `model` by canonical name; of a model unlike the book's, by its attributes' names."""
-    weights = {**_recurrent(getattr(model, "rnn", None)), **_output(model)}
-    everything = {
-        **model._collect_params_with_prefix(),  # gluon's names for files, free of its counters
-        **{path: getattr(*place) for path, place in scratch_arrays(model).items()},
-    }
-    covered = {id(w.parameter) for w in weights.values()}
-    covered |= {id(w.second_bias) for w in weights.values()}
-    if len(weights) == 5 and all(id(p) in covered for p in everything.values()):
-        return weights
-    return {name: Weight(parameter) for name, parameter in everything.items()}
-
-
-def _recurrent(module):
-    if hasattr(module, "W_xh"):
-        return {f"rnn.{name}": Weight(getattr(module, name)) for name in ("W_xh", "W_hh", "b_h")}
-    layers = []
-    if isinstance(module, nn.Block):
-        module.apply(lambda block: layers.append(block) if isinstance(block, rnn.RNN) else None)
-    if len(layers) != 1 or layers[0]._num_layers != 1 or layers[0]._dir != 1:
-        return {}
-    (layer,) = layers
-    return {
-        "rnn.W_xh": Weight(layer.l0_i2h_weight, transposed=True),
-        "rnn.W_hh": Weight(layer.l0_h2h_weight, transposed=True),
-        "rnn.b_h": Weight(layer.l0_i2h_bias, second_bias=layer.l0_h2h_bias),
-    }
-
-
-def _output(model):
-    if hasattr(model, "W_hq"):
-        return {"linear.W_hq": Weight(model.W_hq), "linear.b_q": Weight(model.b_q)}
-    if isinstance(getattr(model, "linear", None), nn.Dense):
-        return {
-            "linear.W_hq": Weight(model.linear.weight, transposed=True),
-            "linear.b_q": Weight(model.linear.bias),
-        }
-    return {}
-
-
-def scratch_arrays(block, prefix=""):
-    """Where the arrays made by hand are, each once: (owner, attribute) by dotted path.
-
-    They are attributes of a block, or of one inside it; also inside a plain list, where gluon does
-    not look.
-    """
-    places = {}
+def layers(block, path="", seen=None):
+    """The blocks in `block` by their path, each once; also in a plain list, where gluon does not look."""
+    seen = set() if seen is None else seen
+    if id(block) in seen:
+        return
+    seen.add(id(block))
+    yield path, block
+    start = f"{path}." if path else ""
     for name, value in {**vars(block), **block._children}.items():
-        if isinstance(value, np.ndarray):
-            places[prefix + name] = (block, name)
-        elif isinstance(value, nn.Block):
-            places |= scratch_arrays(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            for index, member in enumerate(value):
-                if isinstance(member, nn.Block):
-                    places |= scratch_arrays(member, f"{prefix}{name}.{index}.")
-    once = {id(getattr(*place)): path for path, place in reversed(places.items())}
-    return {path: place for path, place in places.items() if path in once.values()}
+        parts = enumerate(value) if isinstance(value, list) else [(None, value)]
+        for index, part in parts:
+            if isinstance(part, nn.Block):
+                yield from layers(part, f"{start}{name}" + f".{index}" * (index is not None), seen)
 
 
-def get_weights(model):
-    """The weights as float32 NumPy arrays by canonical name; a second bias is added to the first."""
-    materialise(model)
-    return {name: weight.read() for name, weight in canonical(model).items()}
+def places(model):
+    """Where the weights are, each once: by dotted path, the block and its attribute.
+
+    They are the parameters that gluon finds, and arrays made by hand, which are attributes of a block.
+    """
+    found, seen = {}, set()
+    parameters = set(map(id, model.collect_params().values()))
+    for path, block in layers(model):
+        for name, value in vars(block).items():
+            is_weight = isinstance(value, np.ndarray) or id(value) in parameters
+            if is_weight and id(value) not in seen:
+                seen.add(id(value))
+                found[f"{path}.{name}" if path else name] = block, name
+    return found
 
 
-def set_weights(model, weights):
-    """Replace the weights; see `d2lrnn.module.Module.set_weights`."""
-    materialise(model)
-    own = canonical(model)
-    arrays = check_weights(weights, {name: weight.read().shape for name, weight in own.items()})
-    for name, weight in own.items():
-        weight.write(arrays[name])
+def own(model):
+    """MXNet's arrays by their path, except those whose sizes follow from the first input."""
+    values = {path: getattr(*place) for path, place in places(model).items()}
+    return {
+        path: value if isinstance(value, np.ndarray) else value.data()
+        for path, value in values.items()
+        if gluon.utils.shape_is_known(value.shape)
+    }
 
 
-def get_gradients(model):
-    """The gradients by canonical name, of the parameters that are trained."""
-    trained = {n: w for n, w in canonical(model).items() if w.array.grad is not None}
-    return {name: weight.read_gradient() for name, weight in trained.items()}
+def layout(model):
+    """The canonical weights in each array of `model`; a tied one comes once."""
+    pieces = [piece for path, block in layers(model) for piece in pieces_of(path, block)]
+    found = places(model)
+    return core.unambiguous(piece for piece in pieces if piece.path in found)
 
 
-def materialise(model):
-    """Give layers that wait for their first input their sizes, by one step of decoding."""
-    if not has_sizes(model) and hasattr(model, "step"):
-        model.step(0, None)
+def pieces_of(path, block):
+    """The pieces of the arrays of `block` itself; `path` is where it stands in the model."""
+    start, prefix = f"{path}." if path else "", prefix_of(path)
+    is_output_layer = type(block) is nn.Dense and path.split(".")[-1] in OUTPUT_LAYERS
+    if type(block) in GATES and has_equations(block):
+        yield from recurrent_pieces(start, prefix, block)
+    elif is_output_layer and block.act is None:
+        yield Piece(f"{start}weight", (f"{prefix}W_hq",), transposed=True)
+        yield Piece(f"{start}bias", (f"{prefix}b_q",))
+    else:
+        for name, value in vars(block).items():
+            if isinstance(value, np.ndarray | gluon.Parameter):
+                yield Piece(start + name, (prefix + name if path else BY_HAND.get(name, name),))
 
 
-def has_sizes(*blocks):
-    """Whether the shapes of all parameters are known: gluon takes them from the first input."""
-    parameters = [p for block in blocks for p in block.collect_params().values()]
-    return all(gluon.utils.shape_is_known(p.shape) for p in parameters)
+def has_equations(layer):
+    """Whether the book's names tell all that a recurrent layer of gluon computes."""
+    clips = (layer._lstm_state_clip_min, layer._lstm_state_clip_max)
+    plain = layer._layout == "TNC" and not layer._projection_size and clips == (None, None)
+    return plain and (type(layer) is not rnn.GRU or is_held(layer))
+
+
+def is_held(layer):
+    """Whether the second biases of a recurrent layer are zero and not trained; a GRU's is no addend."""
+    second = layer.collect_params(".*h2h_bias").values()
+    return all(bias.grad_req == "null" and not numpy(bias.data()).any() for bias in second)
+
+
+def recurrent_pieces(start, prefix, layer):
+    parts = core.recurrent_parts(prefix, layer._num_layers, layer._dir == 2)
+    for index, backward, names in parts:
+        end = f"{start}{'lr'[backward]}{index}"
+        for array, letter in ("i2h_weight", "W_x"), ("h2h_weight", "W_h"), ("i2h_bias", "b_"):
+            gates = core.gates_of(names, letter, GATES[type(layer)])
+            yield Piece(f"{end}_{array}", gates, transposed=letter != "b_")
+        yield Piece(f"{end}_h2h_bias", ())
+
+
+def arrays(model):
+    """The weights as NumPy arrays, by their path in MXNet."""
+    return {path: numpy(array) for path, array in own(model).items()}
+
+
+def assign(model, arrays):
+    """Replace the weights by `arrays`, named as by the function of that name."""
+    for path, array in own(model).items():
+        array[:] = arrays[path]
+
+
+def settings(model):
+    """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
+    blocks = [block for _, block in layers(model)]
+    kinds = {block._mode.removeprefix("rnn_") for block in blocks if type(block) is rnn.RNN}
+    kinds |= {b.activation for b in blocks if hasattr(b, "W_xh") and hasattr(b, "activation")}
+    return {"activation": kinds.pop()} if len(kinds) == 1 else {}
+
+
+def has_sizes(model):
+    """Whether the sizes of all layers are known; gluon takes them from the first input."""
+    parameters = model.collect_params().values()
+    return all(gluon.utils.shape_is_known(parameter.shape) for parameter in parameters)
+
+
+def has_hooks(model):
+    """Whether a reader has hooked something into the forward pass of `model` or of a block in it."""
+    return any(block._forward_hooks or block._forward_pre_hooks for _, block in layers(model))
+
+
+# Initial weights ----------------------------------------------------------------------------------
+
+
+class SeededUniform(init.Initializer):
+    """Gluon's own default, Uniform(-0.07, 0.07), decided by a weight's name, its layer's seed and path.
+
+    MXNet's stream can be seeded, but not be put back as it was: these come from NumPy. Gluon asks for
+    them once it knows the shape.
+    """
+
+    def __init__(self, name, layer):
+        super().__init__()
+        self.name, self.layer = name, layer
+
+    def _init_weight(self, _, array):
+        array[:] = uniform(self.name, array.shape, seed_at(self.layer.seed, self.layer.path))
+
+
+def uniform(name, shape, seed, scale=0.07):
+    """Weights from Uniform(-scale, scale)."""
+    name = name.split(".")[-1].removeprefix("l0_")
+    random = onp.random.RandomState([seed, zlib.crc32(name.encode())])
+    return random.uniform(-scale, scale, shape).astype(onp.float32)
+
+
+def initial(arrays, seed):
+    """The initial weights in place of `arrays` of a layer of gluon's; biases are zero."""
+    return {
+        name: uniform(name, a.shape, seed) if name.endswith("weight") else onp.zeros_like(a)
+        for name, a in arrays.items()
+    }

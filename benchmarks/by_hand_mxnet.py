@@ -3,7 +3,7 @@
 # isort: off
 import d2lrnn_mxnet  # noqa: F401  gives MXNet 1.9.1 the names that NumPy has removed
 import numpy as onp
-from mxnet import autograd, gluon, init, np, npx
+from mxnet import autograd, gluon, init, np
 from mxnet.gluon import nn, rnn
 
 
@@ -79,26 +79,6 @@ class ByHand:
         for start in range(0, len(rows), size):
             val.append(self.loss(rows[start : start + size], False).copy())
         return np.stack(train).asnumpy(), np.stack(val).asnumpy()
-
-
-class Stepper:
-    """One token at a time from canonical weights: the yardstick of `predict.py`.
-
-    A graph of these operations takes longer to call than they do.
-    """
-
-    def __init__(self, weights):
-        W_xh, W_hh, b_h, W_hq, self.b_q = map(np.array, weights.values())
-        self.rows = [row.copy() for row in W_xh + b_h]  # what a token adds to the next state
-        self.W_hh, self.W_hq = W_hh.T.copy(), W_hq.T.copy()
-        self.zeros = np.zeros((1, len(b_h)))
-
-    def step(self, token, H):
-        H = self.zeros if H is None else H
-        H = npx.fully_connected(H, self.W_hh, self.rows[token], num_hidden=H.shape[1])
-        H = np.tanh(H)
-        logits = npx.fully_connected(H, self.W_hq, self.b_q, num_hidden=len(self.b_q))
-        return logits.asnumpy()[0], H
 
 
 RIVALS = {"by hand": ByHand}

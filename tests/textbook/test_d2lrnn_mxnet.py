@@ -3,10 +3,13 @@
 import math
 
 import numpy as onp
+import pytest
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn, rnn
 
 import d2lrnn as d2l
+from d2lrnn import backend
+from d2lrnn.errors import ArgumentError
 
 npx.set_np()
 
@@ -299,3 +302,186 @@ def test_cross_entropy_of_any_logits():
     found = model.loss(np.array(logits), np.array(classes), averaged=False).asnumpy()
     onp.testing.assert_allclose(found, exact, rtol=3e-7)
     assert model.accuracy(np.array(logits), np.array([2, 1, 0], dtype="int32")) == 2 / 3
+
+
+# The reader's own models: saved, loaded, resumed, continued -----------------------------------------
+
+
+class WithoutBias(d2l.RNNLM):
+    def init_params(self):
+        self.linear = nn.Dense(self.vocab_size, flatten=False, use_bias=False)
+        self.initialize()
+
+
+class Renamed(d2l.RNNLMScratch):
+    """The output layer under a name of the reader's."""
+
+    def init_params(self):
+        self.head = nn.Dense(self.vocab_size, flatten=False)
+        self.initialize()
+
+    def output_layer(self, hiddens):
+        return d2l.swapaxes(self.head(hiddens), 0, 1)
+
+
+class Tied(d2l.RNNLM):
+    """What reads a state is what reads a token: W_hq is the transpose of W_xh."""
+
+    def init_params(self):
+        self.embedding = nn.Embedding(self.vocab_size, self.rnn.num_hiddens)
+        self.linear = nn.Dense(self.vocab_size, flatten=False, params=self.embedding.params)
+        self.initialize()
+
+    def one_hot(self, X):
+        return self.embedding(X.T)
+
+
+class LSTM(d2l.Module):
+    def __init__(self, num_hiddens):
+        super().__init__()
+        self.save_hyperparameters()
+        self.rnn = rnn.LSTM(num_hiddens)
+
+    def forward(self, inputs, state=None):
+        state = self.rnn.begin_state(inputs.shape[1]) if state is None else state
+        return self.rnn(inputs, state)
+
+
+class WithDropout(d2l.RNNLM):
+    def init_params(self):
+        super().init_params()
+        self.dropout = nn.Dropout(0.5)
+
+    def output_layer(self, hiddens):
+        return super().output_layer(self.dropout(hiddens))
+
+
+READERS = {
+    "without bias": (WithoutBias, d2l.RNN, {"linear.W_hq"}),
+    "another name": (Renamed, d2l.RNN, {"head.weight", "head.bias"}),
+    "tied": (Tied, d2l.RNN, {"embedding.weight", "linear.b_q"}),
+    "LSTM": (d2l.RNNLM, LSTM, {"rnn.W_xi", "rnn.b_c", "linear.W_hq"}),
+    "dropout": (WithDropout, d2l.RNN, {"rnn.W_xh", "linear.W_hq"}),
+}
+
+
+def readers_model(name, data):
+    model, layer, _ = READERS[name]
+    return model(layer(num_hiddens=9), vocab_size=len(data.vocab), lr=0.5)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_readers_model_is_saved_loaded_and_resumed(name, data, tmp_path):
+    weights, checkpoint = tmp_path / "weights.safetensors", tmp_path / "half.safetensors"
+
+    def fit(max_epochs, **options):
+        model = readers_model(name, data)
+        model.infer_sizes()
+        model.set_weights(start)
+        d2l.Trainer(max_epochs, gradient_clip_val=1, progress=False).fit(model, data, **options)
+        return model.get_weights()
+
+    model = readers_model(name, data)
+    start = model.get_weights()
+    assert set(start) >= READERS[name][2]
+    model.save(weights)
+    other = readers_model(name, data)
+    other.load(weights)
+    onp.testing.assert_array_equal(other.logits(data.X[:2]), model.logits(data.X[:2]))
+
+    fit(2, checkpoint=checkpoint)
+    continued, at_once = fit(4, resume=checkpoint), fit(4)
+    for key, array in at_once.items():
+        onp.testing.assert_array_equal(continued[key], array, err_msg=key)
+        assert onp.abs(array - start[key]).max() > 0, key
+
+
+def test_dropout_is_for_training_alone(data):
+    model = readers_model("dropout", data)
+    d2l.Trainer(2, progress=False).fit(model, data)
+    assert len({model.predict("it has", 20, data.vocab) for _ in range(3)}) == 1
+    assert model.logits(data.X[:2]).std() > 0
+    X = np.array(data.X[:2], dtype="int32")
+    with autograd.record():
+        one, two = model(X), model(X)
+    assert d2l.numpy(d2l.reduce_sum(abs(one - two))) > 0
+
+
+def test_the_stream_after_a_training_is_not_that_of_another(data):
+    """What a reader draws after one training and after the next are no copies."""
+    drawn = []
+    for _ in range(2):
+        d2l.Trainer(1, progress=False).fit(readers_model("dropout", data), data)
+        drawn.append(d2l.numpy(d2l.randn(3)))
+    assert onp.abs(drawn[0] - drawn[1]).max() > 0
+
+
+def test_layers_in_a_container_do_not_start_as_copies(data):
+    class Pair(d2l.Module):
+        def __init__(self, num_hiddens, layer):
+            super().__init__()
+            self.save_hyperparameters(ignore="layer")
+            self.one, self.two = layer(), layer()
+
+        def forward(self, inputs, state=None):
+            outputs = [layer(inputs)[0] for layer in (self.one, self.two)]
+            outputs = [o if isinstance(o, np.ndarray) else d2l.stack(o) for o in outputs]
+            return outputs[0] + outputs[1], None
+
+    V = len(data.vocab)
+    kinds = {
+        "rnn.{}.W_xh": lambda: d2l.RNNScratch(V, 9),
+        "rnn.{}.rnn.W_xh": lambda: d2l.RNN(9),  # whose sizes are not known yet
+    }
+    for name, layer in kinds.items():
+        model = d2l.RNNLM(Pair(9, layer), vocab_size=V, lr=0.5)
+        weights = model.get_weights()
+        one, two = (weights[key] for key in sorted(weights) if key.endswith("W_xh"))
+        assert onp.abs(one - two).max() > 0, name
+
+
+# What MXNet ends the process for, and what its graphs cannot do ---------------------------------------
+
+
+def test_zeros_of_no_shape():
+    with pytest.raises(ArgumentError, match="shape=None"):
+        d2l.zeros(None)
+
+
+def test_a_token_that_is_too_improbable_for_the_compiled_loss(data):
+    model = d2l.RNNLM(d2l.RNN(9), vocab_size=len(data.vocab))
+    weights = model.get_weights()
+    weights["linear.b_q"][3] = 200  # all others have a probability of exp(-200)
+    model.set_weights(weights)
+    assert backend.twin(model) is not None
+    loss = d2l.Trainer(1, progress=False).validate(model, data)["val_loss"]
+    X, Y = (array[60:80] for array in (data.X, data.Y))
+    logits = model.logits(X).astype(onp.float64)
+    log_p = logits - onp.log(onp.exp(logits).sum(-1, keepdims=True))
+    expected = -onp.take_along_axis(log_p, Y[..., None], -1).mean()
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert loss > 100
+
+
+def test_only_the_librarys_own_layers_have_a_twin(data):
+    def model(change=lambda model: None):
+        whole = d2l.RNNLM(d2l.RNN(9), vocab_size=len(data.vocab))
+        whole.infer_sizes()
+        change(whole)
+        return whole
+
+    def second_bias(model):
+        model.rnn.rnn.l0_h2h_bias.grad_req = "write"
+
+    def activation(model):
+        model.linear = nn.Dense(len(data.vocab), flatten=False, activation="relu")
+        model.initialize()
+        model.infer_sizes()
+
+    def hook(model):
+        model.linear.register_forward_hook(lambda *_: None)
+
+    assert backend.twin(model()) is not None
+    for change in second_bias, activation, hook:
+        assert backend.twin(model(change)) is None, change.__name__
+    assert model(activation).own_stepper() is None

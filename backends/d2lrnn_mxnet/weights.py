@@ -12,7 +12,6 @@ from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of, seed_at
 from .ops import numpy
 
 GATES = {rnn.RNN: "h", rnn.LSTM: "ifco", rnn.GRU: "rzn"}  # side by side in a parameter
-BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 
 
 def layers(block, path="", seen=None):
@@ -75,7 +74,7 @@ def pieces_of(path, block):
     else:
         for name, value in vars(block).items():
             if isinstance(value, np.ndarray | gluon.Parameter):
-                yield Piece(start + name, (prefix + name if path else BY_HAND.get(name, name),))
+                yield Piece(start + name, (core.name_by_hand(path, name),))
 
 
 def has_equations(layer):

@@ -189,7 +189,7 @@ def names_of(layer):
     if isinstance(layer.rnn, rnn.LSTM):
         return {f"rnn.{letter}{gate}" for letter in ("W_x", "W_h", "b_") for gate in "ifco"}
     parts = [f"{part}_{kind}" for part in ("i2h", "h2h") for kind in ("weight", "bias")]
-    return {f"rnn.l0_{part}" for part in parts}
+    return {f"rnn.rnn.l0_{part}" for part in parts}
 
 
 def test_10_1_other_recurrent_layers(data, perplexities):

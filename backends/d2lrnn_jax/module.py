@@ -11,7 +11,7 @@ from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.hyperparameters import check_positive
 
-from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape
+from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape, typed
 from .parameters import Parameters
 from .weights import arrays_of
 
@@ -67,17 +67,15 @@ class Module(Parameters, nn.Module, core.Module):
 
         def run_on_arrays(*arrays):
             variables = {"params": self.params, "batch_stats": getattr(self, "batch_stats", {})}
-            return jax.tree.map(numpy, compiled(variables, *self.tensors(arrays)))
+            # In NumPy until they are called with: to put each on the device first would cost more.
+            return jax.tree.map(numpy, compiled(variables, *jax.tree.map(typed, arrays)))
 
         compiled = self.compiled(function, run)
         return run_on_arrays
 
-    def tensors(self, arrays):
-        """Arrays, nested or None, on the device of the model."""
-        return jax.tree.map(lambda array: from_numpy(array, self.device), arrays)
-
     def gradients_of(self, *batch):
-        state, batch = self.train_state(jax.random.key(0)), self.tensors(batch)
+        state = self.train_state(jax.random.key(0))
+        batch = jax.tree.map(lambda array: from_numpy(array, self.device), batch)
         (loss, _), grads = loss_and_gradients(self.batch_loss, self.params, batch, state)
         return float(loss), arrays_of(grads)
 

@@ -91,12 +91,17 @@ def _gpus():
 
 
 def from_numpy(array, device=None):
-    """A NumPy array as a JAX array; whole numbers become int32 and reals float32, JAX's own types."""
+    """A NumPy array as a JAX array, of JAX's own types."""
+    return jax.device_put(typed(array), device)
+
+
+def typed(array):
+    """`array` still in NumPy, but of JAX's own types: whole numbers int32 and reals float32."""
     array = np.asarray(array)
     if array.dtype.kind not in "biuf":
         raise ArgumentError(f"array of dtype {array.dtype}: expected numbers.")
     dtype = {"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int32)
-    return jax.device_put(array.astype(dtype, copy=False), device)
+    return array.astype(dtype, copy=False)
 
 
 def versions():

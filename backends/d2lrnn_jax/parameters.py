@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
 from flax.core import unfreeze
 from flax.training import train_state
@@ -54,6 +55,17 @@ class Parameters:
     @params.setter
     def params(self, params):
         self.__dict__["_params"] = params
+
+    def set_weights(self, weights):
+        """As on every framework; parameters that are replaced need no drawing, only their shapes."""
+        model = self
+        if not self.has_params and self.dummy_input() is not None:
+            shapes = jax.eval_shape(self.draw_variables, self.dummy_input())["params"]
+            model = self.with_params(
+                jax.tree.map(lambda p: jax.device_put(np.zeros(p.shape, p.dtype), cpu()), shapes)
+            )
+        super(Parameters, model).set_weights(weights)
+        self.params = model.params
 
     @property
     def has_params(self):

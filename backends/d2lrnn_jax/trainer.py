@@ -104,8 +104,7 @@ class Trainer(core.Trainer):
             batch = self.prepare_batch(batch)
             if train:
                 return self.step(partial(loss_and_gradients, self.batch_loss), state, batch)
-            loss, _ = with_aux(self.batch_loss(state.params, batch, state))
-            return state, loss
+            return state, with_aux(self.batch_loss(state.params, batch, state))[0]
 
         if (train, loader) not in self._epochs:
             self._epochs[train, loader] = compile_epoch(step, loader, self.device)

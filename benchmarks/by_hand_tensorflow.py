@@ -1,38 +1,81 @@
-"""Section 9.6 in plain TensorFlow, one graph over an unrolled SimpleRNN: the yardstick of `epoch.py`."""
+"""Section 9.6 in plain TensorFlow, one graph with its gradients by hand: the yardstick of `epoch.py`."""
 
 # isort: off
 import d2lrnn_tensorflow  # noqa: F401  the same quiet import of TensorFlow
+from itertools import accumulate
+
 import numpy as np
 import tensorflow as tf
 
+glorot = tf.keras.initializers.GlorotUniform()
+
 
 class ByHand:
+    """Section 9.6 with the gradients of section 9.7 written out, over time-major rows of W_xh."""
+
     def __init__(self, setting):
-        self.s = setting
-        self.X, self.Y = (tf.constant(np.ascontiguousarray(a)) for a in (setting.X, setting.Y))
-        self.rnn = tf.keras.layers.SimpleRNN(
-            setting.num_hiddens, return_sequences=True, unroll=setting.num_steps <= 64
-        )
-        self.rnn.build((None, setting.num_steps, setting.vocab_size))
-        self.linear = tf.keras.layers.Dense(setting.vocab_size)
-        self.linear.build((None, setting.num_steps, setting.num_hiddens))
-        self.variables = [v.value for layer in (self.rnn, self.linear) for v in layer.weights]
+        self.s = s = setting
+        self.X, self.Y = (tf.constant(np.ascontiguousarray(a)) for a in (s.X, s.Y))
+        self.variables = [
+            tf.Variable(glorot((s.vocab_size, s.num_hiddens))),  # W_xh
+            tf.Variable(tf.linalg.qr(tf.random.normal((s.num_hiddens, s.num_hiddens)))[0]),  # W_hh
+            tf.Variable(tf.zeros(s.num_hiddens)),  # b_h
+            tf.Variable(glorot((s.num_hiddens, s.vocab_size))),  # W_hq
+            tf.Variable(tf.zeros(s.vocab_size)),  # b_q
+        ]
         # A graph for each size of minibatch: one for any size is a tenth slower.
-        self.update = tf.function(self._update)
-        self.validate = tf.function(self._loss)
+        self.update = tf.function(self._update, autograph=False)
+        self.validate = tf.function(self._loss, autograph=False)
 
     def _loss(self, rows):
-        # Keras's layer wants the batch first; all the rest is faster with the steps first.
         X, Y = (
             tf.transpose(tf.gather(A, rows)) for A in (self.X, self.Y)
         )  # (num_steps, batch_size)
-        one_hot = tf.one_hot(X, self.s.vocab_size)
-        hiddens = self.rnn(tf.transpose(one_hot, (1, 0, 2)))  # (batch_size, num_steps, num_hiddens)
-        logits = self.linear(
-            tf.transpose(hiddens, (1, 0, 2))
-        )  # (num_steps, batch_size, vocab_size)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=Y, logits=logits)
-        return tf.reduce_mean(losses)
+        W_xh, W_hh, b_h, W_hq, b_q = map(tf.convert_to_tensor, self.variables)
+        logits = tf.matmul(self._outputs(X, W_xh + b_h, W_hh), W_hq) + b_q
+        return tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(tf.reshape(Y, (-1,)), logits)
+        )
+
+    def _outputs(self, X, rows, W_hh):
+        """All hidden states (num_steps * batch_size, num_hiddens); a weight's gradient is one product."""
+        (num_steps, batch_size), vocab_size = X.shape, self.s.vocab_size
+        zeros = tf.zeros((batch_size, self.s.num_hiddens))
+        tokens = tf.reshape(X, (-1,))
+
+        @tf.custom_gradient
+        def run(rows, W_hh):
+            def step(H, A):
+                return tf.tanh(A + tf.matmul(H, W_hh))
+
+            if num_steps > 64:
+                outputs = tf.scan(step, tf.gather(rows, X), zeros)
+            else:
+                outputs = tf.stack(
+                    [*accumulate(tf.unstack(tf.gather(rows, X)), step, initial=zeros)][1:]
+                )
+            flat = tf.reshape(outputs, (-1, self.s.num_hiddens))
+
+            def gradients(d_flat):
+                def back(dA, pair):
+                    dH = pair[0] + tf.matmul(dA, W_hh, transpose_b=True)
+                    return tf.raw_ops.TanhGrad(y=pair[1], dy=dH)
+
+                d_outputs = tf.reshape(d_flat, outputs.shape)
+                if num_steps > 64:
+                    dA = tf.scan(back, (d_outputs, outputs), zeros, reverse=True)
+                else:
+                    pairs = [*zip(tf.unstack(d_outputs), tf.unstack(outputs), strict=True)]
+                    dA = tf.stack([*accumulate(pairs[::-1], back, initial=zeros)][:0:-1])
+                dA = tf.reshape(dA, flat.shape)
+                dW_hh = tf.matmul(flat[:-batch_size], dA[batch_size:], transpose_a=True)
+                if vocab_size > self.s.num_hiddens:
+                    return tf.math.unsorted_segment_sum(dA, tokens, vocab_size), dW_hh
+                return tf.matmul(tf.one_hot(tokens, vocab_size, axis=0), dA), dW_hh
+
+            return flat, gradients
+
+        return run(rows, W_hh)
 
     def _update(self, rows):
         with tf.GradientTape() as tape:
@@ -56,24 +99,6 @@ class ByHand:
             for start in range(0, len(rows), size)
         ]
         return tf.stack(train).numpy(), tf.stack(val).numpy()
-
-
-class Stepper:
-    """One token at a time from canonical weights: the yardstick of `predict.py`.
-
-    A graph of these five operations takes more than twice as long to call as they do.
-    """
-
-    def __init__(self, weights):
-        W_xh, self.W_hh, b_h, self.W_hq, self.b_q = map(tf.constant, weights.values())
-        self.rows = tf.unstack(W_xh + b_h)  # what a token adds to the next state
-        self.zeros = tf.zeros((1, len(b_h)))
-
-    def step(self, token, H):
-        product = tf.raw_ops.MatMul(a=self.zeros if H is None else H, b=self.W_hh)
-        H = tf.raw_ops.Tanh(x=tf.raw_ops.BiasAdd(value=product, bias=self.rows[token]))
-        product = tf.raw_ops.MatMul(a=H, b=self.W_hq)
-        return tf.raw_ops.BiasAdd(value=product, bias=self.b_q).numpy()[0], H
 
 
 RIVALS = {"by hand": ByHand}

@@ -5,6 +5,8 @@ runs on TensorFlow whatever `~/.keras/keras.json` says, log lines of no use to a
 GPU's memory is taken as it is needed, not all at once.
 """
 
+# ruff: noqa: E402
+
 import contextlib
 import os
 import sys

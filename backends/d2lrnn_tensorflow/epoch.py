@@ -1,16 +1,54 @@
 """The examples of a training on the device, and its epochs as graphs, in TensorFlow."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
 from d2lrnn.data import windows_of
+from d2lrnn.errors import UserError
 
-from .module import Traced, storage
 from .ops import device_name, from_numpy, numpy
-from .weights import layers
+from .weights import is_held, layers
 
 MINIBATCHES_PER_CALL = 16  # between two calls, Ctrl-C is heard
 LARGEST_COPY = 2**24  # entries of overlapping windows; gathering from copies is a little faster
+
+
+class Traced:
+    """A function as a graph; the function itself, with a warning, if TensorFlow can make none of it.
+
+    Args:
+        model: whose code runs in the function.
+        function: of tensors.
+        signature: of the tensors, if the graph is to hold for several shapes.
+    """
+
+    # What is raised where a reader's code reads a tensor's value, iterates over a tensor, and the like.
+    FAULTS = TypeError, ValueError, AttributeError, NotImplementedError
+
+    def __init__(self, model, function, signature=None):
+        self.model, self.function = model, function
+        self.call = tf.function(function, input_signature=signature, autograph=False)
+
+    def __call__(self, *args):
+        try:
+            return self.call(*args)
+        except self.FAULTS as fault:
+            if self.call is self.function or isinstance(fault, UserError):
+                raise
+            # Keras writes a heading and the arguments around the message, and makes it bold.
+            lines = [*str(fault).replace("\x1b[1m", "").splitlines(), ""]
+            said = next(
+                line for line in lines if not line.startswith("Exception encountered") and line
+            )
+            warnings.warn(
+                f"TensorFlow can make no graph of {type(self.model).__name__}, which is run operation "
+                f"by operation instead, more slowly: {type(fault).__name__}: {said.split('. ')[0]}",
+                stacklevel=2,
+            )
+            self.call = self.function
+            return self.function(*args)
 
 
 class Epoch:
@@ -79,6 +117,22 @@ class Rows:
             steps = tf.range(self.windows.width, dtype=rows.dtype)
             rows = self.windows.hop * rows[:, None] + steps  # (batch_size, num_steps)
         return tf.gather(self.array, rows)
+
+
+def dense(gradients, variables):
+    """The gradients as tensors, those of rows that are held at zero left out.
+
+    TensorFlow gives the gradient of picked rows as a list of rows and indices. A row that was picked
+    twice stands there twice, so the list has another norm than the gradient.
+    """
+    tensors = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
+    pairs = zip(tensors, variables, strict=True)
+    return [g * [[1.0], [0.0]] if is_held(v) and g is not None else g for g, v in pairs]
+
+
+def storage(variable):
+    """The `tf.Variable` that holds the numbers of a variable, Keras's or TensorFlow's own."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 def move(model, device):

@@ -25,7 +25,7 @@ def recurrence(X, W_xh, W_hh, b_h, activation):
     gradients by the argument of phi must be had step by step; a weight's is then one product over all
     (section 9.7).
     """
-    num_steps, batch_size = X.shape
+    batch_size = X.shape[1]
     vocab_size, num_hiddens = W_xh.shape
     phi, times_slope = ACTIVATIONS[activation], TIMES_SLOPE[activation]
     zero_state, tokens = zeros((batch_size, num_hiddens)), tf.reshape(X, (-1,))

@@ -1,17 +1,19 @@
 """`Module`, `Classifier`, `LinearRegression` and the data modules, in TensorFlow (book, chapters 3 and 4)."""
 
 import contextlib
-import warnings
 from functools import partial
 
 import tensorflow as tf
+from tensorflow.keras.initializers import GlorotUniform, Orthogonal
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.errors import UserError
+from d2lrnn.weights import seed_at
 
+from .epoch import Traced, dense, storage
 from .ops import argmax, astype, cpu, device_name, exp, from_numpy, numpy, reduce_mean, reshape
-from .weights import has_sizes, is_held, own_variables, variables
+from .weights import has_sizes, is_held, own_variables, stream, variables
 
 
 class Module(core.Module, tf.keras.Model):
@@ -84,20 +86,21 @@ class Module(core.Module, tf.keras.Model):
 
     def evaluator(self, function):
         def run(*arrays):
-            with tf.device(self.device), self.mode(training=False):
+            stored = [storage(variable) for variable in self.weights]
+            with tf.device(stored[0].device if stored else None), self.mode(training=False):
                 tensors = core.nested(from_numpy, arrays)
                 # One step is called for every token. Longer sequences come in many lengths, and a
                 # graph of each would take longer to make than it saves.
                 one_step = tensors[0].shape[1:2] == (1,)
-                call = self.traced(function) if one_step else partial(function, self)
+                call = self.traced(function, stored) if one_step else partial(function, self)
                 return core.nested(numpy, call(*tensors))
 
         return run
 
-    def traced(self, function):
+    def traced(self, function, stored):
         """`function(self, *tensors)` as a graph, made anew when methods or variables have changed."""
         methods = core.methods_of(self), core.methods_of(getattr(self, "rnn", None))
-        made_of = id(self), methods, [id(storage(variable)) for variable in self.weights]
+        made_of = id(self), methods, [*map(id, stored)]
         graphs = vars(self).setdefault("_graphs", {})  # not an attribute, which Keras would track
         if function not in graphs or graphs[function][0] != made_of:
             if not has_sizes(self):  # a graph could not make the variables
@@ -114,61 +117,21 @@ class Module(core.Module, tf.keras.Model):
         return float(loss), {p: g[0] if is_held(trained[p]) else g for p, g in found.items()}
 
 
-class Traced:
-    """A function as a graph; the function itself, with a warning, if TensorFlow can make none of it.
-
-    Args:
-        model: whose code runs in the function.
-        function: of tensors.
-        signature: of the tensors, if the graph is to hold for several shapes.
-    """
-
-    # What is raised where a reader's code reads a tensor's value, iterates over a tensor, and the like.
-    FAULTS = TypeError, ValueError, AttributeError, NotImplementedError
-
-    def __init__(self, model, function, signature=None):
-        self.model, self.function = model, function
-        self.call = tf.function(function, input_signature=signature, autograph=False)
-
-    def __call__(self, *args):
-        try:
-            return self.call(*args)
-        except self.FAULTS as fault:
-            if self.call is self.function or isinstance(fault, UserError):
-                raise
-            # Keras writes a heading and the arguments around the message, and makes it bold.
-            lines = [*str(fault).replace("\x1b[1m", "").splitlines(), ""]
-            said = next(
-                line for line in lines if not line.startswith("Exception encountered") and line
-            )
-            warnings.warn(
-                f"TensorFlow can make no graph of {type(self.model).__name__}, which is run operation "
-                f"by operation instead, more slowly: {type(fault).__name__}: {said.split('. ')[0]}",
-                stacklevel=2,
-            )
-            self.call = self.function
-            return self.function(*args)
-
-
-def dense(gradients, variables):
-    """The gradients as tensors, those of rows that are held at zero left out.
-
-    TensorFlow gives the gradient of picked rows as a list of rows and indices. A row that was picked
-    twice stands there twice, so the list has another norm than the gradient.
-    """
-    tensors = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
-    pairs = zip(tensors, variables, strict=True)
-    return [g * [[1.0], [0.0]] if is_held(v) and g is not None else g for g, v in pairs]
-
-
 def distinct(variables, named):
     """Each variable once, where several attributes name it."""
     return list({id(v): v for v in (*variables, *(v for _, v in named))}.values())
 
 
-def storage(variable):
-    """The `tf.Variable` that holds the numbers of a variable, Keras's or TensorFlow's own."""
-    return variable if isinstance(variable, tf.Variable) else variable.value
+def recurrent_options(layer):
+    """Of a layer's inner one of Keras's: what it draws from by seed and path, and that it returns all."""
+    seed = seed_at(layer.seed, layer.path)
+    return {
+        "kernel_initializer": GlorotUniform(seed=stream(seed, 0)),
+        "recurrent_initializer": Orthogonal(seed=stream(seed, 1)),
+        "seed": stream(seed, 0),  # of dropout, which is off
+        "return_sequences": True,
+        "return_state": True,
+    }
 
 
 class Classifier(Module):

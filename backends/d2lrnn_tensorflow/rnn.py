@@ -1,16 +1,15 @@
 """The recurrent network on Keras's own layer, `keras.layers.SimpleRNN` (book, section 9.6)."""
 
-import tensorflow as tf
-from tensorflow.keras.initializers import GlorotUniform, Orthogonal
+from tensorflow.keras.initializers import GlorotUniform
+from tensorflow.keras.layers import Dense, SimpleRNN
 
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.module import single_state
-from d2lrnn.weights import seed_at
 
-from .module import Module
-from .ops import expand_dims, numpy, swapaxes
+from .module import Module, recurrent_options
+from .ops import numpy, swapaxes
 from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED, RNNLMScratch
-from .weights import assign, places
+from .weights import assign, places, stream
 
 
 class RNN(Module):
@@ -36,18 +35,7 @@ class RNN(Module):
 
     def layer(self, num_inputs):
         """Keras's layer; the size of its inputs is told to its `build`."""
-        return tf.keras.layers.SimpleRNN(self.num_hiddens, self.activation, **self.options())
-
-    def options(self):
-        """Of any recurrent layer of Keras's: what it draws from, and that it returns all there is."""
-        seed = seed_at(self.seed, self.path)
-        return {
-            "kernel_initializer": GlorotUniform(seed=stream(seed, 0)),
-            "recurrent_initializer": Orthogonal(seed=stream(seed, 1)),
-            "seed": stream(seed, 0),  # of dropout, which is off
-            "return_sequences": True,
-            "return_state": True,
-        }
+        return SimpleRNN(self.num_hiddens, self.activation, **recurrent_options(self))
 
     def build(self, num_inputs):
         """Make the weights for inputs of this size."""
@@ -74,12 +62,10 @@ class RNN(Module):
         if not self.rnn.built:
             self.build(inputs.shape[-1])
         check_inputs(inputs.shape[-1], self.num_inputs)
-        num_steps = inputs.shape[0]  # None where it is not known when a graph is made
-        self.rnn.unroll = num_steps is not None and num_steps <= LONGEST_UNROLLED
+        self.rnn.unroll = 0 < (inputs.shape[0] or 0) <= LONGEST_UNROLLED  # None in some graphs
         state = None if state is None else single_state(state)  # (batch_size, num_hiddens)
-        # Keras takes the batch first: (batch_size, num_steps, num_hiddens).
-        outputs, *states = self.rnn(swapaxes(inputs, 0, 1), state)
-        states = tuple(expand_dims(H, 0) for H in states)
+        outputs, *states = self.rnn(swapaxes(inputs, 0, 1), state)  # Keras takes the batch first
+        states = tuple(H[None] for H in states)  # (1, batch_size, num_hiddens)
         return swapaxes(outputs, 0, 1), states if len(states) > 1 else states[0]
 
 
@@ -96,15 +82,9 @@ class RNNLM(RNNLMScratch):
     def init_params(self):
         if isinstance(self.rnn, RNN) and not self.rnn.rnn.built:
             self.rnn.build(self.vocab_size)
-        initializer = GlorotUniform(seed=stream(self.seed, 2))
-        self.linear = tf.keras.layers.Dense(self.vocab_size, kernel_initializer=initializer)
+        self.linear = Dense(self.vocab_size, kernel_initializer=GlorotUniform(stream(self.seed, 2)))
         self.linear.build((None, None, self.rnn.num_hiddens))
 
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
         return swapaxes(self.linear(hiddens), 0, 1)
-
-
-def stream(seed, index):
-    """The seed of one of several independent initialisers; None stays None."""
-    return None if seed is None else 3 * int(seed) + index

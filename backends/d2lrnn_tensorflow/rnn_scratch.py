@@ -5,11 +5,11 @@ import tensorflow as tf
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_positive, check_sizes
 from d2lrnn.language_model import LanguageModel
 from d2lrnn.module import draw_by_path, single_state
-from d2lrnn.weights import draw, initial
+from d2lrnn.weights import initial
 
 from .module import Classifier, Module
 from .ops import matmul, stack, swapaxes, zeros
-from .weights import arrays
+from .weights import arrays, drawn
 
 LONGEST_UNROLLED = 64  # steps; unrolling is a little faster, but its graph takes long to make
 ACTIVATIONS = {"tanh": tf.tanh, "relu": tf.nn.relu}
@@ -67,18 +67,14 @@ class RNNScratch(Module):
         check_inputs(inputs.shape[-1], self.num_inputs)
         state = self.begin_state(inputs.shape[1]) if state is None else single_state(state)
         if inputs.shape[0] > LONGEST_UNROLLED:
-            return self.scan(inputs, state)
+            before = state, tf.nest.flatten(state)[0]  # an output is as large as H
+            states, outputs = tf.scan(lambda last, X: self.step(X, last[0]), inputs, before)
+            return tf.unstack(outputs), tf.nest.map_structure(lambda H: H[-1], states)
         outputs = []
         for X in tf.unstack(inputs):  # (batch_size, num_inputs)
             state, output = self.step(X, state)
             outputs.append(output)
         return outputs, state
-
-    def scan(self, inputs, state):
-        """The same loop for long sequences, not unrolled in a graph."""
-        before = state, tf.nest.flatten(state)[0]  # an output has the shape of H
-        states, outputs = tf.scan(lambda last, X: self.step(X, last[0]), inputs, before)
-        return tf.unstack(outputs), tf.nest.map_structure(lambda H: H[-1], states)
 
 
 class RNNLMScratch(LanguageModel, Classifier):
@@ -121,8 +117,3 @@ class RNNLMScratch(LanguageModel, Classifier):
         """Logits (batch_size, num_steps, vocab_size) of the tokens X (batch_size, num_steps)."""
         rnn_outputs, _ = self.rnn(self.one_hot(X), state)
         return self.output_layer(rnn_outputs)
-
-
-def drawn(name, shape, sigma, seed):
-    """A variable drawn from N(0, sigma^2) by its `name` and `seed`."""
-    return tf.Variable(draw(name, shape, sigma, seed))

@@ -10,8 +10,7 @@ from tensorflow.python.eager.context import context  # tf.random's stream can be
 from d2lrnn import trainer as core
 from d2lrnn.data import Minibatches
 
-from .epoch import Epoch, move
-from .module import dense
+from .epoch import Epoch, dense, move
 from .ops import cpu, from_numpy, numpy, to
 from .weights import has_sizes
 

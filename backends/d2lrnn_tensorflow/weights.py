@@ -8,15 +8,12 @@ import tensorflow as tf
 from tensorflow.keras import layers as kl
 from tensorflow.keras.activations import linear, sigmoid, tanh
 
-from d2lrnn.weights import OUTPUT_LAYERS, Piece, gates_of, prefix_of, recurrent_parts, unambiguous
+from d2lrnn import weights as core
+from d2lrnn.weights import Piece, gates_of, prefix_of
 
 from .ops import numpy
 
-GATES = {
-    kl.SimpleRNNCell: "h",
-    kl.LSTMCell: "ifco",
-    kl.GRUCell: "zrh",
-}  # side by side in a variable
+GATES = {kl.SimpleRNNCell: "h", kl.LSTMCell: "ifco", kl.GRUCell: "zrh"}  # side by side
 BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 
 
@@ -29,7 +26,7 @@ def layout(model):
         for variable, names in weights_of(path, layer)
         if id(variable) in paths
     ]
-    return unambiguous([*pieces, *(Piece(path, (path,)) for path in paths.values())])
+    return core.unambiguous([*pieces, *(Piece(path, (path,)) for path in paths.values())])
 
 
 def weights_of(path, layer):
@@ -37,12 +34,14 @@ def weights_of(path, layer):
     prefix = prefix_of(path)
     cells = cells_of(layer)
     two_way = type(layer) is kl.Bidirectional
-    parts = recurrent_parts(prefix, len(cells) // (1 + two_way), two_way)
+    parts = core.recurrent_parts(prefix, len(cells) // (1 + two_way), two_way)
     for cell, (_, _, names) in zip(cells, parts, strict=False):
         gates = "zrn" if getattr(cell, "reset_after", False) else GATES[type(cell)]
         for array, letter in ("kernel", "W_x"), ("recurrent_kernel", "W_h"), ("bias", "b_"):
             yield getattr(cell, array), gates_of(names, letter, gates)
-    is_output = type(layer) is kl.Dense and path.split(".")[-1] in OUTPUT_LAYERS and layer.built
+    is_output = (
+        type(layer) is kl.Dense and path.split(".")[-1] in core.OUTPUT_LAYERS and layer.built
+    )
     if is_output and layer.activation is linear:
         yield from ((layer.kernel, (f"{prefix}W_hq",)), (layer.bias, (f"{prefix}b_q",)))
     for name, variable in own_variables(layer):
@@ -163,3 +162,13 @@ def has_sizes(model):
 def has_hooks(model):
     """Whether a reader has put another `call` into `model`, or into a layer inside it."""
     return any("call" in vars(layer) for _, layer in layers(model))
+
+
+def stream(seed, index):
+    """The seed of one of several independent initialisers; None stays None."""
+    return None if seed is None else 3 * int(seed) + index
+
+
+def drawn(name, shape, sigma, seed):
+    """A variable drawn from N(0, sigma^2) by its `name` and `seed`."""
+    return tf.Variable(core.draw(name, shape, sigma, seed))

@@ -7,6 +7,7 @@ import warnings
 import numpy as _numpy
 
 from d2lrnn import shell as _shell
+from d2lrnn.backend import REQUIRED
 
 from . import prepare as prepare
 
@@ -23,8 +24,6 @@ except AttributeError as _error:
     ) from _error
 
 mxnet.npx.set_np()  # NumPy's semantics of shapes and arrays, as in the book
-
-from d2lrnn.backend import REQUIRED
 
 from . import weights
 from .module import SGD, Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine

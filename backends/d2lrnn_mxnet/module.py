@@ -10,7 +10,7 @@ from d2lrnn import data as core_data
 from d2lrnn import module as core
 
 from .ops import astype, cpu, exp, from_numpy, numpy, reshape
-from .weights import own, places
+from .weights import layers, own, places
 
 
 class Module(core.Module, nn.Block):
@@ -76,8 +76,8 @@ class Module(core.Module, nn.Block):
 
     def get_scratch_params(self):
         """The arrays that are attributes of this module or of one inside it."""
-        values = [getattr(*place) for place in places(self).values()]
-        return [value for value in values if isinstance(value, np.ndarray)]
+        values = [value for _, block in layers(self) for value in vars(block).values()]
+        return list({id(v): v for v in values if isinstance(v, np.ndarray)}.values())
 
     def reset_ctx(self, ctx):
         """Move all parameters to the device `ctx`."""
@@ -94,8 +94,8 @@ class Module(core.Module, nn.Block):
     def device(self):
         """Where the parameters are."""
         arrays = self.get_scratch_params()
-        layers = self.collect_params().values()
-        return next((a.ctx for a in arrays), None) or next((p.list_ctx()[0] for p in layers), cpu())
+        params = self.collect_params().values()
+        return next((a.ctx for a in arrays), None) or next((p.list_ctx()[0] for p in params), cpu())
 
     def is_on(self, device):
         return mxnet.Context(device) == self.device

@@ -53,8 +53,10 @@ class Trainer(core.Trainer):
         """MXNet's stream can be seeded, but not be put back: afterwards, what came next seeds it."""
         after = int(np.random.randint(2**31 - 1))
         mxnet.random.seed(onp.random.RandomState([seed, epoch]).randint(2**31))
-        yield
-        mxnet.random.seed(after)
+        try:
+            yield
+        finally:
+            mxnet.random.seed(after)
 
     def to_host(self, scalars):
         return numpy(stack([reshape(s, ()) for s in scalars])) if scalars else onp.empty(0)

@@ -23,10 +23,12 @@ def layers(block, path="", seen=None):
     yield path, block
     start = f"{path}." if path else ""
     for name, value in {**vars(block), **block._children}.items():
-        parts = enumerate(value) if isinstance(value, list) else [(None, value)]
-        for index, part in parts:
-            if isinstance(part, nn.Block):
-                yield from layers(part, f"{start}{name}" + f".{index}" * (index is not None), seen)
+        if isinstance(value, nn.Block):
+            yield from layers(value, start + name, seen)
+        elif isinstance(value, list):
+            for index, part in enumerate(value):
+                if isinstance(part, nn.Block):
+                    yield from layers(part, f"{start}{name}.{index}", seen)
 
 
 def places(model):

@@ -27,39 +27,16 @@ mxnet.npx.set_np()  # NumPy's semantics of shapes and arrays, as in the book
 
 from . import weights
 from .module import SGD, Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
+
+# isort: off
+# fmt: off
 from .ops import (
-    arange,
-    argmax,
-    astype,
-    concat,
-    cpu,
-    exp,
-    expand_dims,
-    float32,
-    gpu,
-    int32,
-    int64,
-    matmul,
-    normal,
-    num_gpus,
-    numpy,
-    ones,
-    randn,
-    reduce_mean,
-    reduce_sum,
-    reshape,
-    sigmoid,
-    sin,
-    stack,
-    swapaxes,
-    tanh,
-    tensor,
-    to,
-    transpose,
-    try_gpu,
-    versions,
-    zeros,
+    arange, argmax, astype, concat, cpu, exp, expand_dims, float32, gpu, int32, int64, matmul,
+    normal, num_gpus, numpy, ones, randn, reduce_mean, reduce_sum, reshape, sigmoid, sin, stack,
+    swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros,
 )
+# fmt: on
+# isort: on
 from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
 from .trainer import Trainer

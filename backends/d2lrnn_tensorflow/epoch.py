@@ -1,5 +1,6 @@
 """The examples of a training on the device, and its epochs as graphs, in TensorFlow."""
 
+import re
 import warnings
 
 import numpy as np
@@ -38,7 +39,7 @@ class Traced:
             if self.call is self.function or isinstance(fault, UserError):
                 raise
             # Keras writes a heading and the arguments around the message, and makes it bold.
-            lines = [*str(fault).replace("\x1b[1m", "").splitlines(), ""]
+            lines = [*re.sub(r"\x1b\[\dm", "", str(fault)).splitlines(), ""]
             said = next(
                 line for line in lines if not line.startswith("Exception encountered") and line
             )

@@ -77,7 +77,9 @@ def twin(model):
     if dropout or any(layer.compute_dtype != "float32" for layer in inside):
         return None
     own, paths = variables(model), {piece.names: piece.path for piece in layout(model)}
-    (activation,) = settings(model).values()
+    activation = settings(model)["activation"]
+    if activation not in ACTIVATIONS:
+        return None
 
     def batch_loss(batch):
         X, Y = (swapaxes(tokens, 0, 1) for tokens in batch)  # (num_steps, batch_size)

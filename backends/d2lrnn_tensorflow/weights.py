@@ -150,7 +150,8 @@ def settings(model):
     kinds = {
         one.activation for one in inside if hasattr(one, "W_xh") and hasattr(one, "activation")
     }
-    kinds |= {one.activation.__name__ for one in inside if type(one) is kl.SimpleRNNCell}
+    functions = [one.activation for one in inside if type(one) is kl.SimpleRNNCell]
+    kinds |= {getattr(phi, "__name__", type(phi).__name__) for phi in functions}
     return {"activation": kinds.pop()} if len(kinds) == 1 else {}
 
 

@@ -58,21 +58,25 @@ def twin(model):
         return None
     weights = [arrays[pieces[name,].path] for name in NAMES]
     transposed = [pieces[name,].transposed or name[-3:-1] == "b_" for name in NAMES]
-    graphs = {}
+    graphs, too_improbable = {}, []
 
     def batch_loss(batch):
         X, *state, Y = batch
-        case = X.shape, autograd.is_recording()
-        if state:
+        if state or too_improbable:
             return model.batch_loss(batch)
         # A graph lays out its memory in advance, and anew when the shape changes or gradients are wanted.
-        if case not in graphs:
+        case = X.shape, autograd.is_recording()
+        is_new = case not in graphs
+        if is_new:
             H = np.zeros((1, X.shape[0], model.rnn.num_hiddens), ctx=X.ctx)
             graphs[case] = MeanLoss(model, transposed), H
         graph, H = graphs[case]
         loss = graph(X, Y, H, *weights)
-        if not autograd.is_recording() and not math.isfinite(loss):
-            return model.batch_loss(batch)  # for which no token is too improbable
+        # Weights as large as that are so from the start, or are found in validation: only there the host
+        # waits. From then on the model's own loss is taken, for which no token is too improbable.
+        if (is_new or not autograd.is_recording()) and not math.isfinite(loss):
+            too_improbable.append(True)
+            return model.batch_loss(batch)
         return loss
 
     return batch_loss

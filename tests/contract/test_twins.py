@@ -78,6 +78,24 @@ def test_twenty_steps_of_training(layers, vocab_size, monkeypatch):
         np.testing.assert_allclose(after[name], expected[name], rtol=0, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("vocab_size", VOCAB_SIZES)
+def test_a_token_that_is_too_improbable_for_float32(layers, vocab_size, monkeypatch):
+    """From large weights the first loss is in the hundreds, and a clipped training goes on from there."""
+    random, data = np.random.RandomState(0), Tokens(vocab_size, 2 * BATCH_SIZE)
+    losses = []
+    for plain in False, True:
+        with monkeypatch.context() as patch:
+            if plain:
+                patch.setattr(backend, "twin", lambda model: None)
+            model = make_model(layers, vocab_size, lr=1)
+            if not plain:
+                large = {n: random.randn(*w.shape) * 300 for n, w in model.get_weights().items()}
+            model.set_weights(large)
+            losses.append(fit(model, data, 2, gradient_clip_val=1).batch_losses)
+    assert losses[1][0] > 100
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
 def test_long_sequences(layers, monkeypatch):
     data = Tokens(VOCAB_SIZES[1], BATCH_SIZE, num_steps=70)
     (trainer, _, _), (plain, _, _) = (

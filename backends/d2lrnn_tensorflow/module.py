@@ -11,8 +11,9 @@ from d2lrnn import module as core
 from d2lrnn.errors import UserError
 from d2lrnn.weights import seed_at
 
-from .epoch import Traced, dense, storage
+from .graph import Traced
 from .ops import argmax, astype, cpu, device_name, exp, from_numpy, numpy, reduce_mean, reshape
+from .variables import dense, distinct, storage
 from .weights import has_sizes, is_held, own_variables, stream, variables
 
 
@@ -115,11 +116,6 @@ class Module(core.Module, tf.keras.Model):
         gradients = dense(tape.gradient(loss, [*trained.values()]), trained.values())
         found = {p: numpy(g) for p, g in zip(trained, gradients, strict=True) if g is not None}
         return float(loss), {p: g[0] if is_held(trained[p]) else g for p, g in found.items()}
-
-
-def distinct(variables, named):
-    """Each variable once, where several attributes name it."""
-    return list({id(v): v for v in (*variables, *(v for _, v in named))}.values())
 
 
 def recurrent_options(layer):

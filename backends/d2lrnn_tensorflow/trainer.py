@@ -10,8 +10,9 @@ from tensorflow.python.eager.context import context  # tf.random's stream can be
 from d2lrnn import trainer as core
 from d2lrnn.data import Minibatches
 
-from .epoch import Epoch, dense, move
+from .epoch import Epoch
 from .ops import cpu, from_numpy, numpy, to
+from .variables import dense, move
 from .weights import has_sizes
 
 

@@ -211,7 +211,9 @@ ORDER = [
     {"trainer"},
     {"epoch"},
     {"module"},
-    {"parameters"},  # of a framework whose layers hold none
+    # What two frameworks have of their own: Flax's layers hold no parameters; TensorFlow makes graphs of
+    # functions, and has variables that Keras does not know.
+    {"parameters", "graph", "variables"},
     {"weights"},
     {"ops"},
     {"prepare"},
@@ -220,7 +222,9 @@ SECTIONS = ORDER[2]
 # Lines: what a learner reads in one sitting.
 LONGEST = {"rnn": 90, "rnn_scratch": 120}
 LONGEST_OF_ANY = 180
-LONGEST_OF_CHAPTER_9 = 880
+# Of a whole backend, chapter 9. What Flax and Keras need besides, see `ORDER`, is in theirs.
+LONGEST_OF_CHAPTER_9 = {"d2lrnn_torch": 720, "d2lrnn_jax": 1030, "d2lrnn_tensorflow": 1150}
+LONGEST_OF_A_BACKEND = 880
 CHAPTER_9 = {"__init__", *(name for level in ORDER for name in level if name not in SECTIONS)}
 CHAPTER_9 |= {"rnn_scratch", "rnn"}
 
@@ -271,4 +275,5 @@ def test_the_files_of_a_backend_are_short(package):
     lines = {path.stem: len(path.read_text("utf-8").splitlines()) for path in package.glob("*.py")}
     too_long = {name: n for name, n in lines.items() if n > LONGEST.get(name, LONGEST_OF_ANY)}
     assert too_long == {}
-    assert sum(n for name, n in lines.items() if name in CHAPTER_9) <= LONGEST_OF_CHAPTER_9
+    of_chapter_9 = sum(n for name, n in lines.items() if name in CHAPTER_9)
+    assert of_chapter_9 <= LONGEST_OF_CHAPTER_9.get(package.name, LONGEST_OF_A_BACKEND)

@@ -505,7 +505,7 @@ import os, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import numpy as np, d2lrnn as d2l
-from d2lrnn_tensorflow.epoch import move
+from d2lrnn_tensorflow.variables import move
 for model in (
     d2l.RNNLM(d2l.RNN(7), vocab_size=5),
     d2l.RNNLMScratch(d2l.RNNScratch(5, 7), vocab_size=5),

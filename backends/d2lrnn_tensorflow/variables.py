@@ -1,0 +1,53 @@
+"""The variables of a model: TensorFlow's own, Keras's, their gradients, and where they are."""
+
+import tensorflow as tf
+
+from .ops import device_name
+from .weights import is_held, layers
+
+
+def distinct(variables, named):
+    """Each variable once, where several attributes name it."""
+    return list({id(v): v for v in (*variables, *(v for _, v in named))}.values())
+
+
+def dense(gradients, variables):
+    """The gradients as tensors, those of rows that are held at zero left out.
+
+    TensorFlow gives the gradient of picked rows as a list of rows and indices. A row that was picked
+    twice stands there twice, so the list has another norm than the gradient.
+    """
+    tensors = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
+    pairs = zip(tensors, variables, strict=True)
+    return [g * [[1.0], [0.0]] if is_held(v) and g is not None else g for g, v in pairs]
+
+
+def storage(variable):
+    """The `tf.Variable` that holds the numbers of a variable, Keras's or TensorFlow's own."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+def move(model, device):
+    """Put the variables of `model` on `device`, those of the layers inside it included.
+
+    TensorFlow's variables stay where they are made, so they are made anew there.
+    """
+    name = device_name(device)
+
+    def elsewhere(value):
+        return isinstance(value, tf.Variable) and device_name(value.device) != name
+
+    def moved(variable):
+        label = variable.name.split(":")[0]
+        return tf.Variable(variable, trainable=variable.trainable, name=label)
+
+    with device:
+        for variable in model.variables:
+            if elsewhere(storage(variable)) and storage(variable) is not variable:
+                variable._initialize(moved(variable.value))
+        for _, layer in layers(model):
+            for attribute, value in list(vars(layer).items()):
+                if elsewhere(value):
+                    setattr(layer, attribute, moved(value))
+                elif isinstance(value, list) and any(map(elsewhere, value)):
+                    value[:] = [moved(item) if elsewhere(item) else item for item in value]

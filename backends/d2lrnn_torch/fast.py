@@ -3,6 +3,7 @@
 Nothing depends on this file: without it every model trains by its own `batch_loss`.
 """
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -12,11 +13,11 @@ from d2lrnn.language_model import NAMES, LanguageModel
 
 from .weights import layout, settings
 
-# In place, and the slope phi'(A) by H = phi(A), times the gradient.
+# In place, and the slope phi'(A) by H = phi(A), times the gradient, into `grad_input`.
 PHI = {"tanh": torch.tanh_, "relu": torch.relu_}
 TIMES_SLOPE = {
-    "tanh": torch.ops.aten.tanh_backward,
-    "relu": lambda gradient, H: torch.ops.aten.threshold_backward(gradient, H, 0),
+    "tanh": torch.ops.aten.tanh_backward.grad_input,
+    "relu": partial(torch.ops.aten.threshold_backward.grad_input, threshold=0),
 }
 
 
@@ -30,7 +31,8 @@ class Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, X, W_xh, W_hh, b_h, activation):
         phi = PHI[activation]
-        outputs = F.embedding(X, W_xh + b_h)  # (num_steps, batch_size, num_hiddens)
+        rows = (W_xh + b_h).contiguous()  # PyTorch's layer keeps W_xh transposed
+        outputs = F.embedding(X, rows)  # (num_steps, batch_size, num_hiddens)
         phi(outputs[0])
         for H, A in pairwise(outputs):
             phi(A.addmm_(H, W_hh))
@@ -45,7 +47,7 @@ class Recurrence(torch.autograd.Function):
         dA = torch.empty_like(outputs)
         dH = d_outputs[-1]
         for t in range(len(outputs) - 1, -1, -1):
-            dA[t] = times_slope(dH, outputs[t])
+            times_slope(dH, outputs[t], grad_input=dA[t])
             if t > 0:
                 dH = torch.addmm(d_outputs[t - 1], dA[t], W_hh_T)
         flat = dA.flatten(0, 1)  # (num_steps * batch_size, num_hiddens)

@@ -33,9 +33,27 @@ class ByHand:
         )  # (num_steps, batch_size)
         W_xh, W_hh, b_h, W_hq, b_q = map(tf.convert_to_tensor, self.variables)
         logits = tf.matmul(self._outputs(X, W_xh + b_h, W_hh), W_hq) + b_q
-        return tf.reduce_mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(tf.reshape(Y, (-1,)), logits)
-        )
+        Y = tf.reshape(Y, (-1,))
+        if self.s.vocab_size <= self.s.num_hiddens:
+            return self._cross_entropy(logits, Y)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(Y, logits))
+
+    @staticmethod
+    @tf.custom_gradient
+    def _cross_entropy(logits, Y):
+        num_tokens, vocab_size = logits.shape
+        largest = tf.reduce_max(logits, 1, keepdims=True)
+        exp = tf.exp(logits - largest)
+        total = tf.matmul(exp, tf.ones((vocab_size, 1)))
+        places = tf.range(num_tokens, dtype=Y.dtype) * vocab_size + Y
+        picked = tf.gather(tf.reshape(logits, (-1,)), places)
+        loss = tf.reduce_mean(tf.math.log(total) + largest) - tf.reduce_mean(picked)
+
+        def gradients(d_loss):
+            share = d_loss / num_tokens
+            return exp * (share / total) - tf.one_hot(Y, vocab_size, share, 0.0), None
+
+        return loss, gradients
 
     def _outputs(self, X, rows, W_hh):
         """All hidden states (num_steps * batch_size, num_hiddens); a weight's gradient is one product."""

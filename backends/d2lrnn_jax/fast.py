@@ -15,9 +15,8 @@ from .module import cross_entropy_of
 from .rnn_scratch import ACTIVATIONS
 from .weights import layout, settings
 
-UNROLL = (
-    4  # steps that make a turn of a scan: one each is slower, all of them take longer to compile
-)
+# Steps that make a turn of a scan: one each is slower, all of them take twice as long to compile.
+UNROLL = 4
 SLOPES = {"tanh": lambda H: 1 - H * H, "relu": lambda H: H > 0}  # phi'(A), by H = phi(A)
 
 

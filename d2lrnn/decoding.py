@@ -42,18 +42,18 @@ def stepper(weights: Mapping[str, Array], activation: str = "tanh") -> Step:
     if network.two_way:
         raise KeyError("a network in both directions reads the future, and cannot be continued")
     layers = [both[0] for both in network.layers]
-    W_hq, b_q = weights["linear.W_hq"], weights["linear.b_q"]
-    # What each token adds to the argument of the first cell.
-    rows = list(layers[0].W_x + layers[0].b)
+    lowest, above, is_lstm = layers[0], layers[1:], layers[0].kind == "lstm"
+    cell, W_h, W_hq, b_q = lowest.step, lowest.W_h, weights["linear.W_hq"], weights["linear.b_q"]
+    rows = list(lowest.W_x + lowest.b)  # what each token adds to the argument of the lowest cell
     start = [one.zero_state() for one in layers]
 
     def step(token: int, states: Any) -> tuple[Array, Any]:
-        output = rows[token]
-        new: list[cells.State] = []
-        for one, state in zip(layers, states or start, strict=True):
-            A = output @ one.W_x + one.b if new else output  # later layers run over the one below
-            state = one.step(A, state, one.W_h)
-            output = state[0] if one.kind == "lstm" else state  # (num_hiddens,)
+        states = start if states is None else states
+        state = cell(rows[token], states[0], W_h)
+        output, new = state[0] if is_lstm else state, [state]  # (num_hiddens,)
+        for index, one in enumerate(above, 1):
+            state = one.step(output @ one.W_x + one.b, states[index], one.W_h)
+            output = state[0] if one.kind == "lstm" else state
             new.append(state)
         return output @ W_hq + b_q, new
 

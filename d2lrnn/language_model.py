@@ -127,7 +127,7 @@ class LanguageModel:
             )
         self.check_device(device)
         decoding.check_prompt(prefix, num_preds, vocab, temperature, seed)
-        step = self.own_stepper() or self._step_of_one
+        step = self.own_stepper() or self._stepper()
         return decoding.continuation(step, prefix, num_preds, vocab, temperature, seed)
 
     def is_whole(self) -> bool:
@@ -151,9 +151,19 @@ class LanguageModel:
         except KeyError:  # a layer inside is another than the library makes
             return None
 
-    def _step_of_one(self, token: int, state: Any) -> tuple[Array, Any]:
-        logits, state = self.step(token, state)
-        return np.array(logits), state  # a copy: a framework's may not be written to
+    def _stepper(self) -> decoding.Step:
+        """The model's own step, made ready once for many tokens; a reader's `step` is called as it is."""
+        own = is_library_code(self.step) and is_library_code(self.forward)
+        run = self.evaluator(_step) if own else None
+
+        def step(token: int, state: Any) -> tuple[Array, Any]:
+            if run is None:
+                logits, state = self.step(token, state)
+            else:
+                (logits,), state = run(np.array([[token]]), state)
+            return np.array(logits), state  # a copy: a framework's may not be written to
+
+        return step
 
     def check_device(self, device: Any) -> None:
         """Raise an ArgumentError if `device` is another than the model's; None is the model's."""

@@ -38,15 +38,18 @@ class Module(core.Module, nn.Block):
         return gluon.Trainer(params, "sgd", {"learning_rate": self.lr})
 
     def evaluator(self, function):
+        device = self.device
+
         def run(*arrays):
             with autograd.pause():  # and not in training mode
-                return core.nested(numpy, function(self, *self.tensors(arrays)))
+                return core.nested(numpy, function(self, *self.tensors(arrays, device)))
 
         return run
 
-    def tensors(self, arrays):
-        """Arrays, nested or None, on the device of the model."""
-        return core.nested(lambda array: from_numpy(array, self.device), arrays)
+    def tensors(self, arrays, device=None):
+        """Arrays, nested or None, on `device`, by default that of the model."""
+        device = self.device if device is None else device
+        return core.nested(lambda array: from_numpy(array, device), arrays)
 
     def gradients_of(self, *batch):
         with autograd.record():

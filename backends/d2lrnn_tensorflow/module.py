@@ -86,15 +86,19 @@ class Module(core.Module, tf.keras.Model):
             self.training = before
 
     def evaluator(self, function):
+        stored, graphs = [storage(variable) for variable in self.weights], []
+        device = stored[0].device if stored else None
+
         def run(*arrays):
-            stored = [storage(variable) for variable in self.weights]
-            with tf.device(stored[0].device if stored else None), self.mode(training=False):
+            with tf.device(device), self.mode(training=False):
                 tensors = core.nested(from_numpy, arrays)
                 # One step is called for every token. Longer sequences come in many lengths, and a
-                # graph of each would take longer to make than it saves.
-                one_step = tensors[0].shape[1:2] == (1,)
-                call = self.traced(function, stored) if one_step else partial(function, self)
-                return core.nested(numpy, call(*tensors))
+                # graph of each would take longer to make than it saves. Nor could one make variables.
+                if tensors[0].shape[1:2] != (1,) or not (graphs or has_sizes(self)):
+                    return core.nested(numpy, function(self, *tensors))
+                if not graphs:
+                    graphs.append(self.traced(function, stored))
+                return core.nested(numpy, graphs[0](*tensors))
 
         return run
 
@@ -104,8 +108,6 @@ class Module(core.Module, tf.keras.Model):
         made_of = id(self), methods, [*map(id, stored)]
         graphs = vars(self).setdefault("_graphs", {})  # not an attribute, which Keras would track
         if function not in graphs or graphs[function][0] != made_of:
-            if not has_sizes(self):  # a graph could not make the variables
-                return partial(function, self)
             graphs[function] = made_of, Traced(self, partial(function, self))
         return graphs[function][1]
 

@@ -35,15 +35,18 @@ class Module(core.Module, nn.Module):
         return torch.device(device).type == self.device.type
 
     def evaluator(self, function):
+        modules, tensors = list(self.modules()), self.tensors
+
         @torch.no_grad()
         def run(*arrays):
-            modes = {module: module.training for module in self.modules()}
-            self.eval()
+            training = [module for module in modules if module.training]
+            for module in training:
+                module.training = False
             try:
-                return core.nested(numpy, function(self, *self.tensors(arrays)))
+                return core.nested(numpy, function(self, *tensors(arrays)))
             finally:
-                for module, training in modes.items():
-                    module.training = training
+                for module in training:
+                    module.training = True
 
         return run
 

@@ -48,7 +48,7 @@ class Module(core.Module, nn.Block):
 
     def tensors(self, arrays, device=None):
         """Arrays, nested or None, on `device`, by default that of the model."""
-        device = self.device if device is None else device
+        device = device or self.device
         return core.nested(lambda array: from_numpy(array, device), arrays)
 
     def gradients_of(self, *batch):
@@ -155,14 +155,11 @@ class LinearRegression(Module):
 
     def loss(self, Y_hat, Y):
         """Mean of (Y_hat - Y)^2 / 2."""
-        return squared_error(Y_hat, Y).mean()
+        return gluon.loss.L2Loss()(Y_hat, Y).mean()
 
     def get_w_b(self):
         """The weights (num_inputs, 1) and the bias (1,)."""
         return self.net.weight.data().T, self.net.bias.data()
-
-
-squared_error = gluon.loss.L2Loss()
 
 
 class DataModule(core_data.DataModule):

@@ -9,6 +9,7 @@ from d2lrnn.errors import ArgumentError
 
 arange = torch.arange
 argmax = torch.argmax  # which knows `axis` and `keepdims`, as the others do
+astype = torch.Tensor.to
 concat = torch.cat
 exp = torch.exp
 expand_dims = torch.unsqueeze
@@ -17,6 +18,7 @@ int32 = torch.int32
 int64 = torch.int64
 matmul = torch.matmul
 normal = torch.normal
+num_gpus = torch.cuda.device_count
 ones = torch.ones
 randn = torch.randn
 reduce_mean = torch.mean
@@ -27,11 +29,8 @@ stack = torch.stack
 swapaxes = torch.swapaxes
 tanh = torch.tanh
 tensor = torch.tensor
+to = torch.Tensor.to
 zeros = torch.zeros
-
-
-def astype(x, dtype):
-    return x.to(dtype)
 
 
 def numpy(x):
@@ -41,10 +40,6 @@ def numpy(x):
 
 def reshape(x, shape):
     return torch.reshape(x, (shape,) if isinstance(shape, int) else shape)
-
-
-def to(x, device):
-    return x.to(device)
 
 
 def transpose(x, axes=None):
@@ -59,10 +54,6 @@ def cpu():
 def gpu(i=0):
     """The GPU of index `i`, whether it exists or not."""
     return torch.device(f"cuda:{i}")
-
-
-def num_gpus():
-    return torch.cuda.device_count()
 
 
 def try_gpu(i=0):

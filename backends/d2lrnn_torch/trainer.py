@@ -24,9 +24,8 @@ class Trainer(core.Trainer):
         return [tensor.to(self.device) for tensor in batch]
 
     def batches(self, loader):
-        if loader not in self._examples:
-            self._examples[loader] = Examples(loader, self.device)
-        return iter(self._examples[loader])
+        known = self._examples
+        return iter(known.get(loader) or known.setdefault(loader, Examples(loader, self.device)))
 
     def update(self, loss_of, batch):
         self.model.train()

@@ -3,15 +3,8 @@
 import torch
 from torch import nn
 
-from d2lrnn.weights import (
-    OUTPUT_LAYERS,
-    Piece,
-    gates_of,
-    name_by_hand,
-    prefix_of,
-    recurrent_parts,
-    unambiguous,
-)
+from d2lrnn import weights as core
+from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of
 
 from .ops import numpy
 
@@ -22,7 +15,7 @@ def layout(model):
     """The canonical weights in each parameter of `model`; a tied one comes once."""
     pieces = [piece for path, module in model.named_modules() for piece in pieces_of(path, module)]
     own = dict(model.named_parameters())
-    return unambiguous(piece for piece in pieces if piece.path in own)
+    return core.unambiguous(piece for piece in pieces if piece.path in own)
 
 
 def pieces_of(path, module):
@@ -35,7 +28,7 @@ def pieces_of(path, module):
         yield Piece(f"{start}bias", (f"{prefix}b_q",))
     else:
         for name, _ in module.named_parameters(recurse=False):
-            yield Piece(start + name, (name_by_hand(path, name),))
+            yield Piece(start + name, (core.name_by_hand(path, name),))
 
 
 def has_equations(layer):
@@ -43,17 +36,16 @@ def has_equations(layer):
     second = [p for name, p in layer.named_parameters() if name.startswith("bias_hh")]
     held = not any(bias.requires_grad or bias.any() for bias in second)
     plain = layer.bias and not layer.batch_first and not layer.proj_size
-    return plain and (
-        held or type(layer) is not nn.GRU
-    )  # whose second bias is no addend of the first
+    # Of a GRU the second bias is no addend of the first.
+    return plain and (held or type(layer) is not nn.GRU)
 
 
 def recurrent_pieces(start, prefix, layer):
-    parts = recurrent_parts(prefix, layer.num_layers, layer.bidirectional)
+    parts = core.recurrent_parts(prefix, layer.num_layers, layer.bidirectional)
     for index, backward, names in parts:
         end = f"l{index}{'_reverse' * backward}"
         for array, letter in ("weight_ih", "W_x"), ("weight_hh", "W_h"), ("bias_ih", "b_"):
-            gates = gates_of(names, letter, GATES[type(layer)])
+            gates = core.gates_of(names, letter, GATES[type(layer)])
             yield Piece(f"{start}{array}_{end}", gates, transposed=letter != "b_")
         yield Piece(f"{start}bias_hh_{end}", ())
 

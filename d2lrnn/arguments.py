@@ -53,6 +53,17 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A share of a whole that leaves some of it."""
+
+    def __str__(self) -> str:
+        return "a number of at least 0 and below 1"
+
+    def accepts(self, value: Any) -> bool:
+        return Number(above_0=False).accepts(value) and bool(value < 1)
+
+
+@dataclass(frozen=True)
 class OneOf:
     """One of some words."""
 
@@ -65,7 +76,7 @@ class OneOf:
         return value in self.choices
 
 
-Rule = Integer | Number | OneOf
+Rule = Integer | Number | Share | OneOf
 
 
 class Argument(NamedTuple):
@@ -80,6 +91,15 @@ ARGUMENTS = {
     # The model
     "num_inputs": Argument(Integer(1), "d, the size of the inputs X_t."),
     "num_hiddens": Argument(Integer(1), "h, the size of the hidden state H_t."),
+    "num_layers": Argument(
+        Integer(1),
+        "L, the number of layers; each but the first runs over the outputs of the one below.",
+    ),
+    "dropout": Argument(
+        Share(),
+        "The share of these outputs that is dropped, between two layers, in training.",
+        "It is the share that is dropped, and 0 is for none.",
+    ),
     "vocab_size": Argument(Integer(1), "The number of tokens in the vocabulary."),
     "activation": Argument(
         OneOf(("tanh", "relu")), "phi in H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h)."
@@ -136,6 +156,16 @@ def check(**arguments: Any) -> None:
     """Raise `ArgumentError` for the first of `arguments` that is not what `ARGUMENTS` says."""
     for name, value in arguments.items():
         expect(name, value, ARGUMENTS[name].rule, ARGUMENTS[name].way_out)
+
+
+def check_layers(num_layers: Any, dropout: Any) -> None:
+    """Raise `ArgumentError` unless both are what they may be, and there is something to drop."""
+    check(num_layers=num_layers, dropout=dropout)
+    if dropout and num_layers == 1:
+        raise ArgumentError(
+            f"dropout={dropout!r} would change nothing: it acts between layers, and there is one. Give "
+            "num_layers=2 or more, or leave dropout out."
+        )
 
 
 def expect(name: str, value: Any, rule: Rule, way_out: str = "") -> None:

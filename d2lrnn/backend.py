@@ -32,8 +32,8 @@ TENSOR_FUNCTIONS = (
 ).split()
 DEVICES = "cpu gpu num_gpus try_gpu".split()
 CLASSES = (
-    "Classifier DataModule LinearRegression Module RNN RNNLM RNNLMScratch RNNScratch TextFile "
-    "TimeMachine Trainer"
+    "BiGRU BiLSTM BiRNNScratch Classifier DataModule GRU GRUScratch LSTM LSTMScratch LinearRegression "
+    "Module RNN RNNLM RNNLMScratch RNNScratch StackedRNNScratch TextFile TimeMachine Trainer"
 ).split()
 REQUIRED = (*TENSOR_FUNCTIONS, *DEVICES, *CLASSES, "versions")
 

@@ -1,4 +1,4 @@
-"""The command line: `d2lrnn train`, `d2lrnn generate`, `d2lrnn doctor`, `d2lrnn compare`.
+"""The command line: `d2lrnn train`, `generate`, `models`, `doctor`, `compare`.
 
 Exit codes: 0, 1 for a failure in use, 2 for a wrong usage, 130 for Ctrl-C. What is heavy is imported
 by the command that needs it, so that `--help` comes at once.
@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from d2lrnn import __version__, backend, shell
-from d2lrnn.arguments import ARGUMENTS, Integer, Number, OneOf
+from d2lrnn.arguments import ARGUMENTS, Integer, Number, OneOf, Share
 from d2lrnn.errors import BackendError, UserError
 from d2lrnn.models import MODELS
 
@@ -95,6 +95,8 @@ def _of_table(name: str, more: str = "", **settings: Any) -> dict[str, Any]:
             return {"type": click.Choice(choices), **settings}
         case Integer(minimum, maximum):
             number: Any = click.IntRange(minimum, maximum)
+        case Share():
+            number = click.FloatRange(0, 1, max_open=True)
         case Number(above_0):
             number = click.FloatRange(0, min_open=above_0)
     return {"type": number, "metavar": "NUMBER", **settings}
@@ -148,6 +150,8 @@ def cli() -> None:
     help="; ".join(f"{name}: {m.title} (section {m.section})" for name, m in MODELS.items()) + ".",
 )
 @_argument(MODEL, "num_hiddens", default=32)
+@_argument(MODEL, "num_layers", more="  [default: 1; deep-scratch: 2]")
+@_argument(MODEL, "dropout", more="  [default: 0]")
 @_argument(MODEL, "activation", more="  [default: tanh]")
 @_argument(MODEL, "sigma", more="  [default: 0.01]")
 @_option(
@@ -221,8 +225,8 @@ def train(
     an epoch), weights.safetensors, perplexity.svg and .png, samples.json, vocab.json, versions.json
     and a checkpoint. Ctrl-C ends the training early and keeps what was learned.
     """
-    from d2lrnn import models
     from d2lrnn import run as runs
+    from d2lrnn.models import build
 
     ctx = click.get_current_context()
     if run_path is not None and run_path.exists():
@@ -243,7 +247,7 @@ def train(
         f"Text: {data.source}; {len(data.corpus):,} tokens, a vocabulary of {len(data.vocab)}"
     )
     _note_unknown(prefixes, data.vocab)
-    model = models.build(options, len(data.vocab))
+    model = build(options, len(data.vocab))
     if earlier is not None:
         _check_same_data(earlier, runs.sha1_of_corpus(data), options["max_epochs"])
         model.set_weights(earlier.weights_of_checkpoint())
@@ -307,9 +311,14 @@ def _complete(options: dict[str, Any]) -> dict[str, Any]:
                 f"--model {other}" for other, model in MODELS.items() if name in model.options
             ]
             raise click.UsageError(
-                f"--{name} has an effect only with {' or '.join(takers)}: --model {options['model']} "
-                "does not take it."
+                f"--{name.replace('_', '-')} has an effect only with {' or '.join(takers)}: --model "
+                f"{options['model']} does not take it."
             )
+    if options["dropout"] and options["num_layers"] == 1:
+        raise click.UsageError(
+            f"--dropout {options['dropout']} would change nothing: it acts between layers, and there is "
+            "one. Give --num-layers 2 or more as well."
+        )
     for name in ("text", "weights"):
         options[name] = options[name] and str(options[name].absolute())
     return options
@@ -441,6 +450,30 @@ def generate(
         predict = partial(continuation, run.stepper())  # no framework is needed
     for prefix in prefixes:
         click.echo(predict(prefix, num, run.vocab, temperature=temperature, seed=seed))
+
+
+@cli.command()
+def models() -> None:
+    """List the models of `d2lrnn train`: section and equations of the book, size, options."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from d2lrnn.models import num_parameters
+
+    table = Table("--model", "Section", "Equations", "Parameters", "What it is", "Its own options")
+    for name, model in MODELS.items():
+        options = ", ".join(f"--{option.replace('_', '-')}" for option in model.options)
+        size = f"{num_parameters(model, 28, 32):,}"
+        row = (name, model.section, model.equations, size, model.title, options)
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    console.print(
+        "Parameters: of 32 hidden units over the 28 characters of The Time Machine. The GRUs differ: the one "
+        "from scratch resets before the product with W_hh, as the book's equation 10.2.2 does, the "
+        "frameworks' after it; their weights are not exchanged.",
+        highlight=False,
+    )
 
 
 @cli.command()

@@ -58,7 +58,7 @@ class LanguageModel:
         """
         outputs, state = self.evaluator(_states)(self.check_tokens(X), state)
         outputs = np.asarray(outputs)  # from scratch, a list of num_steps arrays
-        return outputs, flat_state(state, outputs.shape[1:])
+        return outputs, flat_state(state)
 
     recurrence = states  # its name in d2lrnn 0.1
 
@@ -77,6 +77,7 @@ class LanguageModel:
             The logits (vocab_size,), or (batch_size, vocab_size), and the state.
         """
         self.check_device(device)
+        self.check_direction()
         tokens = self.check_tokens(np.reshape(token, (-1, 1)))  # (batch_size, 1)
         if is_library_code(self.forward):
             logits, state = self.evaluator(_step)(tokens, state)
@@ -126,6 +127,7 @@ class LanguageModel:
                 "Pass the vocabulary of the data that the model was trained on."
             )
         self.check_device(device)
+        self.check_direction()
         decoding.check_prompt(prefix, num_preds, vocab, temperature, seed)
         step = self.own_stepper() or self._stepper()
         return decoding.continuation(step, prefix, num_preds, vocab, temperature, seed)
@@ -171,6 +173,16 @@ class LanguageModel:
             raise ArgumentError(
                 f"device={device}: the model is on {self.device}. Leave device out, or put the model "
                 "elsewhere: a Trainer trains it, and leaves it, on the device that num_gpus chooses."
+            )
+
+    def check_direction(self) -> None:
+        """Raise an ArgumentError if the recurrent layer reads its inputs in both directions."""
+        if getattr(self.rnn, "bidirectional", False):
+            raise ArgumentError(
+                f"{type(self.rnn).__name__} reads its inputs in both directions: what it makes of a token "
+                "follows from those after it, which are not there yet, so no text can be continued with it "
+                "(section 10.4). Its outputs over a whole sequence are `model.states(X)` and "
+                "`model.logits(X)`; a text is continued by a layer in one direction, such as d2l.GRU."
             )
 
     def check_tokens(self, X: Any) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,40 +14,60 @@ class Model(NamedTuple):
 
     Attributes:
         section: of the book.
+        equations: of the book.
         title: what it is, in a few words.
         kind: the equations of its layer, see `d2lrnn.cells.GATES`.
         layer: the class of its recurrent layer.
-        language_model: the class of the whole.
         options: of `d2lrnn train`, those that the layer takes besides its sizes, and their defaults.
+        language_model: the class of the whole.
         num_inputs: whether the layer must be told the size of its inputs.
     """
 
     section: str
+    equations: str
     title: str
     kind: str
     layer: str
-    language_model: str
     options: Mapping[str, Any]
+    language_model: str = "RNNLM"
     num_inputs: bool = False
 
 
+def _scratch(
+    section: str, equations: str, title: str, kind: str, layer: str, **options: Any
+) -> Model:
+    options = {"sigma": 0.01, **options}
+    return Model(section, equations, title, kind, layer, options, "RNNLMScratch", num_inputs=True)
+
+
+_DEEP: Mapping[str, Any] = {"num_layers": 1, "dropout": 0.0}
+_PHI: Mapping[str, Any] = {"activation": "tanh"}
+
 MODELS = {
     "rnn": Model(
-        section="9.6",
-        title="a recurrent network on the framework's own layer",
-        kind="rnn",
-        layer="RNN",
-        language_model="RNNLM",
-        options={"activation": "tanh"},
+        *("9.6", "9.4.5", "a recurrent network on the framework's own layer", "rnn", "RNN"),
+        {**_PHI, **_DEEP},
     ),
-    "scratch": Model(
-        section="9.5",
-        title="a recurrent network from scratch",
-        kind="rnn",
-        layer="RNNScratch",
-        language_model="RNNLMScratch",
-        options={"sigma": 0.01, "activation": "tanh"},
-        num_inputs=True,
+    "scratch": _scratch(
+        *("9.5", "9.4.5", "a recurrent network from scratch", "rnn", "RNNScratch"), **_PHI
+    ),
+    "lstm": Model(
+        "10.1", "10.1.1 to 10.1.4", "an LSTM on the framework's own layer", "lstm", "LSTM", _DEEP
+    ),
+    "lstm-scratch": _scratch(
+        "10.1", "10.1.1 to 10.1.4", "an LSTM from scratch", "lstm", "LSTMScratch"
+    ),
+    "gru": Model(
+        *("10.2", "10.2.1 to 10.2.3", "a GRU on the framework's own layer", "gru_after", "GRU"),
+        _DEEP,
+    ),
+    "gru-scratch": _scratch(
+        *("10.2", "10.2.1 to 10.2.3", "a GRU from scratch", "gru_before", "GRUScratch")
+    ),
+    "deep-scratch": _scratch(
+        *("10.3", "10.3.1", "recurrent layers above each other, from scratch", "rnn"),
+        *("StackedRNNScratch",),
+        num_layers=2,
     ),
 }
 
@@ -62,22 +83,41 @@ def build(options: Mapping[str, Any], vocab_size: int) -> Any:
     sizes = {"num_hiddens": options["num_hiddens"]}
     if model.num_inputs:
         sizes["num_inputs"] = vocab_size
-    others = {name: options[name] for name in model.options}
+    others = {
+        name: default
+        if options.get(name) is None
+        else options[name]  # runs of d2lrnn 0.1 lack some
+        for name, default in model.options.items()
+    }
     layer = getattr(d2l, model.layer)(**sizes, **others, seed=options["seed"])
     whole = getattr(d2l, model.language_model)
     return whole(layer, vocab_size=vocab_size, lr=options["lr"], seed=options["seed"])
 
 
+def num_parameters(model: Model, vocab_size: int, num_hiddens: int) -> int:
+    """How many numbers a model of the table learns, as it is without options."""
+    options = {**model.options, "num_hiddens": num_hiddens}
+    of_all = _shapes(model.kind, options, vocab_size).values()
+    return sum(math.prod(shape) for shape in of_all)
+
+
 def shapes(options: Mapping[str, Any], vocab_size: int) -> dict[str, tuple[int, ...]]:
     """The shape of each weight of that model by canonical name; no framework is needed to know them."""
+    return _shapes(MODELS[options["model"]].kind, options, vocab_size)
+
+
+def _shapes(kind: str, options: Mapping[str, Any], vocab_size: int) -> dict[str, tuple[int, ...]]:
     from d2lrnn.cells import GATES  # not above: the command line lists the table without NumPy
 
-    h, kind = options["num_hiddens"], MODELS[options["model"]].kind
-    of_gate = {"W_x": (vocab_size, h), "W_h": (h, h), "b_": (h,)}
-    recurrent = {
-        f"rnn.{letter}{gate}": shape for gate in GATES[kind] for letter, shape in of_gate.items()
-    }
-    return {**recurrent, "linear.W_hq": (h, vocab_size), "linear.b_q": (vocab_size,)}
+    h = options["num_hiddens"]
+    num_layers = options.get("num_layers") or 1
+    found: dict[str, tuple[int, ...]] = {}
+    for index in range(num_layers):
+        path = f"rnn.{index}." if num_layers > 1 else "rnn."
+        num_inputs = h if index else vocab_size
+        of_gate = {"W_x": (num_inputs, h), "W_h": (h, h), "b_": (h,)}
+        found |= {f"{path}{part}{g}": shape for g in GATES[kind] for part, shape in of_gate.items()}
+    return {**found, "linear.W_hq": (h, vocab_size), "linear.b_q": (vocab_size,)}
 
 
 def layer_classes() -> tuple[type, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from d2lrnn.weights import (
     Weights,
     canonical_path,
     canonical_shapes,
+    check_reset,
     check_weights,
     from_canonical,
     path_below,
@@ -182,6 +183,8 @@ class Module(HyperParameters):
                     f"one has {name}={value!r} and would compute something else with them; nothing was "
                     f"loaded. Make the model with {name}={header[name]!r}."
                 )
+        own = self._sized()
+        check_reset(weights, [name for piece in own.layout(self) for name in piece.names])
         self.set_weights(weights)
 
     def gradients(self, X: Any, Y: Any, state: Any = None) -> tuple[float, Weights]:
@@ -240,16 +243,18 @@ def is_whole(model: Any, *classes: type) -> bool:
     return type(model) in classes and all(map(is_library_code, methods_of(model)))
 
 
-def draw_by_path(model: Any) -> None:
+def draw_by_path(model: Any, at: str = "") -> None:
     """Draw the initial weights of the library's layers inside others anew, by their path.
 
     A layer that is made draws as if it were alone, so two of one size in a container are copies. Such a
     layer has `initial(path)`: its initial weights below the model, by the framework's own paths. Weights
-    that are no longer the initial ones stay as they are.
+    that are no longer the initial ones stay as they are. `at` is where `model` itself stands in a model:
+    layers made of layers stand at "rnn".
     """
     own = backend.active().weights
+    start = f"{at}." if at else ""
     for path, layer in own.layers(model):
-        below = path_below(canonical_path(path))
+        below = path_below(canonical_path(start + path)) if path else ""
         if not below or not is_library_code(type(layer)) or not hasattr(layer, "initial"):
             continue
         if layer.seed is not None and same_arrays(layer.initial(""), own.arrays(layer)):
@@ -262,11 +267,19 @@ def same_arrays(one: Weights, other: Weights) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(one[n], other[n]) for n in one)
 
 
-def flat_state(state: Any, shape: Sequence[int]) -> Any:
-    """A state (batch_size, num_hiddens), or several in a tuple or list, as (num_layers, *shape) each."""
+def flat_state(state: Any) -> Any:
+    """A state as arrays (num_layers, batch_size, num_hiddens): H, or of LSTMs the pair (H, C).
+
+    A list of states (batch_size, num_hiddens) are those of layers above each other or of two directions;
+    of LSTMs it is one of pairs.
+    """
+    if isinstance(state, list) and all(isinstance(part, tuple) for part in state):
+        return tuple(flat_state(list(parts)) for parts in zip(*state, strict=True))
+    if isinstance(state, list) and all(np.ndim(part) == 2 for part in state):
+        return np.stack(state)
     if isinstance(state, tuple | list):
-        return tuple(flat_state(part, shape) for part in state)
-    return np.reshape(state, (-1, *shape))
+        return tuple(map(flat_state, state))
+    return np.reshape(state, (-1, *np.shape(state)[-2:]))
 
 
 def nested(function: Callable[[Any], Any], values: Any) -> Any:

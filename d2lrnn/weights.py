@@ -234,6 +234,26 @@ def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ..
     return {name: arrays[name].astype(np.float32) for name in shapes}
 
 
+def check_reset(found: Iterable[str], wanted: Iterable[str]) -> None:
+    """Raise a WeightsError if the weights `found` are a GRU's that resets elsewhere than the one `wanted`.
+
+    `W_hh` beside `W_xz` is the book's, R * H before the product with it; `W_hn` a framework's, after it.
+    """
+    where = {"h": "before the product with W_hh, as the book's (GRUScratch)"}
+    where["n"] = "after the product with W_hn, as the frameworks' (GRU, BiGRU)"
+    kinds = []
+    for names in found, wanted:
+        of_grus = {name[:-1] for name in names if name.endswith("W_xz")}
+        kinds.append({gate for gate in "hn" if any(f"{start}{gate}" in names for start in of_grus)})
+    if all(len(kind) == 1 for kind in kinds) and kinds[0] != kinds[1]:
+        (theirs,), (ours,) = kinds
+        raise WeightsError(
+            f"The weights are those of a GRU whose reset gate acts {where[theirs]}; this model's acts "
+            f"{where[ours]}. At equal weights the two compute different states (section 10.2), so nothing "
+            "was loaded. Make the model with the other class, or train it anew."
+        )
+
+
 # Initial weights ----------------------------------------------------------------------------------
 
 

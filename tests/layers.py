@@ -6,6 +6,8 @@ equations of its `network`.
 
 from typing import Any, NamedTuple
 
+import oracle
+
 import d2lrnn as d2l
 
 
@@ -15,6 +17,10 @@ class Network(NamedTuple):
     kind: str = "rnn"
     num_layers: int = 1
     two_way: bool = False
+
+    def shapes(self, vocab_size, num_hiddens):
+        """The shape of each canonical weight of a language model of it."""
+        return oracle.shapes(self.kind, vocab_size, num_hiddens, self.num_layers, self.two_way)
 
 
 class Layer(NamedTuple):
@@ -45,17 +51,45 @@ class Layer(NamedTuple):
         return (base or self.model_class)(rnn, vocab_size=vocab_size, lr=lr, seed=seed)
 
     def state_shape(self, batch_size, num_hiddens):
-        """Of a state in `model.states`: H, or each of the pair (H, C) of an LSTM."""
+        """Of a state in `model.states`: H, or each of the pair (H, C) of LSTMs."""
         num_states = self.network.num_layers * (1 + self.network.two_way)
         return (num_states, batch_size, num_hiddens)
 
 
 BOTH = ("tanh", "relu")
+SIGMA = {"sigma": 0.5}  # large enough for the state to matter
+
+
+def scratch(layer, network, activations=(), **options):
+    return Layer(layer, "RNNLMScratch", network, {**SIGMA, **options}, activations)
+
+
+def high_level(layer, kind, num_layers=1, two_way=False, activations=()):
+    options = {"num_layers": num_layers} if num_layers > 1 else {}
+    return Layer(layer, "RNNLM", Network(kind, num_layers, two_way), options, activations)
+
+
 LAYERS = {
-    # sigma: large enough for the state to matter
-    "RNNScratch": Layer("RNNScratch", "RNNLMScratch", options={"sigma": 0.5}, activations=BOTH),
-    "RNN": Layer("RNN", "RNNLM", activations=BOTH),
+    "RNNScratch": scratch("RNNScratch", Network("rnn"), BOTH),
+    "RNN": high_level("RNN", "rnn", activations=BOTH),
+    "RNN of 2 layers": high_level("RNN", "rnn", 2, activations=BOTH),
+    "LSTMScratch": scratch("LSTMScratch", Network("lstm")),
+    "LSTM": high_level("LSTM", "lstm"),
+    "LSTM of 3 layers": high_level("LSTM", "lstm", 3),
+    "GRUScratch": scratch("GRUScratch", Network("gru_before")),
+    "GRU": high_level("GRU", "gru_after"),
+    "GRU of 3 layers": high_level("GRU", "gru_after", 3),
+    "StackedRNNScratch": scratch("StackedRNNScratch", Network("rnn", 2), num_layers=2),
+    "BiRNNScratch": scratch("BiRNNScratch", Network("rnn", two_way=True)),
+    "BiGRU": high_level("BiGRU", "gru_after", two_way=True),
+    "BiLSTM": high_level("BiLSTM", "lstm", two_way=True),
+    "BiLSTM of 2 layers": high_level("BiLSTM", "lstm", 2, two_way=True),
 }
+
+CHAPTER_9 = ("RNNScratch", "RNN")
+# Those over which the suite runs that is of no layer in particular: the book's first, one whose state is a
+# pair, and one with layers above each other.
+FEW_LAYERS = (*CHAPTER_9, "LSTMScratch", "GRU of 3 layers")
 
 # Two layers that compute the same: from scratch, and the framework's.
 PAIRS = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -18,17 +18,16 @@ from d2lrnn.data import TextFile, TimeMachine
 from d2lrnn.weights import Weights, draw, write_weights
 
 
-def initial_weights(vocab_size: int, num_hiddens: int, seed: int) -> Weights:
+def initial_weights(options: Mapping[str, Any], vocab_size: int) -> Weights:
     """Weights from N(0, 1 / (3 num_hiddens)) and biases of zero, by canonical name.
 
-    The variance is that of a uniform draw from ±1 / sqrt(num_hiddens).
+    `options` are those of `d2lrnn train`: `model`, its sizes, and `seed`. The variance is that of a
+    uniform draw from ±1 / sqrt(num_hiddens).
     """
-    sizes = {"model": "rnn", "num_hiddens": num_hiddens}
-    shapes = models.shapes(sizes, vocab_size)
-    sigma = 1 / math.sqrt(3 * num_hiddens)
+    sigma, seed = 1 / math.sqrt(3 * options["num_hiddens"]), options["seed"]
     return {
         name: draw(name, shape, sigma, seed) if len(shape) > 1 else np.zeros(shape, np.float32)
-        for name, shape in shapes.items()
+        for name, shape in models.shapes(options, vocab_size).items()
     }
 
 
@@ -39,8 +38,7 @@ def write(file: str, **options: Any) -> None:
     settings = {name: options[name] for name in names}
     text = options["text"]
     data = TimeMachine(**settings) if text is None else TextFile(text, **settings)
-    weights = initial_weights(len(data.vocab), options["num_hiddens"], options["seed"])
-    write_weights(file, weights)
+    write_weights(file, initial_weights(options, len(data.vocab)))
 
 
 def main(arguments: Sequence[str]) -> int:

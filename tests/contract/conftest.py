@@ -5,7 +5,7 @@ The suite names no framework. It runs once in the environment of each backend, w
 """
 
 import pytest
-from layers import LAYERS
+from layers import FEW_LAYERS
 from small_models import BATCH_SIZE, NUM_STEPS, NUM_TRAIN, NUM_VAL, make_model
 
 import d2lrnn as d2l
@@ -26,7 +26,7 @@ def data(text_file):
     return d2l.TextFile(text_file, BATCH_SIZE, NUM_STEPS, num_train=NUM_TRAIN, num_val=NUM_VAL)
 
 
-@pytest.fixture(params=LAYERS)
+@pytest.fixture(params=FEW_LAYERS)
 def layers(request):
     return request.param
 

@@ -1,4 +1,6 @@
-"""The models of sections 9.5 and 9.6: shapes, states, subclasses, wrong sizes."""
+"""The models of chapters 9 and 10: shapes, states, subclasses, wrong sizes."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -9,8 +11,18 @@ import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError
 from d2lrnn.models import MODELS
 
-CANONICAL = {"rnn.W_xh", "rnn.W_hh", "rnn.b_h", "linear.W_hq", "linear.b_q"}
 V = 11
+
+all_layers = pytest.mark.parametrize("layers", LAYERS)
+with_a_choice = pytest.mark.parametrize(
+    "layers", [name for name, row in LAYERS.items() if row.activations]
+)
+continuing = pytest.mark.parametrize(
+    "layers", [name for name, row in LAYERS.items() if not row.network.two_way]
+)
+reading_the_future = pytest.mark.parametrize(
+    "layers", [name for name, row in LAYERS.items() if row.network.two_way]
+)
 
 
 def tokens(batch_size=BATCH_SIZE, num_steps=NUM_STEPS, seed=0):
@@ -22,14 +34,19 @@ def test_every_model_that_runs_know_is_in_the_table_of_layers():
     assert known <= {(row.layer, row.model) for row in LAYERS.values()}
 
 
+@all_layers
 def test_shapes(layers):
-    model = make_model(layers, V)
+    model, row = make_model(layers, V), LAYERS[layers]
     outputs, state = model.states(tokens())
-    assert outputs.shape == (NUM_STEPS, BATCH_SIZE, NUM_HIDDENS)
-    assert state.shape == (1, BATCH_SIZE, NUM_HIDDENS)
+    width = NUM_HIDDENS * (1 + row.network.two_way)
+    assert outputs.shape == (NUM_STEPS, BATCH_SIZE, width)
+    states = state if row.network.kind == "lstm" else (state,)
+    shape = row.state_shape(BATCH_SIZE, NUM_HIDDENS)
+    assert [part.shape for part in states] == [shape] * len(states)
     assert model.logits(tokens()).shape == (BATCH_SIZE, NUM_STEPS, V)
 
 
+@continuing
 @pytest.mark.parametrize("batch_size", [1, 2, BATCH_SIZE])
 def test_the_returned_state_can_be_passed_back(layers, batch_size):
     model = make_model(layers, V)
@@ -42,6 +59,17 @@ def test_the_returned_state_can_be_passed_back(layers, batch_size):
     np.testing.assert_allclose(last_in_parts, last, atol=1e-6)
 
 
+@reading_the_future
+def test_a_network_in_both_directions_is_not_continued(layers, data):
+    """What it makes of a token depends on those after it, which are not there yet."""
+    model = make_model(layers, len(data.vocab))
+    with pytest.raises(ArgumentError, match=f"{LAYERS[layers].layer}.*both directions"):
+        model.predict("it has", 3, data.vocab)
+    with pytest.raises(ArgumentError, match="both directions"):
+        model.step(0, None)
+
+
+@with_a_choice
 @pytest.mark.parametrize("activation, low", [("tanh", -1), ("relu", 0)])
 def test_activation(layers, activation, low):
     outputs, _ = make_model(layers, V, activation=activation).states(tokens())
@@ -49,21 +77,23 @@ def test_activation(layers, activation, low):
     assert (outputs < 0).any() == (activation == "tanh")
 
 
+@all_layers
 def test_canonical_weights(layers):
     weights = make_model(layers, V).get_weights()
-    assert set(weights) == CANONICAL
-    assert weights["rnn.W_xh"].shape == (V, NUM_HIDDENS)
-    assert weights["linear.W_hq"].shape == (NUM_HIDDENS, V)
+    expected = LAYERS[layers].network.shapes(V, NUM_HIDDENS)
+    assert {name: w.shape for name, w in weights.items()} == expected
     assert all(w.dtype == np.float32 for w in weights.values())
 
 
+@all_layers
 def test_every_weight_trains_and_only_those(layers, data):
+    """Of three layers too: in the book's deep GRU on JAX, two of three get no gradient."""
     model = make_model(layers, len(data.vocab))
     before = model.get_weights()
     fit(model, data, max_epochs=1)
     after = model.get_weights()
-    assert set(before) == set(after) == CANONICAL
-    for name in CANONICAL:
+    assert set(before) == set(after) == set(LAYERS[layers].network.shapes(V, NUM_HIDDENS))
+    for name in before:
         assert np.abs(after[name] - before[name]).max() > 0, name
 
 
@@ -75,17 +105,24 @@ def test_scratch_weights_are_numpys():
     np.testing.assert_array_equal(weights["linear.W_hq"], draw("W_hq", (NUM_HIDDENS, V), 0.5, 0))
 
 
+@all_layers
 def test_the_seed_decides_the_initial_weights(layers):
     same, again, other = (make_model(layers, V, seed=seed).get_weights() for seed in (3, 3, 4))
-    np.testing.assert_array_equal(same["rnn.W_xh"], again["rnn.W_xh"])
-    assert np.abs(same["rnn.W_xh"] - other["rnn.W_xh"]).max() > 0
+    matrices = [name for name in same if "W_" in name]
+    for name in matrices:
+        np.testing.assert_array_equal(same[name], again[name])
+        assert np.abs(same[name] - other[name]).max() > 0, name
+    arrays = [same[name] for name in matrices]
+    copies = [a.shape == b.shape and (a == b).all() for a, b in itertools.combinations(arrays, 2)]
+    assert not any(copies)
 
 
-def test_num_inputs_may_be_left_out(data):
-    rnn = d2l.RNN(num_hiddens=NUM_HIDDENS)
+@pytest.mark.parametrize("layer, gate", [("RNN", "h"), ("LSTM", "i"), ("GRU", "n")])
+def test_num_inputs_may_be_left_out(layer, gate, data):
+    rnn = getattr(d2l, layer)(num_hiddens=NUM_HIDDENS)
     model = d2l.RNNLM(rnn, vocab_size=len(data.vocab), lr=0.5)
     assert len(model.predict("the", 4, data.vocab)) == 7
-    assert model.get_weights()["rnn.W_xh"].shape == (len(data.vocab), NUM_HIDDENS)
+    assert model.get_weights()[f"rnn.W_x{gate}"].shape == (len(data.vocab), NUM_HIDDENS)
 
 
 def test_a_subclass_may_replace_output_layer(layers, data):
@@ -130,12 +167,20 @@ def test_a_subclass_may_replace_forward(layers, data):
     [
         ({"num_hiddens": 0}, "num_hiddens=0"),
         ({"num_hiddens": 3, "num_inputs": -1}, "num_inputs=-1"),
-        ({"num_hiddens": 3, "activation": "sin"}, "activation='sin'"),
+        ({"num_hiddens": 3, "num_layers": 0}, "num_layers=0"),
+        ({"num_hiddens": 3, "dropout": 1}, "dropout=1"),
     ],
 )
-def test_wrong_arguments_of_the_layer(arguments, named):
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU", "BiGRU", "BiLSTM"])
+def test_wrong_arguments_of_the_layer(layer, arguments, named):
     with pytest.raises(ArgumentError, match=named):
-        d2l.RNN(**arguments)
+        getattr(d2l, layer)(**arguments)
+
+
+@pytest.mark.parametrize("layer", ["RNN", "RNNScratch"])
+def test_an_unknown_activation(layer):
+    with pytest.raises(ArgumentError, match="activation='sin'"):
+        getattr(d2l, layer)(num_inputs=2, num_hiddens=3, activation="sin")
 
 
 @pytest.mark.parametrize(

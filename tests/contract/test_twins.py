@@ -7,6 +7,7 @@ import importlib.util
 
 import numpy as np
 import pytest
+from layers import CHAPTER_9, LAYERS
 from small_models import BATCH_SIZE, NUM_HIDDENS, NUM_STEPS, base_class, fit, make_model
 
 import d2lrnn as d2l
@@ -15,10 +16,24 @@ from d2lrnn import backend
 if importlib.util.find_spec(f"{backend.active().__name__}.fast") is None:
     pytest.skip("this backend has no fast.py", allow_module_level=True)
 
+WITH_TWIN = [name for name in LAYERS if backend.twin(make_model(name, 2 * NUM_HIDDENS))]
+with_a_choice = pytest.mark.parametrize(
+    "layers", [name for name in WITH_TWIN if LAYERS[name].activations]
+)
+
 # Vocabularies smaller and larger than the layer: rows of W_xh are picked, or vectors multiplied.
 VOCAB_SIZES = [NUM_HIDDENS - 3, NUM_HIDDENS + 4]
 # Float32 sums of the same terms in another order.
 ROUNDING = {"rtol": 0, "atol": 1e-6}
+
+
+@pytest.fixture(params=WITH_TWIN)
+def layers(request):
+    return request.param
+
+
+def test_chapter_9_has_twins():
+    assert set(CHAPTER_9) <= set(WITH_TWIN)
 
 
 class Tokens(d2l.DataModule):
@@ -47,6 +62,7 @@ def trained(layers, vocab_size, data, monkeypatch, plain, max_epochs=1, **option
         return trainer, before, model.get_weights()
 
 
+@with_a_choice
 @pytest.mark.parametrize("vocab_size", VOCAB_SIZES)
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_loss_and_gradients(layers, vocab_size, activation, monkeypatch):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from layers import LAYERS, PAIRS
+from layers import CHAPTER_9, LAYERS, PAIRS
 from safetensors.numpy import load_file, save_file
 from small_models import (
     NUM_HIDDENS,
@@ -36,6 +36,7 @@ def test_scratch_and_high_level_layers_agree(pair, data):
     np.testing.assert_allclose(other.logits(data.X[:4]), one.logits(data.X[:4]), atol=1e-5)
 
 
+@pytest.mark.parametrize("layers", CHAPTER_9)
 def test_a_file_that_does_not_fit_is_refused_with_the_list(model, tmp_path):
     weights = model.get_weights()
     before = {name: array.copy() for name, array in weights.items()}
@@ -49,6 +50,28 @@ def test_a_file_that_does_not_fit_is_refused_with_the_list(model, tmp_path):
     for fault in ("missing: rnn.b_h", "unknown: rnn.b_z", "wrong shape: rnn.W_hh is (2, 3)"):
         assert fault in str(caught.value)
     assert_same_weights(model.get_weights(), before)
+
+
+def test_a_gru_with_the_reset_elsewhere_is_refused(data, tmp_path):
+    """Before the product with W_hh, as in the book, and after it, as in every framework: see below."""
+    before, after = (make_model(layers, len(data.vocab)) for layers in ("GRUScratch", "GRU"))
+    path = tmp_path / "weights.safetensors"
+    for one, other in (before, after), (after, before):
+        one.save(path)
+        with pytest.raises(WeightsError, match=r"reset.*section 10\.2"):
+            other.load(path)
+
+
+def test_the_two_grus_differ_at_equal_weights(data):
+    """So the names of their weights differ as well, and no file of one is taken for the other's."""
+    before, after = (make_model(layers, len(data.vocab)) for layers in ("GRUScratch", "GRU"))
+    random = np.random.RandomState(1)
+    weights = {name: random.randn(*w.shape) for name, w in before.get_weights().items()}
+    before.set_weights(weights)
+    after.set_weights({n.replace("xh", "xn").replace("hh", "hn").replace("b_h", "b_n"): w
+                       for n, w in weights.items()})  # fmt: skip
+    one, other = (model.states(data.X[:4])[0] for model in (before, after))
+    assert np.abs(one - other).max() > 0.3
 
 
 def test_no_file(model, tmp_path):

@@ -6,16 +6,17 @@ import click
 import numpy as np
 import pytest
 
-from d2lrnn.arguments import ARGUMENTS, Integer, Number, OneOf, check
+from d2lrnn.arguments import ARGUMENTS, Integer, Number, OneOf, Share, check
 from d2lrnn.cli import generate, main, train
 from d2lrnn.errors import ArgumentError
 
 OPTIONS = {param.name: param for param in (*generate.params, *train.params)}
 
-FITTING = {Integer: [1, np.int64(1)], Number: [0.5, 1, np.float32(0.5)]}
+FITTING = {Integer: [1, np.int64(1)], Number: [0.5, 1, np.float32(0.5)], Share: [0, 0.5]}
 OTHERS = {
     Integer: [-1, 1.0, 1.5, "1", None, True],
     Number: [-1, -0.5, math.inf, math.nan, "1", None, True],
+    Share: [-0.1, 1, math.nan, "0.5", None, True],
     OneOf: ["", "sin", None, 1],
 }
 

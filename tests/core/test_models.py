@@ -24,6 +24,7 @@ def recorded(monkeypatch):
 
 
 OPTIONS = {"num_hiddens": 5, "lr": 0.5, "seed": 3, "activation": "relu", "sigma": 0.1}
+OPTIONS |= {"num_layers": 2, "dropout": 0.5}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -32,7 +33,7 @@ def test_every_row_names_classes_that_a_backend_must_have(name):
     assert {row.layer, row.language_model} <= set(backend.REQUIRED)
     assert row.kind in cells.GATES
     assert set(row.options) <= set(OPTIONS)
-    assert ("activation" in row.options) == (row.kind == "rnn")  # other layers have no choice
+    assert row.kind == "rnn" or "activation" not in row.options  # other layers have no choice
 
 
 def test_no_two_rows_are_the_same_model():
@@ -56,7 +57,7 @@ def test_build_passes_each_option_on(recorded, name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_shapes_are_those_of_the_equations(name):
-    shapes = models.shapes({"model": name, **OPTIONS}, vocab_size=7)
+    shapes = models.shapes({"model": name, **OPTIONS, "num_layers": 1}, vocab_size=7)
     assert set(cells.names_of(MODELS[name].kind, "rnn.")) == {n for n in shapes if "rnn" in n}
     assert shapes["linear.W_hq"] == (5, 7)
     assert shapes["linear.b_q"] == (7,)
@@ -64,6 +65,33 @@ def test_shapes_are_those_of_the_equations(name):
         assert shapes[f"rnn.W_x{gate}"] == (7, 5)
         assert shapes[f"rnn.W_h{gate}"] == (5, 5)
         assert shapes[f"rnn.b_{gate}"] == (5,)
+
+
+@pytest.mark.parametrize("name", [n for n, row in MODELS.items() if "num_layers" in row.options])
+def test_shapes_of_layers_above_each_other(name):
+    shapes = models.shapes({"model": name, **OPTIONS, "num_layers": 3}, vocab_size=7)
+    names = cells.names_of(MODELS[name].kind)
+    assert {n for n in shapes if "rnn" in n} == {f"rnn.{i}.{n}" for i in range(3) for n in names}
+    for n in names:
+        if n.startswith("W_x"):
+            assert [shapes[f"rnn.{i}.{n}"] for i in range(3)] == [(7, 5), (5, 5), (5, 5)]
+
+
+def test_the_number_of_parameters_is_that_of_the_book():
+    """Of a layer 28 * 32 + 32 * 32 + 32, four times that in an LSTM; above it 32 * 28 + 28."""
+    layer, above = 28 * 32 + 32 * 32 + 32, 32 * 28 + 28
+    sizes = {n: models.num_parameters(row, 28, 32) for n, row in MODELS.items()}
+    assert sizes["rnn"] == sizes["scratch"] == layer + above
+    assert sizes["lstm"] == sizes["lstm-scratch"] == 4 * layer + above
+    assert sizes["gru"] == sizes["gru-scratch"] == 3 * layer + above
+    assert sizes["deep-scratch"] == layer + 2 * 32 * 32 + 32 + above
+
+
+def test_a_run_of_before_chapter_10_lacks_some_options(recorded):
+    options = {"model": "rnn", "num_hiddens": 5, "lr": 0.5, "seed": 3, "activation": "relu"}
+    (layer,) = models.build(options, vocab_size=7).args
+    assert (layer.num_layers, layer.dropout) == (1, 0)
+    assert set(models.shapes(options, 7)) >= {"rnn.W_xh"}
 
 
 def test_an_unknown_model():

@@ -155,7 +155,7 @@ def test_the_sha1_tells_data_apart(tmp_path, data):
 def test_the_model_is_made_by_the_active_backend(path, data):
     run = Run.open(finished(path, data))
     model = run.model()
-    rnn = {"num_hiddens": 3, "activation": "tanh", "seed": 0}
+    rnn = {"num_hiddens": 3, "activation": "tanh", "num_layers": 1, "dropout": 0, "seed": 0}
     assert model.settings == {"rnn": rnn, "vocab_size": 5, "lr": 1.0, "seed": 0}
     assert model.weights["rnn.b_h"].tolist() == [1, 2, 3]
 

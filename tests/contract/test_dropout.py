@@ -1,0 +1,81 @@
+"""Dropout between the layers of a deep network: what it changes, and what it must not (section 10.3)."""
+
+import numpy as np
+import pytest
+from small_models import NUM_HIDDENS, assert_same_weights, fit
+
+import d2lrnn as d2l
+from d2lrnn.errors import ArgumentError
+
+DEEP = ("RNN", "LSTM", "GRU", "BiGRU", "BiLSTM")
+STILL = 1e-12  # a learning rate that moves no weight
+
+all_deep = pytest.mark.parametrize("layer", DEEP)
+
+
+def deep(layer, data, dropout, lr=0.5, seed=0):
+    """A language model on two layers."""
+    sizes = {"num_inputs": len(data.vocab), "num_hiddens": NUM_HIDDENS, "num_layers": 2}
+    rnn = getattr(d2l, layer)(**sizes, dropout=dropout, seed=seed)
+    return d2l.RNNLM(rnn, vocab_size=len(data.vocab), lr=lr, seed=seed)
+
+
+@all_deep
+def test_it_changes_the_training_and_the_training_is_the_same_twice(layer, data):
+    with_it, again, without = (deep(layer, data, dropout) for dropout in (0.5, 0.5, 0))
+    losses = [fit(model, data).batch_losses for model in (with_it, again, without)]
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+    assert_same_weights(again.get_weights(), with_it.get_weights())
+
+
+@all_deep
+def test_every_epoch_and_every_seed_drop_others(layer, data):
+    def losses(dropout, seed=0):
+        model = deep(layer, data, dropout, lr=STILL)
+        model.seed = seed  # of what is drawn in training; the weights are drawn
+        return [row["train_loss"] for row in fit(model, data, max_epochs=2).history]
+
+    one, other = losses(0.5)
+    assert abs(one - other) > 1e-5
+    assert abs(one - losses(0.5, seed=1)[0]) > 1e-5
+    # Without it, the epochs differ by the rounding of sums in another order.
+    one, other = losses(0)
+    assert one == pytest.approx(other, abs=1e-6)
+
+
+@all_deep
+def test_it_is_off_in_validation_and_in_what_shows_a_model(layer, data):
+    with_it, without = (deep(layer, data, dropout, lr=STILL) for dropout in (0.5, 0))
+    without.set_weights(with_it.get_weights())
+    histories = [fit(model, data, max_epochs=1).history[0] for model in (with_it, without)]
+    assert histories[0]["train_loss"] != pytest.approx(histories[1]["train_loss"], abs=1e-5)
+    assert histories[0]["val_loss"] == pytest.approx(histories[1]["val_loss"], abs=1e-6)
+    for show in (lambda m: m.logits(data.X[:3]), lambda m: m.states(data.X[:3])[0]):
+        np.testing.assert_allclose(show(with_it), show(without), atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
+def test_it_is_off_in_decoding(layer, data):
+    model = deep(layer, data, 0.9, lr=5)
+    fit(model, data)
+    texts = {model.predict("it has", 20, data.vocab) for _ in range(3)}
+    other = deep(layer, data, 0)
+    other.set_weights(model.get_weights())
+    assert texts == {other.predict("it has", 20, data.vocab)}
+
+
+@all_deep
+def test_a_training_with_dropout_continues_bit_for_bit(layer, data, tmp_path):
+    whole, half, rest = (deep(layer, data, 0.5) for _ in range(3))
+    fit(whole, data, max_epochs=4)
+    checkpoint = str(tmp_path / "checkpoint.safetensors")
+    d2l.Trainer(2, progress=False).fit(half, data, checkpoint=checkpoint)
+    d2l.Trainer(4, progress=False).fit(rest, data, resume=checkpoint)
+    assert_same_weights(rest.get_weights(), whole.get_weights())
+
+
+@all_deep
+def test_in_one_layer_it_would_change_nothing(layer):
+    with pytest.raises(ArgumentError, match=r"dropout=0.5.*num_layers"):
+        getattr(d2l, layer)(num_inputs=3, num_hiddens=4, num_layers=1, dropout=0.5)

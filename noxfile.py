@@ -193,9 +193,9 @@ def bare(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Sections 9.6 to 10.3 against loops written by hand, on all frameworks, in one table: build/bench/.
 
-    An epoch of each model, prediction, and what it takes to start. `-- --backends torch,jax` chooses the frameworks,
-    `--growth` measures larger models and more data as well, half an hour of work; every other option
-    goes to benchmarks/epoch.py. The machine must have nothing else to do.
+    An epoch of each model, prediction, and what it takes to start. `-- --backends torch,jax` chooses the
+    frameworks, `--growth` measures larger models and more data as well, half an hour of work; every
+    other option goes to benchmarks/epoch.py. The machine must have nothing else to do.
     """
     parser = argparse.ArgumentParser(prog="nox -s bench --", allow_abbrev=False, add_help=False)
     parser.add_argument("--backends", default=",".join(FRAMEWORKS))

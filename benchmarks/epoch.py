@@ -25,7 +25,6 @@ from rich.table import Table
 import d2lrnn as d2l
 from d2lrnn.run import peak_memory
 
-
 # Sections 9.6, 10.1, 10.2 and 10.3: the layer, and its options.
 MODELS = {"rnn": ("RNN", {}), "lstm": ("LSTM", {}), "gru": ("GRU", {})}
 MODELS["deep-gru"] = ("GRU", {"num_layers": 2})

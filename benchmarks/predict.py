@@ -18,7 +18,6 @@ from rich.table import Table
 
 import d2lrnn as d2l
 
-
 CHAPTER_10 = {
     "LSTM": ("LSTM", {}),
     "GRU": ("GRU", {}),

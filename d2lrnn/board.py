@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from d2lrnn import atomic
 from d2lrnn.errors import ArgumentError
-from d2lrnn.figures import Limits, in_notebook, picture, set_axes
+from d2lrnn.figures import Limits, in_notebook, picture, scalar, set_axes
 
 Row = Mapping[str, float]  # what an epoch measured: train_loss, train_ppl, val_loss, ..., seconds
 Mode = Literal["notebook", "terminal", "lines", "off"]
@@ -88,7 +88,7 @@ class ProgressBoard:
             every_n: the line gets one point, their mean, for every `every_n` points; below 1 is 1.
         """
         waiting = self._waiting.setdefault(label, [])
-        waiting.append((float(x), float(y)))
+        waiting.append((scalar("x", x), scalar("y", y)))
         if len(waiting) < every_n:
             return
         xs, ys = zip(*waiting, strict=True)

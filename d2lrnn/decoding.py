@@ -68,14 +68,22 @@ def continuation(
     temperature: float | None = None,
     seed: int | None = None,
 ) -> str:
-    """`prefix` and what follows it; the arguments and errors are those of `LanguageModel.predict`."""
+    """`prefix` and what follows it; the arguments and errors are those of `LanguageModel.predict`.
+
+    A text is read as the vocabulary's own was, and given back as it was typed.
+    """
     prompt = check_prompt(prefix, num_preds, vocab, temperature, seed)
+    joiner = getattr(vocab, "joiner", "")  # a reader's own class, as the book's, is of characters
+    typed = prefix if isinstance(prefix, str) else joiner.join(prefix)
+    if num_preds == 0:
+        return typed
     if seed is not None and temperature is None:
         temperature = 1.0
     choose = Sampler(temperature, seed) if temperature else np.ndarray.argmax
-    tokens, unk, state = [int(index) for index in vocab[prompt]], vocab.unk, None
-    for index in tokens:  # warm-up
-        logits, state = step(index, state)
+    new: list[int] = []
+    unk, state = vocab.unk, None
+    for index in vocab[prompt]:  # warm-up
+        logits, state = step(int(index), state)
     for remaining in reversed(range(num_preds)):
         logits[unk] = -math.inf  # never predicted
         index = int(choose(logits))
@@ -84,10 +92,10 @@ def continuation(
                 "The model's logits are not finite: its weights are broken, probably by a "
                 "training that diverged. Train it anew with a smaller lr or with clipping."
             )
-        tokens.append(index)
+        new.append(index)
         if remaining:
             logits, state = step(index, state)
-    return vocab.joiner.join(vocab.to_tokens(tokens))
+    return joiner.join([typed, *vocab.to_tokens(new)])
 
 
 def check_prompt(
@@ -98,8 +106,9 @@ def check_prompt(
     seed: int | None,
 ) -> list[str]:
     """The tokens of `prefix`, after a check of the arguments of `predict`."""
-    tokens = vocab.split(prefix) if isinstance(prefix, str) else list(prefix)
-    if not tokens:
+    split = getattr(vocab, "split", list)
+    tokens = split(prefix) if isinstance(prefix, str) else list(prefix)
+    if not tokens and num_preds != 0:
         raise ArgumentError(
             f"prefix={prefix!r} has no token; give at least one to start from, such as 'it has'."
         )

@@ -202,6 +202,23 @@ def _series(name: str, values: Any) -> list[NDArray[Any]]:
     return arrays
 
 
+def scalar(name: str, value: Any) -> float:
+    """`value` as a float: a Python, NumPy or framework number, or an array or tensor of one element.
+
+    Raises:
+        ArgumentError: it is no number, or holds none or several.
+    """
+    if hasattr(value, "__float__") and not hasattr(value, "shape"):
+        return float(value)
+    array = _array(name, value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise ArgumentError(
+            f"Expected {name} to be a number, or a tensor of one. Received: an array of shape "
+            f"{array.shape} and dtype {array.dtype}. Take a mean, a sum or an element of it."
+        )
+    return float(array.reshape(()))
+
+
 def _array(name: str, series: Any) -> NDArray[Any]:
     try:
         array = np.asarray(series)

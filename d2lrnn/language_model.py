@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from d2lrnn import backend, decoding
+from d2lrnn.data.minibatches import Minibatches, windows_of
 from d2lrnn.errors import ArgumentError
 from d2lrnn.models import layer_classes, model_classes
 from d2lrnn.module import flat_state, is_library_code, is_whole
@@ -105,8 +106,9 @@ class LanguageModel:
         The hidden state is warmed up on the prefix and carried along, so each token costs the same.
 
         Args:
-            prefix: a text (for a vocabulary of words: split at spaces) or a list of tokens; what
-                `vocab` does not know becomes `<unk>`.
+            prefix: a text, which is read as that of the training was (lower case, letters only) and
+                given back as it was typed, or a list of tokens; what `vocab` does not know is taken as
+                `<unk>`.
             num_preds: how many tokens to add; 0 returns the prefix.
             vocab: the vocabulary that the model was trained with.
             device: where to compute; by default where the model is.
@@ -185,7 +187,54 @@ class LanguageModel:
                 "`model.logits(X)`; a text is continued by a layer in one direction, such as d2l.GRU."
             )
 
-    def check_tokens(self, X: Any) -> Array:
+    def check_data(self, data: Any, train_loader: Any, val_loader: Any) -> None:
+        """Raise an ArgumentError if the vocabulary, the tokens or the layer are not of this model's size."""
+        size, layer = self.vocab_size, getattr(self.rnn, "num_inputs", None)
+        vocab = getattr(data, "vocab", None)
+        if vocab is not None and hasattr(vocab, "__len__") and len(vocab) != size:
+            raise ArgumentError(
+                f"The data's vocabulary has {len(vocab)} tokens, the model was made for vocab_size={size}. "
+                f"Make it with vocab_size={len(vocab)}: {type(self).__name__}(rnn, "
+                "vocab_size=len(data.vocab))."
+            )
+        if layer is not None and layer != size and is_library_code(self.one_hot):
+            raise ArgumentError(
+                f"The layer was made for num_inputs={layer}, the model for vocab_size={size}: its inputs "
+                "are one-hot vectors of that size. Make both with the size of the vocabulary."
+            )
+        for loader in train_loader, val_loader:
+            if isinstance(loader, Minibatches):
+                self.check_arrays(loader.arrays)
+
+    def check_batch(self, batch: Any) -> None:
+        """Raise an ArgumentError if a minibatch does not hold tokens of this model and their labels."""
+        if isinstance(batch, tuple | list):
+            self.check_arrays([backend.active().numpy(tensor) for tensor in batch])
+
+    def check_arrays(self, arrays: Sequence[Any]) -> None:
+        """As `check_batch`, of arrays whose first are inputs and whose last are labels."""
+        if not (is_library_code(self.one_hot) and is_library_code(self.forward)):
+            return  # a reader's model takes what it takes
+        if len(arrays) < 2:
+            raise ArgumentError(
+                f"Expected minibatches (X, Y) of tokens and the tokens that follow them. Received: "
+                f"{len(arrays)} array(s) of shapes {[array.shape for array in arrays]}."
+            )
+        X, Y = arrays[0], arrays[-1]
+        for name, tokens in ("X", X), ("Y", Y):
+            if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
+                raise ArgumentError(
+                    f"Expected {name} to be tokens, whole numbers (batch_size, num_steps). Received: "
+                    f"{name} of shape {tokens.shape} and dtype {tokens.dtype}."
+                )
+            windows = windows_of(tokens)  # overlapping ones have each token many times
+            self.check_tokens(tokens if windows is None else windows.sequence, name)
+        if X.shape != Y.shape:
+            raise ArgumentError(
+                f"Expected a label for each token. Received: X of shape {X.shape} and Y of shape {Y.shape}."
+            )
+
+    def check_tokens(self, X: Any, name: str = "X") -> Array:
         """`X` as an array; an ArgumentError unless it holds tokens of the vocabulary, at least one.
 
         Where the reader has replaced `one_hot`, `X` is whatever that takes.
@@ -195,12 +244,12 @@ class LanguageModel:
             return inputs
         if inputs.size == 0 or inputs.dtype.kind not in "iu":
             raise ArgumentError(
-                f"X of shape {inputs.shape} and dtype {inputs.dtype}: expected at least one token, a "
+                f"{name} of shape {inputs.shape} and dtype {inputs.dtype}: expected at least one token, a "
                 "whole number each."
             )
         if inputs.min() < 0 or inputs.max() >= self.vocab_size:
             raise ArgumentError(
-                f"X has tokens from {inputs.min()} to {inputs.max()}: expected 0 to "
+                f"{name} has tokens from {inputs.min()} to {inputs.max()}: expected 0 to "
                 f"{self.vocab_size - 1}, the indices of a vocabulary of vocab_size={self.vocab_size}."
             )
         return inputs

@@ -137,6 +137,12 @@ class Module(HyperParameters):
         """
         return np.full(labels.shape[0], math.prod(labels.shape[1:]))
 
+    def check_data(self, data: Any, train_loader: Any, val_loader: Any) -> None:
+        """Raise an ArgumentError if `data` cannot be meant for this model; asked before training."""
+
+    def check_batch(self, batch: Any) -> None:
+        """As `check_data`, for a minibatch of a reader's own loader, in the first epoch."""
+
     # Weights by canonical name ------------------------------------------------------------------------
 
     def get_weights(self) -> Weights:

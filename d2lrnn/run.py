@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from d2lrnn import __version__, atomic, backend, decoding, models, shell
-from d2lrnn.data import Vocab
+from d2lrnn.data import Tokenizer, Vocab
 from d2lrnn.errors import DataError, RunError, TrainingDiverged
 from d2lrnn.weights import Weights, check_weights, read_header, read_weights, write_weights
 
@@ -68,7 +68,7 @@ class Run:
         config: `status`, `backend`, `started`, `options` (those of `d2lrnn train`), `vocab_size`,
             `device`, `interrupted`, `peak_memory` (bytes), and `data`: `source`, `num_tokens`, and
             `sha1`, of the tokens' indices (int32, little-endian), so that equal ones mean equal
-            data; of a failed run also `error` and `diverged`.
+            data, and `letters`, see `Tokenizer`; of a failed run also `error` and `diverged`.
     """
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
@@ -106,6 +106,7 @@ class Run:
                     "source": data.source,
                     "num_tokens": len(data.corpus),
                     "sha1": sha1_of_corpus(data),
+                    "letters": getattr(data, "letters", None),
                 },
                 "vocab_size": len(data.vocab),
                 "device": str(device),
@@ -256,7 +257,7 @@ class Run:
     def vocab(self) -> Vocab:
         """The vocabulary that the model was trained with."""
         try:
-            vocab = Vocab.from_list(self._read("vocab.json", list))
+            vocab = Vocab.from_list(self._read("vocab.json", list), self._tokenizer())
         except DataError as error:
             raise RunError(f"{self.path / 'vocab.json'} is damaged: {error}") from error
         if len(vocab) != self.config["vocab_size"]:
@@ -265,6 +266,13 @@ class Run:
                 f"{self.config['vocab_size']}: they are not of the same run."
             )
         return vocab
+
+    def _tokenizer(self) -> Tokenizer:
+        """How the text was read, and a prompt is; runs of d2lrnn 0.1 do not tell which letters."""
+        options = self.config["options"]
+        of_text = "any" if options.get("text") else "a-z"
+        letters = self.config["data"].get("letters", of_text)
+        return Tokenizer(options.get("tokens") or "char", letters)
 
     @cached_property
     def history(self) -> list[Row]:
@@ -324,7 +332,7 @@ class Run:
         """
         options = self.config["options"]
         weights = check_weights(self.weights, models.shapes(options, len(self.vocab)))
-        return decoding.stepper(weights, options["activation"])
+        return decoding.stepper(weights, options.get("activation") or "tanh")
 
     def weights_of_checkpoint(self) -> Weights:
         """The weights after the last whole epoch, by canonical name."""

@@ -6,6 +6,7 @@ are, and how gradients are clipped.
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections import defaultdict
@@ -19,6 +20,7 @@ from d2lrnn import backend
 from d2lrnn.arguments import check
 from d2lrnn.data import Minibatches
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError
+from d2lrnn.figures import scalar
 from d2lrnn.hyperparameters import HyperParameters
 from d2lrnn.module import draw_by_path, is_library_code, perplexity
 from d2lrnn.weights import Weights, folded, read_header, read_weights, write_weights
@@ -77,7 +79,8 @@ class Trainer(HyperParameters):
         self.batch_losses: list[float] = []
         self.interrupted = False
         self._is_between_epochs = True
-        self._plotted: list[tuple[str, float, Any, bool, int]] = []
+        self._plotted: list[tuple[str, int, Any, bool]] = []
+        self._first_minibatches = {True: 0, False: 0}  # of this epoch, of training and validation
         self._forget_epoch()
 
     # What a backend adds ---------------------------------------------------------------------------
@@ -143,8 +146,10 @@ class Trainer(HyperParameters):
         """
         self.prepare_data(data)
         draw_by_path(model)
+        model.check_data(data, self.train_dataloader, self.val_dataloader)
         self.prepare_model(model)
         self.batch_loss = backend.twin(model) or model.batch_loss
+        self.seed = getattr(model, "seed", 0) or 0  # of what is drawn in training
         self.history, self.batch_losses, self.interrupted = [], [], False
         self._is_between_epochs = True
         self.train_batch_idx = self.val_batch_idx = 0
@@ -157,7 +162,8 @@ class Trainer(HyperParameters):
             for self.epoch in range(first, self.max_epochs):
                 started = time.perf_counter()
                 self.set_epoch(self.epoch)
-                with self.seeded_epoch(getattr(model, "seed", 0) or 0, self.epoch):
+                self._first_minibatches = {True: self.train_batch_idx, False: self.val_batch_idx}
+                with self.seeded_epoch(self.seed, self.epoch):
                     self.fit_epoch()
                 self._finish_epoch(time.perf_counter() - started)
                 if checkpoint is not None:
@@ -200,11 +206,14 @@ class Trainer(HyperParameters):
     def prepare_data(self, data: Any) -> None:
         """Ask the data module for its two loaders."""
         self.data = data
-        self.train_dataloader = _of_known_length(data.train_dataloader())
-        val = data.val_dataloader()
-        self.val_dataloader = None if val is None else _of_known_length(val)
-        self.num_train_batches = len(self.train_dataloader)
-        self.num_val_batches = 0 if self.val_dataloader is None else len(self.val_dataloader)
+        self.train_dataloader = _repeatable(data.train_dataloader())
+        self.val_dataloader = _repeatable(data.val_dataloader())
+        # None: not known before it has been gone through.
+        self._is_checked = {True: False, False: False}  # once through, in the first epoch
+        self.num_train_batches = _length("training", self.train_dataloader)
+        self.num_val_batches = (
+            0 if self.val_dataloader is None else _length("validation", self.val_dataloader)
+        )
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the training data which epoch this is: its order depends on the seed and on that alone."""
@@ -238,6 +247,13 @@ class Trainer(HyperParameters):
             return losses
         run = self.update if train else self.evaluate
         given = [run(step, batch) for batch in self.minibatches(train)]
+        if not given:
+            split, loader = (
+                ("training", self.train_dataloader)
+                if train
+                else ("validation", self.val_dataloader)
+            )
+            raise no_minibatch(split, loader)
         return self.to_host([loss for loss in given if loss is not None])
 
     def readers_step(self, train: bool) -> Callable[..., Any] | None:
@@ -262,12 +278,15 @@ class Trainer(HyperParameters):
 
     def minibatches(self, train: bool) -> Iterator[Sequence[Any]]:
         """The minibatches of an epoch on the device, for a reader's step, counted as they go."""
-        count = self.model.num_tokens
+        count, check_batch = self.model.num_tokens, self.model.check_batch
         for batch in self.train_dataloader if train else self.val_dataloader:
+            if not self._is_checked[train]:
+                check_batch(batch)
             labels = batch[-1] if is_library_code(count) else backend.active().numpy(batch[-1])
             self._weights_of_batches[train].append(int(count(labels).sum()))
             yield self.prepare_batch(batch)
             self._count_minibatch(train)
+        self._is_checked[train] = True
 
     def _count_minibatch(self, train: bool) -> None:
         if train:
@@ -279,14 +298,15 @@ class Trainer(HyperParameters):
 
     def record(self, key: str, value: Any, train: bool) -> None:
         """Keep a plotted scalar until the end of the epoch; see `Module.plot`."""
-        model: Any = self.model
-        if train:
-            x = self.train_batch_idx / max(self.num_train_batches, 1)
-            every = self.num_train_batches / model.plot_train_per_epoch
-        else:
-            x = self.epoch + 1
-            every = self.num_val_batches / model.plot_valid_per_epoch
-        self._plotted.append((key, x, value, train, max(int(every), 1)))
+        if isinstance(value, int | float | np.generic | np.ndarray):
+            value = scalar(key, value)
+        elif hasattr(value, "shape") and math.prod(value.shape) != 1:
+            raise ArgumentError(
+                f"plot({key!r}) takes a number. Received: a tensor of shape {tuple(value.shape)}; take a "
+                "mean, a sum or an element of it."
+            )
+        index = self.train_batch_idx if train else self.val_batch_idx
+        self._plotted.append((key, index - self._first_minibatches[train], value, train))
 
     def replay(self, losses: Iterable[float], train: bool) -> None:
         """Plot the losses of the library's own epoch, as its steps would have done one by one."""
@@ -299,6 +319,10 @@ class Trainer(HyperParameters):
 
     def _finish_epoch(self, seconds: float) -> None:
         plotted = self._read_plotted()
+        if self.num_train_batches is None:
+            self.num_train_batches = self.train_batch_idx - self._first_minibatches[True]
+        if self.num_val_batches is None:
+            self.num_val_batches = self.val_batch_idx - self._first_minibatches[False]
         train = self._losses("train_losses", plotted, True)
         val = (
             self._losses("val_losses", plotted, False) if self.val_dataloader is not None else None
@@ -310,39 +334,48 @@ class Trainer(HyperParameters):
         if val is not None:
             row |= self._means("val", val)
         others = defaultdict(list)
-        for key, _, value, is_train, _ in plotted:
+        for key, _, value, is_train in plotted:
             others[("train_" if is_train else "val_") + key].append(value)
         row |= {key: float(np.mean(v)) for key, v in others.items() if key not in row}
         row["seconds"] = seconds
         self.batch_losses = [float(loss) for loss in train]
-        for key, x, value, is_train, every in plotted:
-            self.model.board.draw(x, value, ("train_" if is_train else "val_") + key, every_n=every)
+        self._draw(plotted)
         self._forget_epoch()
         self.history.append(row)
         self.model.board.update(self.epoch + 1, row)
+
+    def _draw(self, plotted: list[tuple[str, int, float, bool]]) -> None:
+        model = self.model
+        for key, index, value, is_train in plotted:
+            number = (self.num_train_batches if is_train else self.num_val_batches) or 1
+            per_epoch = model.plot_train_per_epoch if is_train else model.plot_valid_per_epoch
+            if per_epoch:  # 0 plots nothing
+                x = self.epoch + (index / number if is_train else 1)
+                label = ("train_" if is_train else "val_") + key
+                model.board.draw(x, value, label, every_n=max(int(number / per_epoch), 1))
 
     def _forget_epoch(self) -> None:
         self._plotted.clear()
         self._weights_of_batches: dict[bool, list[int]] = {True: [], False: []}
         self.train_losses = self.val_losses = None
 
-    def _read_plotted(self) -> list[tuple[str, float, float, bool, int]]:
-        on_device = [value for _, _, value, _, _ in self._plotted if not isinstance(value, float)]
+    def _read_plotted(self) -> list[tuple[str, int, float, bool]]:
+        on_device = [value for _, _, value, _ in self._plotted if not isinstance(value, float)]
         values = iter(self.to_host(on_device)) if on_device else iter(())
         return [
-            (key, x, value if isinstance(value, float) else float(next(values)), train, every)
-            for key, x, value, train, every in self._plotted
+            (key, index, value if isinstance(value, float) else float(next(values)), train)
+            for key, index, value, train in self._plotted
         ]
 
     def _losses(
-        self, name: str, plotted: list[tuple[str, float, float, bool, int]], train: bool
+        self, name: str, plotted: list[tuple[str, int, float, bool]], train: bool
     ) -> np.ndarray[Any, Any]:
         """The losses that the steps returned or, where a reader's steps return none, plotted."""
         losses = getattr(self, name)
         if losses is not None and len(losses):
             return np.asarray(losses, dtype=np.float64)
         shown = defaultdict(list)
-        for key, _, value, is_train, _ in plotted:
+        for key, _, value, is_train in plotted:
             if is_train == train:
                 shown[key].append(value)
         if shown["loss"]:
@@ -390,6 +423,10 @@ class Trainer(HyperParameters):
         arrays |= {f"bias/{path}": array for path, array in apart.items()}
         seed = getattr(self.data, "seed", None)
         state = {"epoch": len(self.history), "seed": seed, "history": self.history}
+        state |= {
+            "model_seed": self.seed,
+            "minibatches": [self.train_batch_idx, self.val_batch_idx],
+        }
         write_weights(path, arrays, checkpoint=state)
 
     def _load_checkpoint(self, path: str) -> int:
@@ -414,14 +451,47 @@ class Trainer(HyperParameters):
         own.assign(self.model, {**own.arrays(self.model), **parts["bias"]})
         self.set_optimizer_state(parts["optimizer"])
         self.history = checkpoint["history"]
-        self.train_batch_idx = checkpoint["epoch"] * self.num_train_batches
-        self.val_batch_idx = checkpoint["epoch"] * self.num_val_batches
+        self.seed = checkpoint.get("model_seed", self.seed)
+        # Checkpoints of d2lrnn 0.1 do not tell how many minibatches there were.
+        done = [
+            checkpoint["epoch"] * (n or 0) for n in (self.num_train_batches, self.num_val_batches)
+        ]
+        self.train_batch_idx, self.val_batch_idx = checkpoint.get("minibatches", done)
         return int(checkpoint["epoch"])
 
 
-def _of_known_length(loader: Any) -> Any:
-    """`loader`, or a list of its minibatches if it is an iterable of the reader's without a length."""
-    return loader if hasattr(loader, "__len__") else list(loader)
+def _repeatable(loader: Any) -> Any:
+    """`loader`, or a list of its minibatches if it can be gone through only once, as a generator."""
+    return list(loader) if isinstance(loader, Iterator) else loader
+
+
+def _length(split: str, loader: Any) -> int | None:
+    """How many minibatches a loader has; None if it cannot tell.
+
+    Raises:
+        ArgumentError: it has none, or is without end.
+    """
+    try:
+        length = len(loader)
+    except TypeError as error:  # an attribute `__len__` alone does not make a length
+        if "infinite" in str(error):
+            raise ArgumentError(
+                f"The {split} loader has no end, so no epoch would: let it give the minibatches of one "
+                f"epoch, without repeating them. It is {loader!r}."
+            ) from None
+        return None
+    if length == 0:
+        raise no_minibatch(split, loader)
+    return length
+
+
+def no_minibatch(split: str, loader: Any) -> ArgumentError:
+    """An error for a loader that gives nothing."""
+    hint = " Return None from val_dataloader for no validation." if split == "validation" else ""
+    return ArgumentError(
+        f"The {split} loader gives no minibatch, so there is nothing to compute a loss of. It is "
+        f"{loader!r}. Does it drop a last minibatch that is not full, or filter everything out?{hint}"
+    )
 
 
 def _choose_gpus(num_gpus: int) -> list[Any]:

@@ -5,6 +5,7 @@ from d2lrnn.data.download import DATA_URL, cache_dir, download, extract
 from d2lrnn.data.minibatches import Minibatches, windows_of
 from d2lrnn.data.text import TextData, TextFile
 from d2lrnn.data.time_machine import TimeMachine
+from d2lrnn.data.tokenizer import Tokenizer
 from d2lrnn.data.vocab import Vocab
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "TextData",
     "TextFile",
     "TimeMachine",
+    "Tokenizer",
     "Vocab",
     "cache_dir",
     "download",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from d2lrnn.data.download import cache_dir
 from d2lrnn.data.minibatches import Minibatches
 from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import HyperParameters
@@ -20,12 +21,11 @@ class DataModule(HyperParameters):
     easily through `get_tensorloader`. A backend overrides `tensor`, and `array` where NumPy cannot
     read its tensors by itself.
 
-    `root` is a folder for files of its own, by default the cache; `seed` decides the order of the
+    `root` is the path of a folder for files of its own, by default the cache; `seed` decides the order of the
     minibatches. `num_workers` stands for the book's signature: minibatches are made in place, and
     a value other than 0 draws a warning.
     """
 
-    root: str | os.PathLike[str] | None = None  # for subclasses that do not call super().__init__
     seed: int = 0
     num_workers: int = 0
     batch_size: int | None = None
@@ -43,6 +43,15 @@ class DataModule(HyperParameters):
                 f"process, by one NumPy indexing each.",
                 stacklevel=2,
             )
+
+    @property
+    def root(self) -> str:
+        """The path of the folder into which files of its own are downloaded and unpacked."""
+        return os.fspath(self.__dict__.get("root") or cache_dir())
+
+    @root.setter
+    def root(self, root: str | os.PathLike[str] | None) -> None:
+        self.__dict__["root"] = root
 
     def get_dataloader(self, train: bool) -> Any:
         """An iterable of the minibatches of training, or of validation: to be overridden."""

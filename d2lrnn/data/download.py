@@ -80,9 +80,10 @@ def locate(
             return given / name, "the folder in D2LRNN_DATA"
         remarks = f" (D2LRNN_DATA={given} has no {name})"
 
-    target = (cache_dir() if folder is None else Path(folder).expanduser()) / name
+    kept = cache_dir() if folder is None else Path(folder).expanduser()
+    target = kept / name
     if target.is_file():
-        if folder is not None:
+        if kept != cache_dir():
             _check(target, sha1_hash)
             return target, f"the folder given{remarks}"
         if sha1_hash is None or _sha1(target) == sha1_hash:
@@ -151,13 +152,18 @@ def _fetch(url: str, target: Path, sha1_hash: str | None) -> None:
 
 
 def extract(filename: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> str:
-    """Unpack a zip or tar archive into `folder`, by default the archive's own; returns that folder.
+    """Unpack a zip or tar archive into `folder`; returns that folder.
+
+    By default that is the archive's own; of an archive in $D2LRNN_DATA, which is only read, the cache.
 
     Raises `DataError` if `filename` is no archive, or if it holds a link or a member that would
     lie outside `folder`: then nothing is unpacked.
     """
     path = Path(filename).expanduser()
-    target = path.parent if folder is None else Path(folder).expanduser()
+    if folder is not None:
+        target = Path(folder).expanduser()
+    else:
+        target = cache_dir() if path.parent == data_folder() else path.parent
     if not path.is_file():
         raise DataError(f"There is no file {filename}.")
     try:

@@ -1,9 +1,9 @@
 """Text as training data: raw text, tokens, corpus, windows, minibatches (sections 9.2 and 9.3)."""
 
+import codecs
 import os
-import sys
-import unicodedata
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from d2lrnn.arguments import check
 from d2lrnn.data.data_module import DataModule
 from d2lrnn.data.minibatches import Minibatches
-from d2lrnn.data.vocab import Vocab, code_points
+from d2lrnn.data.tokenizer import BLOCK, Tokenizer
+from d2lrnn.data.vocab import Vocab
 from d2lrnn.errors import DataError
 
 
@@ -39,6 +40,7 @@ class TextData(DataModule):
     """
 
     tokens: str = "char"
+    letters = "any"  # which characters are kept, see `Tokenizer`
     min_freq: int = 0
     source: str = "a text of unknown origin"
     corpus: NDArray[np.int32]
@@ -98,18 +100,18 @@ class TextData(DataModule):
 
     def _preprocess(self, text: str) -> str:
         """`text` in lower case, with one space for every run of characters that are not letters."""
-        return _letters_and_spaces(text, self._is_letter).lower()
-
-    @staticmethod
-    def _is_letter(character: str) -> bool:
-        """Whether it is a letter of any script, or a mark that spells one (as vowels in Hindi)."""
-        if "\ufe00" <= character <= "\ufe0f":  # variation selectors, which follow emoji
-            return False
-        return unicodedata.category(character) in {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc"}
+        return Tokenizer(self.tokens, self.letters).preprocess(text)
 
     def _tokenize(self, text: str) -> Sequence[str]:
         """`text` itself, a sequence of characters, or the list of its words, by `self.tokens`."""
-        return text if self.tokens == "char" else text.split()
+        return Tokenizer(self.tokens, self.letters).tokenize(text)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """How the text becomes tokens, and a prompt likewise, by the methods that a reader may replace."""
+        if all(method.__module__ == __name__ for method in (self._preprocess, self._tokenize)):
+            return Tokenizer(self.tokens, self.letters)
+        return OwnTokenizer(self)
 
     def build(self, raw_text: str, vocab: Any = None) -> tuple[Any, Any]:
         """The corpus, int32 (n,), and the vocabulary of `raw_text`; made of it unless given."""
@@ -120,7 +122,7 @@ class TextData(DataModule):
                 f"{self.source}."
             )
         if vocab is None:
-            vocab = Vocab(tokens, self.min_freq)
+            vocab = Vocab(tokens, self.min_freq, tokenizer=self.tokenizer)
         if isinstance(vocab, Vocab):
             return vocab.encode(tokens), vocab
         return np.array([vocab[token] for token in tokens], np.int32), vocab  # a reader's own class
@@ -132,6 +134,20 @@ class TextData(DataModule):
         end = self.num_train + self.num_val
         windows = slice(0, self.num_train) if train else slice(self.num_train, end)
         return self.get_tensorloader([self.X, self.Y], train, windows)
+
+
+class OwnTokenizer(Tokenizer):
+    """The tokenizer of data whose reader has replaced a method."""
+
+    def __init__(self, data: TextData) -> None:
+        super().__init__(data.tokens, data.letters)
+        self.data = data
+
+    def preprocess(self, text: str) -> str:
+        return self.data._preprocess(text)
+
+    def tokenize(self, text: str) -> Sequence[str]:
+        return self.data._tokenize(text)
 
 
 class TextFile(TextData):
@@ -171,32 +187,63 @@ def read_text(path: str | os.PathLike[str]) -> str:
     if not content.strip():
         raise DataError(f"The file {path} is empty ({len(content)} bytes).")
     try:
-        return content.decode("utf-8").removeprefix("\ufeff")  # a byte order mark is no text
+        text = content.decode("utf-8").removeprefix("\ufeff")  # a byte order mark is no text
     except UnicodeDecodeError as error:
         raise DataError(
             f"The file {path} is not UTF-8: byte 0x{content[error.start]:02x} at offset "
-            f"{error.start}, line {content.count(10, 0, error.start) + 1}. Save it as UTF-8, for "
-            f"instance with: iconv -f LATIN1 -t UTF-8 FILE > NEWFILE"
+            f"{error.start}, line {content.count(10, 0, error.start) + 1}. {_way_to_utf8(content)}"
         ) from None
+    if control := NO_TEXT.search(text):
+        raise DataError(
+            f"The file {path} is no text: it is UTF-8, but has the control character "
+            f"U+{ord(control[0]):04X} at character {control.start()}, line "
+            f"{text.count(chr(10), 0, control.start()) + 1}. {_way_to_utf8(content)}"
+        )
+    return text
 
 
-def _letters_and_spaces(text: str, is_letter: Callable[[str], bool]) -> str:
-    """`text` with one space for every run of other characters.
+# Control characters that stand in no text: all but tab, line feed, form feed and carriage return.
+NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
-    As `re.sub` would do it, but `re.sub` keeps a Python object for each word until the end: some
-    gigabytes for a text of 100 MB.
-    """
-    known = np.full(sys.maxunicode + 1, -1, np.int8)  # 1: letter, 0: other, -1: not yet asked
-    blocks = []
-    follows_letter = True  # so that the run at the very beginning gives its space too
-    for _, codes in code_points(text):
-        for code in np.unique(codes[known[codes] < 0]):
-            known[code] = is_letter(chr(code))
-        letter = known[codes] == 1
-        keep = letter.copy()  # the letters, and the first of every run of others
-        keep[1:] |= letter[:-1]
-        keep[0] |= follows_letter
-        follows_letter = letter[-1]
-        kept = np.where(letter, codes, ord(" "))[keep]
-        blocks.append(kept.astype("<u4").tobytes().decode("utf-32-le"))
-    return "".join(blocks)
+
+def _way_to_utf8(content: bytes) -> str:
+    """What to type to make a text in another encoding UTF-8, if these bytes are one."""
+    found = _encodings(content)
+    if not found:
+        return (
+            "These are the bytes of no text (a picture, an archive, a document?): name a text file."
+        )
+    first, *others = found
+    or_else = f" (or, since this is a guess, {', '.join(others)})" if others else ""
+    return (
+        f"It looks like {first}{or_else}; save it as UTF-8, for instance with: "
+        f"iconv -f {first} -t UTF-8 FILE > NEWFILE"
+    )
+
+
+def _encodings(content: bytes) -> list[str]:
+    """What these bytes, which are no UTF-8, may be encoded in, likeliest first, by the names of iconv."""
+    from charset_normalizer import from_bytes
+
+    for mark, name in BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            return [name]
+    start = content[:BLOCK]
+    for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):  # without a mark
+        whole = len(start) // 4 * 4 if "32" in name else len(start) // 2 * 2
+        try:
+            text = start[:whole].decode(name)
+        except UnicodeDecodeError:
+            continue
+        if text.isascii() and not NO_TEXT.search(text):
+            return [re.sub("-([LB]E)", r"\1", name.upper())]
+    if b"\0" in start:
+        return []
+    names = [match.encoding.upper().replace("_", "-") for match in from_bytes(start)]
+    return [re.sub("^ISO8859", "ISO-8859", name) for name in names[:3]]

@@ -21,6 +21,8 @@ class TimeMachine(TextData):
     Raises `DataError` if D2LRNN_DATA or `root` holds another text under this name.
     """
 
+    letters = "a-z"  # the book's rule
+
     def _download(self) -> str:
         try:
             path, origin = locate(DATA_URL + NAME, self.root, SHA1)
@@ -36,8 +38,3 @@ class TimeMachine(TextData):
             return bundled.read_text(encoding="utf-8")
         self.source = f"The Time Machine, {path}, from {origin}"
         return read_text(path)
-
-    @staticmethod
-    def _is_letter(character: str) -> bool:
-        """Whether it is one of A to Z, a to z: the book's rule."""
-        return character.isascii() and character.isalpha()

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from d2lrnn.arguments import check
+from d2lrnn.data.tokenizer import Tokenizer, code_points, guessed
 from d2lrnn.errors import ArgumentError, DataError
 
 UNKNOWN = "<unk>"
-BLOCK = 1 << 20  # characters turned into NumPy at a time: four bytes each, and indices eight
+JOINERS = {"char": "", "word": " "}  # what stands between two tokens of a text
 
 
 class Vocab:
@@ -24,8 +25,12 @@ class Vocab:
     Indices follow the sorted order of `<unk>`, the `reserved_tokens` and every token that occurs
     at least `min_freq` times.
 
+    `tokenizer` says what a text is cut into, and how: see `Tokenizer`. Left out, the vocabulary is one
+    of characters if each of its tokens (the reserved ones aside) is one, else of words.
+
     Attributes: `idx_to_token`, a list; `token_to_idx`, a dict; `token_freqs`, the pairs
-    (token, count) of all tokens, by falling count, equal counts in the order of the tokens.
+    (token, count) of all tokens, by falling count, equal counts in the order of the tokens;
+    `tokenizer`.
 
     Raises `ArgumentError` for a negative `min_freq` or tokens that are not strings.
     """
@@ -35,6 +40,8 @@ class Vocab:
         tokens: str | Iterable[Any] = (),
         min_freq: int = 0,
         reserved_tokens: Iterable[str] = (),
+        *,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         check(min_freq=min_freq)
         if isinstance(reserved_tokens, str):
@@ -52,9 +59,11 @@ class Vocab:
                 )
         self.token_freqs = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         frequent = [token for token, count in self.token_freqs if count >= min_freq]
-        self._index(sorted({UNKNOWN, *reserved, *frequent}))
+        own = set(counts) - {UNKNOWN, *reserved}
+        self._index(sorted({UNKNOWN, *reserved, *frequent}), tokenizer or guessed(own))
 
-    def _index(self, idx_to_token: list[str]) -> None:
+    def _index(self, idx_to_token: list[str], tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
         self.idx_to_token = idx_to_token
         self.token_to_idx = {token: index for index, token in enumerate(idx_to_token)}
 
@@ -83,15 +92,15 @@ class Vocab:
     @property
     def joiner(self) -> str:
         """What stands between two tokens of a text: nothing for characters, a space for words."""
-        return " " if any(len(t) > 1 and not t.startswith("<") for t in self.idx_to_token) else ""
+        return JOINERS[self.tokenizer.tokens]
 
     def split(self, text: str) -> list[str]:
-        """The tokens of `text`: its characters, or its words if this vocabulary has words."""
-        return text.split() if self.joiner else list(text)
+        """The tokens of `text`, read as the text was of which this vocabulary was made."""
+        return list(self.tokenizer(text))
 
     def __getitem__(self, tokens: Any) -> Any:
         """The index of a token; for a list or tuple of tokens, however nested, such a list."""
-        if isinstance(tokens, np.ndarray):
+        if hasattr(tokens, "tolist"):
             tokens = tokens.tolist()
         if isinstance(tokens, (list, tuple)):
             return [self[token] for token in tokens]
@@ -102,8 +111,10 @@ class Vocab:
 
         Raises `ArgumentError` for an index that is no integer in [0, len(vocab)).
         """
-        scalar = getattr(indices, "ndim", None) == 0 or not hasattr(indices, "__len__")
-        if not scalar and not isinstance(indices, str):
+        for of_a_tensor in "tolist", "numpy":  # the names frameworks have for it
+            if hasattr(indices, of_a_tensor):
+                return self.to_tokens(np.asarray(getattr(indices, of_a_tensor)()).tolist())
+        if hasattr(indices, "__len__") and not isinstance(indices, str):
             return [self.to_tokens(index) for index in indices]
         try:
             index = operator.index(indices)
@@ -138,8 +149,11 @@ class Vocab:
         return list(self.idx_to_token)
 
     @classmethod
-    def from_list(cls, idx_to_token: list[str]) -> "Vocab":
+    def from_list(cls, idx_to_token: list[str], tokenizer: Tokenizer | None = None) -> "Vocab":
         """The vocabulary that `to_list` wrote; its `token_freqs` is empty.
+
+        `tokenizer` is that of the vocabulary written; left out, it is guessed, and a token in angle
+        brackets taken for a reserved one.
 
         Raises `DataError` if these are not distinct strings with `<unk>` among them.
         """
@@ -151,16 +165,9 @@ class Vocab:
                 f"Received: {len(idx_to_token)} tokens, {len(set(idx_to_token))} distinct."
             )
         vocab = cls()
-        vocab._index(list(idx_to_token))
+        own = {token for token in idx_to_token if not token.startswith("<") or len(token) == 1}
+        vocab._index(list(idx_to_token), tokenizer or guessed(own))
         return vocab
-
-
-def code_points(text: str) -> Iterator[tuple[slice, NDArray[np.uint32]]]:
-    """The Unicode code points of `text`, block by block, each with its place in the text."""
-    for start in range(0, len(text), BLOCK):
-        block = text[start : start + BLOCK]
-        codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4")
-        yield slice(start, start + len(block)), codes
 
 
 def _count(tokens: str | Iterable[Any]) -> dict[Any, int]:

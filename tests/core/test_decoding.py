@@ -152,15 +152,12 @@ def test_greedy_is_running_the_whole_text_for_each_token(kind):
     assert continued(weights, list("the clock"), 12, temperature=0) == "".join(text)
 
 
-def test_nothing_to_add_runs_nothing_after_the_prefix():
-    tokens = []
-
+def test_nothing_to_add_runs_nothing():
     def step(token, state):
-        tokens.append(token)
-        return np.zeros(len(VOCAB)), None
+        raise AssertionError("a step")
 
-    assert decoding.continuation(step, "the", 0, VOCAB) == "the"
-    assert tokens == VOCAB[list("the")]
+    for prefix in "the", "Die Würde? 42", "":
+        assert decoding.continuation(step, prefix, 0, VOCAB) == prefix
 
 
 def test_each_token_costs_one_step_and_the_last_one_none():
@@ -185,7 +182,29 @@ def test_unknown_is_never_predicted():
     for options in ({}, {"temperature": 1.0, "seed": 0}, {"temperature": 1000.0, "seed": 1}):
         text = decoding.continuation(constant(logits), "t", 50, VOCAB, **options)
         assert "<unk>" not in text
-    assert decoding.continuation(constant(logits), "t?", 1, VOCAB).startswith("t<unk>")
+    # What is typed is given back as it was typed, though the vocabulary does not know it.
+    assert decoding.continuation(constant(logits), "t?", 1, VOCAB).startswith("t?")
+
+
+def test_a_readers_own_vocabulary():
+    """The book's class of section 9.2 has no `split` and no `joiner`."""
+
+    class Own:
+        def __init__(self):
+            self.unk = 0
+
+        def __len__(self):
+            return len(VOCAB)
+
+        def __getitem__(self, tokens):
+            return [self[t] for t in tokens] if isinstance(tokens, list) else VOCAB[tokens]
+
+        def to_tokens(self, indices):
+            return [VOCAB.idx_to_token[index] for index in indices]
+
+    logits = np.eye(len(VOCAB))[3]
+    text = decoding.continuation(constant(logits), "the", 2, Own())
+    assert text == "the" + 2 * VOCAB.to_tokens(3)
 
 
 def test_samples_are_drawn_from_the_softmax():

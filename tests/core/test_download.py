@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from d2lrnn.data import DATA_URL, TimeMachine, cache_dir, download, extract
+from d2lrnn.data import DATA_URL, DataModule, TimeMachine, cache_dir, download, extract
 from d2lrnn.errors import ArgumentError, DataError, DownloadError
 
 download_module = importlib.import_module("d2lrnn.data.download")
@@ -303,3 +303,18 @@ def test_what_is_no_archive_is_an_error(tmp_path):
         extract(tmp_path / "a.zip")
     with pytest.raises(DataError, match="There is no file"):
         extract(tmp_path / "b.zip")
+
+
+def test_what_lies_in_the_data_folder_is_unpacked_into_the_cache(tmp_path, monkeypatch):
+    """The folder in D2LRNN_DATA is only read; a data module's root is where the files then are."""
+    given, cache = tmp_path / "data", tmp_path / "cache"
+    given.mkdir()
+    with zipfile.ZipFile(given / "pairs.zip", "w") as archive:
+        archive.writestr("pairs/pairs.txt", "tide\tmarée")
+    monkeypatch.setenv("D2LRNN_DATA", str(given))
+    monkeypatch.setenv("D2LRNN_CACHE", str(cache))
+    root = DataModule().root
+    assert root == str(cache)
+    assert extract(download("http://example.org/pairs.zip", root)) == str(cache)
+    assert (cache / "pairs" / "pairs.txt").read_text(encoding="utf-8") == "tide\tmarée"
+    assert [path.name for path in given.iterdir()] == ["pairs.zip"]

@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 
 from d2lrnn.data import DataModule, TextData, TextFile, TimeMachine, Vocab
 from d2lrnn.data import text as text_module
-from d2lrnn.data import vocab as vocab_module
+from d2lrnn.data import tokenizer as tokenizer_module
 from d2lrnn.errors import ArgumentError, DataError
 from d2lrnn.hyperparameters import add_to_class
+
+PERSIAN = "می\u200cخواهم بروم"  # noqa: RUF001
+JAPANESE = (
+    "今日は風が強い。港の時計は止まっている。だれも気がつかない。"
+    "海は静かに引いていく。子どもたちは砂浜で貝を拾った。"
+)
 
 
 class Letters(TextData):
@@ -183,6 +189,20 @@ def test_the_book_rule_is_that_of_the_regular_expression(text):
     assert TimeMachine()._preprocess(text) == re.sub("[^A-Za-z]+", " ", text).lower()
 
 
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (PERSIAN, PERSIAN),
+        ("क्\u200dष है", "क्\u200dष है"),  # Hindi: a half letter
+        ("a\u200c b", "a b"),  # beside a space it is no part of a word
+        ("\u200da", " a"),
+        ("\U0001f469\u200d\U0001f469 a", " a"),  # in an emoji
+    ],
+)
+def test_what_joins_letters_does_not_cut_a_word(text, expected):
+    assert TextData()._preprocess(text) == expected
+
+
 def test_letters_of_every_script_count_in_a_readers_file():
     preprocess = TextData()._preprocess
     assert preprocess("«Où ÊTES-vous?» Straße_2, ЖИЗНЬ") == " où êtes vous straße жизнь"
@@ -196,7 +216,7 @@ def test_letters_of_every_script_count_in_a_readers_file():
 def test_blocks_do_not_show(text, block):
     expected = re.sub("[^aÉ]+", " ", text).lower()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vocab_module, "BLOCK", block)
+        patch.setattr(tokenizer_module, "BLOCK", block)
         assert TextData()._preprocess(text) == expected
 
 
@@ -277,11 +297,18 @@ def test_bad_arguments(arguments, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"the \x00 tide", r"no text.*U\+0000 at character 4, line 1"),
         (b"", r"is empty \(0 bytes\)"),
         (b" \n\n", r"is empty \(3 bytes\)"),
         ("1 + 1 = 2 …", r"no letters in the 11 characters of the text. It is the file "),
         (b"the tide\nis caf\xe9 late", r"not UTF-8: byte 0xe9 at offset 15, line 2.*iconv"),
-        ("the tide".encode("utf-16"), "not UTF-8: byte 0xff at offset 0, line 1"),
+        ("the tide".encode("utf-16"), "byte 0xff at offset 0, line 1.*iconv -f UTF-16 -t UTF-8"),
+        ("the tide".encode("utf-16-le"), r"no text.*U\+0000.*iconv -f UTF-16LE -t UTF-8"),
+        ("the tide".encode("utf-16-be"), r"no text.*U\+0000.*iconv -f UTF-16BE -t UTF-8"),
+        ("the tide".encode("utf-32"), "not UTF-8.*iconv -f UTF-32 -t UTF-8"),
+        (("Широка страна моя родная, много в ней лесов. " * 9).encode("cp1251"), "iconv -f CP1251"),
+        (JAPANESE.encode("shift-jis"), "iconv -f CP932"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00", "the bytes of no text"),
     ],
 )
 @pytest.mark.parametrize("tokens", ["char", "word"])

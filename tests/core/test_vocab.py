@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2lrnn.data import Vocab
-from d2lrnn.data import vocab as vocab_module
+from d2lrnn.data import Tokenizer, Vocab
+from d2lrnn.data import tokenizer as tokenizer_module
 from d2lrnn.errors import ArgumentError, DataError
 
 WORDS = "the time traveller for so it will be convenient to speak of the time the".split()
@@ -43,6 +43,36 @@ def test_both_ways_with_lists_and_nested_lists():
     assert vocab.to_tokens(vocab[nested]) == nested
     assert vocab[("so",)] == [vocab["so"]]
     assert vocab[np.array(["so", "it"])] == vocab[["so", "it"]]
+
+
+@pytest.mark.parametrize(
+    "vocab, text, tokens",
+    [
+        (Vocab("the tide", reserved_tokens=["[PAD]"]), "the", ["t", "h", "e"]),
+        (Vocab(list("the tide"), reserved_tokens=["<pad>", "[PAD]"]), "the", ["t", "h", "e"]),
+        (Vocab(["<b>", "<i>"]), "<b> <i>", ["<b>", "<i>"]),
+        (Vocab(["c", "d"], tokenizer=Tokenizer("word")), "c d", ["c", "d"]),
+        (Vocab(["e\u0301", "a"]), "ae\u0301", ["a", "e\u0301"]),
+        (Vocab(["e\u0301t", "a"]), "a e\u0301t", ["a", "e\u0301t"]),
+        (Vocab("ab", tokenizer=Tokenizer("char", "a-z")), "A, b!", ["a", " ", "b", " "]),
+    ],
+)
+def test_a_text_is_cut_as_the_tokens_are(vocab, text, tokens):
+    assert vocab.split(text) == tokens
+
+
+def test_a_stored_vocabulary_keeps_its_tokenizer():
+    tokenizer = Tokenizer("word", "any")
+    vocab = Vocab.from_list(Vocab(["c", "d"]).to_list(), tokenizer)
+    assert vocab.split("C, d!") == ["c", "d"] and vocab.joiner == " "
+    assert Vocab.from_list(["<pad>", "<unk>", "a"]).split("aa") == ["a", "a"]  # guessed
+
+
+@pytest.mark.parametrize("arguments", [{"tokens": "chars"}, {"letters": "A-Z"}])
+def test_bad_arguments_of_a_tokenizer(arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(ArgumentError, match=f"{name}='{value}'"):
+        Tokenizer(**arguments)
 
 
 def test_unknown_tokens_become_unk():
@@ -123,6 +153,6 @@ def test_blocks_do_not_show(monkeypatch):
     text = "the time machine ∂ \U0001f570 " * 5
     whole = Vocab(text)
     codes = whole.encode(text)
-    monkeypatch.setattr(vocab_module, "BLOCK", 7)
+    monkeypatch.setattr(tokenizer_module, "BLOCK", 7)
     assert Vocab(text).token_freqs == whole.token_freqs
     assert np.array_equal(whole.encode(text), codes)

@@ -27,13 +27,15 @@ GROUP = "d2lrnn.backends"
 DEFAULT_ORDER = ("torch", "jax", "tensorflow", "mxnet")
 
 TENSOR_FUNCTIONS = (
-    "arange argmax astype concat exp expand_dims float32 int32 int64 matmul normal numpy ones randn "
-    "reduce_mean reduce_sum reshape sigmoid sin stack swapaxes tanh tensor to transpose zeros"
+    "abs arange argmax astype batch_matmul concat cos cosh exp expand_dims eye float32 int32 int64 "
+    "linspace log matmul meshgrid normal numpy ones ones_like rand randn reduce_mean reduce_sum repeat "
+    "reshape sigmoid sin sinh size stack swapaxes tanh tensor to transpose zeros zeros_like"
 ).split()
 DEVICES = "cpu gpu num_gpus try_gpu".split()
 CLASSES = (
     "BiGRU BiLSTM BiRNNScratch Classifier DataModule GRU GRUScratch LSTM LSTMScratch LinearRegression "
-    "Module RNN RNNLM RNNLMScratch RNNScratch StackedRNNScratch TextFile TimeMachine Trainer"
+    "LinearRegressionScratch Module RNN RNNLM RNNLMScratch RNNScratch SGD StackedRNNScratch "
+    "SyntheticRegressionData TextFile TimeMachine Trainer nn_Module"
 ).split()
 REQUIRED = (*TENSOR_FUNCTIONS, *DEVICES, *CLASSES, "versions")
 

@@ -27,7 +27,7 @@ def test_every_name_is_public(name):
     assert name in dir(d2l)
 
 
-@pytest.mark.parametrize("name", ["exp", "sin", "tanh"])
+@pytest.mark.parametrize("name", "abs cos cosh exp sin sinh tanh".split())
 def test_elementwise(name):
     check(getattr(d2l, name)(d2l.tensor(A)), getattr(np, name)(A))
 
@@ -38,6 +38,28 @@ def test_sigmoid():
 
 def test_matmul():
     check(d2l.matmul(d2l.tensor(A[0]), d2l.tensor(M)[:4]), A[0] @ M[:4])
+
+
+def test_log():
+    check(d2l.log(d2l.tensor(np.abs(A) + 1)), np.log(np.abs(A) + 1))
+
+
+def test_batch_matmul():
+    other = RANDOM.randn(2, 4, 5).astype(np.float32)
+    check(d2l.batch_matmul(d2l.tensor(A), d2l.tensor(other)), A @ other)
+
+
+def test_more_of_the_appendix():
+    a = d2l.tensor(A)
+    check(d2l.eye(3), np.eye(3))
+    check(d2l.linspace(0.0, 1.0, 5), np.linspace(0, 1, 5))
+    check(d2l.ones_like(a), np.ones_like(A))
+    check(d2l.zeros_like(a), np.zeros_like(A))
+    assert d2l.size(a) == 24
+    x, y = np.arange(2.0, dtype=np.float32), np.arange(3.0, dtype=np.float32)
+    both = d2l.meshgrid(d2l.tensor(x), d2l.tensor(y), indexing="ij")
+    for found, expected in zip(both, np.meshgrid(x, y, indexing="ij"), strict=True):
+        check(found, expected)
 
 
 def test_shapes():

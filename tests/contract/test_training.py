@@ -324,3 +324,18 @@ def test_linear_regression():
     assert [*trainer.history[0]] == ["epoch", "train_loss", "val_loss", "seconds"]
     # An exact line: what is left after 40 epochs is below the rounding of float32.
     assert trainer.history[-1]["val_loss"] < 1e-6
+
+
+def test_linear_regression_from_scratch():
+    """Sections 3.3 and 3.4: data whose weights are known, and a model that finds them."""
+    w, b = np.float32([2, -3.4]), 4.2
+    data = d2l.SyntheticRegressionData(w=d2l.tensor(w), b=b)
+    X, y = next(iter(data.train_dataloader()))
+    assert tuple(X.shape) == (32, 2) and tuple(y.shape) == (32, 1)
+    model = d2l.LinearRegressionScratch(2, lr=0.03)
+    trainer = fit(model, data, max_epochs=5)
+    found = model.get_weights()
+    # Noise of 0.01 over 1,000 examples; what is left of the start after 160 steps is 1e-2 of it.
+    np.testing.assert_allclose(found["w"].ravel(), w, atol=0.05)
+    np.testing.assert_allclose(found["b"].ravel(), [b], atol=0.05)
+    assert trainer.history[-1]["val_loss"] < 1e-3

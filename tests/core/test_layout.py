@@ -207,7 +207,17 @@ def test_no_other_circle_is_found(a, b):
 ORDER = [
     {"__init__"},
     {"fast"},
-    {"rnn_scratch", "rnn", "lstm", "gru", "deep_rnn", "bi_rnn", "seq2seq", "attention"},
+    {
+        "linear_regression",
+        "rnn_scratch",
+        "rnn",
+        "lstm",
+        "gru",
+        "deep_rnn",
+        "bi_rnn",
+        "seq2seq",
+        "attention",
+    },
     {"trainer"},
     {"epoch"},
     {"module"},

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from d2lrnn.data import DataModule, Minibatches, windows_of
+from d2lrnn.data import DataModule, Minibatches, cache_dir, windows_of
 from d2lrnn.errors import ArgumentError
 
 
@@ -142,7 +142,7 @@ class Forgetful(Points):
 @pytest.mark.parametrize("kind", [Points, Forgetful])
 def test_a_readers_data_module(kind):
     data = kind(batch_size=3)
-    assert data.seed == 0 and data.root is None and data.hparams["batch_size"] == 3
+    assert data.seed == 0 and data.root == str(cache_dir()) and data.hparams["batch_size"] == 3
     train, val = data.train_dataloader(), data.val_dataloader()
     assert [len(y) for _, y in train] == [3, 3, 3, 1]
     labels = np.concatenate([y for _, y in train]).ravel().tolist()

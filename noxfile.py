@@ -140,7 +140,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def exchange(session: nox.Session) -> None:
-    """Section 9.6 on all frameworks from common weights; each reads what every other wrote.
+    """Sections 9.6 to 10.3 on all frameworks from common weights; each reads what every other wrote.
 
     `-- --backends torch,jax` chooses the frameworks, `-- --max-epochs 100` trains as the book does.
     """

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from train import NUM_PREDS, PREFIX, model_of, section_9_6
+from train import MODELS, NUM_PREDS, PREFIX, model_of, section_9_6
 
 import d2lrnn as d2l
 
@@ -21,15 +21,20 @@ def data():
     return section_9_6()
 
 
+@pytest.fixture(params=MODELS)
+def name(request):
+    return request.param
+
+
 @pytest.fixture(params=WRITERS)
-def written(request):
-    return json.loads((FOLDER / f"{request.param}.json").read_text())
+def written(request, name):
+    return json.loads((FOLDER / f"{request.param}-{name}.json").read_text())
 
 
 @pytest.fixture
-def model(written, data):
-    model = model_of(data)
-    model.load(FOLDER / f"{written['backend']}.safetensors")
+def model(written, name, data):
+    model = model_of(name, data)
+    model.load(FOLDER / f"{written['backend']}-{name}.safetensors")
     return model
 
 

@@ -1,24 +1,47 @@
-"""Train section 9.6 on the active backend from the common initial weights, and write what it gave.
+"""Train the models of `MODELS` on the active backend from common initial weights, and write what they gave.
 
     python tests/exchange/train.py FOLDER [MAX_EPOCHS]
 
-writes `FOLDER/<backend>.safetensors` (the trained weights) and `FOLDER/<backend>.json` (what this
+writes for each model `FOLDER/<backend>-<model>.safetensors` (the trained weights) and `.json` (what this
 backend says of them: perplexities, and the continuation of a prefix). `test_reading.py` lets every
-backend read all of them; `test_agreement.py` compares the perplexities, for which it is trained anew
-from weights that are changed a little.
+backend read all of them; `test_agreement.py` compares the perplexities, for which the first is trained
+anew from weights that are changed a little.
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import d2lrnn as d2l
+from d2lrnn import models
 from d2lrnn.comparison.initial import initial_weights
 
-PREFIX, NUM_PREDS = "it has", 200
 NUM_HIDDENS = 32
+
+
+class Model(NamedTuple):
+    """A model of `d2lrnn.models.MODELS`, and how it is trained in full: as in its section."""
+
+    options: dict[str, Any]
+    max_epochs: int
+
+    @property
+    def build(self) -> dict[str, Any]:
+        defaults = {"num_hiddens": NUM_HIDDENS, "seed": 0, "activation": "tanh"}
+        return {**defaults, **self.options}
+
+
+MODELS = {  # sections 9.6, 10.1, 10.2 and 10.3
+    "rnn": Model({"model": "rnn", "lr": 1}, 100),
+    "lstm": Model({"model": "lstm", "lr": 4}, 50),
+    "gru": Model({"model": "gru", "lr": 4}, 50),
+    "deep-gru": Model({"model": "gru", "lr": 2, "num_layers": 2}, 100),
+}
+
+PREFIX, NUM_PREDS = "it has", 200
 CHANGE, CHANGES = 1e-6, 3  # relative, of the initial weights; how many such trainings
 
 
@@ -26,8 +49,8 @@ def section_9_6() -> d2l.TimeMachine:
     return d2l.TimeMachine(batch_size=1024, num_steps=32)
 
 
-def model_of(data: d2l.TimeMachine) -> d2l.RNNLM:
-    return d2l.RNNLM(d2l.RNN(num_hiddens=NUM_HIDDENS), vocab_size=len(data.vocab), lr=1)
+def model_of(name: str, data: d2l.TimeMachine) -> d2l.RNNLM:
+    return models.build(MODELS[name].build, len(data.vocab))
 
 
 def changed(weights: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
@@ -39,9 +62,11 @@ def changed(weights: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def trained(data: d2l.TimeMachine, weights: dict[str, np.ndarray], max_epochs: int, **options):
+def trained(
+    name: str, data: d2l.TimeMachine, weights: dict[str, np.ndarray], max_epochs: int, **options
+):
     """A model trained from the initial `weights`, and its trainer."""
-    model = model_of(data)
+    model = model_of(name, data)
     model.set_weights(weights)
     trainer = d2l.Trainer(max_epochs=max_epochs, gradient_clip_val=1, **options)
     trainer.fit(model, data)
@@ -51,22 +76,30 @@ def trained(data: d2l.TimeMachine, weights: dict[str, np.ndarray], max_epochs: i
 def main(folder: str, max_epochs: str = "100") -> None:
     data = section_9_6()
     print(f"Text: {data.source}", flush=True)
-    weights = initial_weights(len(data.vocab), NUM_HIDDENS, seed=0)
-    model, trainer = trained(data, weights, int(max_epochs))
+    for name, model in MODELS.items():
+        in_full = int(max_epochs) >= 100
+        few = int(max_epochs) if name == "rnn" else max(int(max_epochs) // 3, 1)
+        train(name, data, Path(folder), model.max_epochs if in_full else few, in_full)
+
+
+def train(name: str, data: d2l.TimeMachine, folder: Path, max_epochs: int, in_full: bool) -> None:
+    print(f"{name}: {max_epochs} epochs", flush=True)
+    weights = initial_weights(MODELS[name].build, len(data.vocab))
+    model, trainer = trained(name, data, weights, max_epochs)
     histories = [trainer.history]
-    for seed in range(1, 1 + CHANGES):
+    for seed in range(1, 1 + CHANGES) if name == "rnn" else ():
         print(
             f"The same from initial weights changed by {CHANGE:g} of themselves, {seed}", flush=True
         )
-        _, other = trained(data, changed(weights, seed), int(max_epochs), progress=False)
+        _, other = trained(name, data, changed(weights, seed), max_epochs, progress=False)
         histories.append(other.history)
-    target = Path(folder) / f"{d2l.backend.name()}.safetensors"
+    target = folder / f"{d2l.backend.name()}-{name}.safetensors"
     model.save(target)
     report = {
         "backend": d2l.backend.name(),
         "versions": d2l.versions(),
         "source": data.source,
-        "max_epochs": int(max_epochs),
+        "in_full": in_full,
         "continuation": model.predict(PREFIX, NUM_PREDS, data.vocab),
         "validated_ppl": trainer.validate(model, data)["val_ppl"],
         "histories": histories,  # from the common weights; from each change of them

@@ -13,6 +13,7 @@ import pytest
 
 import d2lrnn as d2l
 from d2lrnn.cli import main
+from d2lrnn.models import MODELS
 from d2lrnn.run import Run
 
 TEXT = """The lamp on the breakwater was lit at dusk and put out at dawn, and in between it turned.
@@ -364,3 +365,58 @@ def test_version_and_help(folder):
     assert code == 0
     for word in ("section 9.6", "32", "1024", "scratch", "learning rate", "nats"):
         assert word in out
+
+
+# The models of chapter 10 ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_trains_writes_and_is_resumed(model, call):
+    deep = ["--num-layers", "2"] if "num_layers" in MODELS[model].options else []
+    options = ["--model", model, *deep, "--lr", "1", "--run", f"model-{model}"]
+    code, out, err = call(*TRAIN, *options)
+    assert code == 0, err
+    (written,) = re.findall(r"^After:  (it has.{12})$", out, re.M)
+    for backend in [], ["--backend", d2l.backend.name()]:
+        code, out, err = call("generate", "--run", f"model-{model}", "--num", "12", *backend)
+        assert (code, out) == (0, f"{written}\n"), err
+    more = ["--resume", f"model-{model}", "--max-epochs", "3", "--run", f"model-{model}-more"]
+    code, _, err = call("train", *more)
+    assert code == 0, err
+    config = json.loads(Path(f"model-{model}-more", "config.json").read_text(encoding="utf-8"))
+    assert config["options"]["model"] == model
+    if deep:
+        assert config["options"]["num_layers"] == 2
+
+
+def test_dropout_is_an_option(call):
+    deep = ["--model", "lstm", "--num-layers", "2", "--lr", "1"]
+    for name, options in ("without", []), ("with", ["--dropout", "0.5"]):
+        assert call(*TRAIN, *deep, *options, "--run", f"dropout-{name}")[0] == 0
+    losses = [Run.open(f"dropout-{n}").history[-1]["train_loss"] for n in ("with", "without")]
+    assert losses[0] != losses[1]
+    code, _, err = call(*TRAIN, "--model", "lstm", "--dropout", "0.5", "--run", "dropout-alone")
+    assert code == 2 and "--num-layers 2 or more" in err and not Path("dropout-alone").exists()
+
+
+@pytest.mark.parametrize(
+    "options, named",
+    [
+        (["--model", "lstm", "--activation", "relu"], "--activation"),
+        (["--model", "gru-scratch", "--num-layers", "2"], "--num-layers"),
+        (["--model", "lstm", "--num-layers", "0"], "--num-layers"),
+        (["--model", "gru", "--num-layers", "2", "--dropout", "1"], "--dropout"),
+        (["--model", "transformer"], "--model"),
+    ],
+)
+def test_options_that_a_model_does_not_take(options, named, call):
+    code, _, err = call(*TRAIN, *options, "--run", "refused")
+    assert code == 2 and named in err and not Path("refused").exists()
+
+
+def test_the_models_are_listed(call):
+    code, out, _ = call("models")
+    assert code == 0
+    for name, model in MODELS.items():
+        (line,) = [row for row in out.splitlines() if re.search(rf"[│|] {name} ", row)]
+        assert model.section in line

@@ -310,7 +310,7 @@ def book(session: nox.Session) -> None:
     chosen = arguments(session, backends=",".join(FRAMEWORKS))["backends"].split(",")
     names = [name for name in chosen if not not_here(name)]
     python = environment(session, "book")
-    merge = (python, "book/merge.py", "notebooks", "build/notebooks", "build/book/source/chapter-9")
+    merge = (python, "book/merge.py", "notebooks", "build/notebooks", "build/book/source")
     for name in names:
         if subprocess.run([*merge, "--check", "--backends", name], cwd=ROOT).returncode != 0:
             execute = ("notebooks/execute.py", f"build/notebooks/{name}")

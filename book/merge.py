@@ -2,10 +2,13 @@
 
     python book/merge.py notebooks build/notebooks build/book/source --backends torch,jax
 
+writes into `build/book/source/chapter-9` and so on.
+
 A cell of all frameworks keeps its place and, where they all printed the same, its output; otherwise
 its outputs follow it, a tab for each framework. Neighbouring cells of single frameworks become tabs,
 too. Which cell belongs into which tab stands in its metadata, `{"tab": {"set": 3, "of": "jax"}}`;
-`framework_tabs.py` draws them. Nothing is executed here.
+`framework_tabs.py` draws them. Cells with the tag `remove-cell` check what the page says, and are not
+seen on it. A page of short runs says so. Nothing is executed here.
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX", "mxnet": "MXNet", "tensorflow": 
 ALL = frozenset(FRAMEWORKS)
 SETUP = "%load_ext d2lrnn.tab"  # in the cell that installs what is missing
 DOWNLOADS = "downloads"  # where, beside the pages, the notebooks lie as they are
+SHORT = """:::{warning}
+This page is of a short run: its models were trained for fewer epochs than its cells say, so figures and
+texts are not those of a training in full.
+:::"""
 MAGIC = re.compile(r"%%tab\b(.*)\n?")
 
 
@@ -54,12 +61,15 @@ def merge(source: Notebook, executed: Mapping[str, Notebook], name: str = "noteb
     }
     tab_sets = itertools.count()
     cells: list[Cell] = []
-    for belongs_to_some, run in itertools.groupby(source["cells"], is_of_some_frameworks):
+    seen = [cell for cell in source["cells"] if "remove-cell" not in tags(cell)]
+    for belongs_to_some, run in itertools.groupby(seen, is_of_some_frameworks):
         if belongs_to_some:
             cells += tabs_of_cells(list(run), outputs, next(tab_sets))
         else:
             for cell in run:
                 cells += common(cell, outputs, tab_sets)
+    if any(is_quick(notebook) for notebook in executed.values()):
+        cells.insert(1, {"cell_type": "markdown", "id": "quick", "metadata": {}, "source": SHORT})
     return {**source, "cells": cells}
 
 
@@ -70,10 +80,11 @@ def outputs_by_id(source: Notebook, notebook: Notebook, what: str) -> dict[str, 
         raise CopyError(f"{what} is of another version of the notebook. {again}")
     found = {}
     for cell in code_cells(notebook):
-        if text(cell).strip() and cell.get("execution_count") is None:
+        left_out = is_quick(notebook) and "in-full" in tags(cell)
+        if text(cell).strip() and cell.get("execution_count") is None and not left_out:
             raise CopyError(f"{what} ends before the cell {cell['id']}. {again}")
         found[cell["id"]] = joined(o for o in cell["outputs"] if o.get("name") != "stderr")
-        if "raises-exception" not in cell["metadata"].get("tags", []):
+        if "raises-exception" not in tags(cell):
             for output in found[cell["id"]]:
                 if output["output_type"] == "error":
                     error = f"{output['ename']}: {output['evalue']}"
@@ -131,6 +142,15 @@ def text(cell: Cell) -> str:
     return "".join(cell["source"])
 
 
+def tags(cell: Cell) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def is_quick(notebook: Notebook) -> bool:
+    """Whether it was executed with fewer epochs than it says."""
+    return bool(notebook["metadata"].get("d2lrnn", {}).get("quick"))
+
+
 def code_cells(notebook: Notebook) -> Iterable[Cell]:
     return (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
 
@@ -166,8 +186,7 @@ def in_tab(cell: Cell, tab_set: int, framework: str) -> Cell:
 
 
 def tagged(cell: Cell, tag: str) -> Cell:
-    tags = [*cell["metadata"].get("tags", []), tag]
-    return {**cell, "metadata": {**cell["metadata"], "tags": tags}}
+    return {**cell, "metadata": {**cell["metadata"], "tags": [*tags(cell), tag]}}
 
 
 def joined(outputs: Iterable[Output]) -> list[Output]:
@@ -262,10 +281,14 @@ def main() -> int:
             merged = with_download(merge(read(path), copies, path.name), path.name)
             if options.check:
                 continue
-            (options.output / DOWNLOADS).mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, options.output / DOWNLOADS)
+            chapter = options.output / f"chapter-{path.name.partition('.')[0]}"
+            (chapter / DOWNLOADS).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, chapter / DOWNLOADS)
             written = json.dumps(merged, ensure_ascii=False, indent=1)
-            (options.output / path.name).write_text(written, encoding="utf-8")
+            (chapter / path.name).write_text(written, encoding="utf-8")
+        if not options.check and (figures := options.notebooks / "figures").is_dir():
+            for chapter in options.output.glob("chapter-*"):
+                shutil.copytree(figures, chapter / "figures", dirs_exist_ok=True)
     except CopyError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,6 +1,6 @@
 """Put notebooks into the form in which they are kept: `python notebooks/clean.py [NOTEBOOK ...]`.
 
-No outputs, no execution counts, no metadata but the kernel's; one line of JSON for each line of source, as
+No outputs, no execution counts, no metadata but the kernel's and the tags of cells; one line of JSON for each line of source, as
 Jupyter itself writes it. So a change of a cell is a change of its lines, and of nothing else. Cells keep
 their identifiers; give a new cell one that can be read, such as `9-5-one-hot`.
 
@@ -27,7 +27,8 @@ def cleaned(text: str) -> str:
     notebook.nbformat_minor = 5  # with identifiers of cells
     notebook.metadata = METADATA
     for cell in notebook.cells:
-        cell.metadata = {}
+        tags = cell.metadata.get("tags")
+        cell.metadata = {"tags": tags} if tags else {}
         cell.source = "\n".join(line.rstrip() for line in cell.source.strip("\n").split("\n"))
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

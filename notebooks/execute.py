@@ -2,7 +2,11 @@
 
 `python notebooks/execute.py FOLDER [NOTEBOOK ...]` runs each notebook in a kernel of this very Python and
 writes it, with its outputs, into FOLDER; one that fails is written as far as it came. The exit
-code is 1 if any failed. Environment variables reach the kernels: D2LRNN_QUICK=1 trains for fewer epochs.
+code is 1 if any failed. Environment variables reach the kernels.
+
+With D2LRNN_QUICK=1 a copy is a short run, and its metadata say so: in a cell with the tag `quick-20` no
+`max_epochs=` is above 20, and cells with the tag `in-full`, which check what only a training in full
+reaches, are left out. The copy keeps the cells as they are written.
 
 Two run at a time, each with one thread, unless `--jobs` says otherwise. The matrices are small, and
 where other programs are at work the threads of one training wait for each other, busily: an epoch of
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import time
@@ -60,15 +65,35 @@ def execute(path: Path, folder: Path) -> tuple[float, str | None]:
         record_timing=False,
     )
     failure = None
+    written = [cell.source for cell in notebook.cells]
+    if os.environ.get("D2LRNN_QUICK"):
+        notebook.metadata["d2lrnn"] = {"quick": True}
+        for cell in notebook.cells:
+            cell.source = shortened(cell)
     try:
         client.execute()
     except CellExecutionError as error:
         failure = str(error)
     except (CellTimeoutError, RuntimeError) as error:  # the kernel died, or did not even start
         failure = f"{type(error).__name__}: {error}"
+    for cell, source in zip(notebook.cells, written, strict=True):
+        cell.source = source
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / path.name)
     return time.perf_counter() - started, failure
+
+
+def shortened(cell: nbformat.NotebookNode) -> str:
+    """The source of a cell as a short run executes it: see above."""
+    tags = cell.metadata.get("tags", [])
+    if "in-full" in tags:
+        return ""
+    source: str = cell.source
+    for most in (int(tag.removeprefix("quick-")) for tag in tags if tag.startswith("quick-")):
+        source = re.sub(
+            r"\bmax_epochs=(\d+)", lambda m: f"max_epochs={min(int(m[1]), most)}", source
+        )
+    return source
 
 
 def execute_all(paths: list[Path], folder: Path, jobs: int) -> int:

@@ -183,6 +183,29 @@ def test_copies_that_cannot_be_used_are_refused(merge):
     assert merge.merge(wanted, {"jax": executed(wanted, a=[error])})
 
 
+def test_cells_that_check_what_the_page_says_are_not_seen(merge):
+    check = code("c", "assert x == 1", tags=["remove-cell"])
+    source = notebook(code("a", "%%tab torch\nx = 1"), check, code("b", "x"))
+    cells = merge.merge(source, on_all(merge, source, b=[stream("1")]))["cells"]
+    assert all("assert" not in cell["source"] for cell in cells)
+    copies = on_all(merge, source)
+    copies["jax"]["cells"][1]["execution_count"] = None  # it must have been executed nevertheless
+    with pytest.raises(merge.CopyError, match="ends before the cell c"):
+        merge.merge(source, copies)
+
+
+def test_a_page_of_a_short_run_says_so(merge):
+    text = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# 9.1"}
+    check = code("c", "assert x == 1", tags=["remove-cell", "in-full"])
+    source = notebook(text, code("a", "x = 1"), check)
+    copies = on_all(merge, source)
+    copies["jax"]["metadata"]["d2lrnn"] = {"quick": True}
+    copies["jax"]["cells"][2]["execution_count"] = None  # left out of a short run
+    title, warning, _ = merge.merge(source, copies)["cells"]
+    assert title["source"] == "# 9.1" and "short run" in warning["source"]
+    assert len(merge.merge(source, on_all(merge, source))["cells"]) == 2
+
+
 def test_the_command(merge, tmp_path, monkeypatch, capsys):
     def run(*options):
         names = ("notebooks", "executed", "output")
@@ -203,9 +226,10 @@ def test_the_command(merge, tmp_path, monkeypatch, capsys):
     assert run("--check") == 0
     assert not (tmp_path / "output").exists()
     assert run() == 0
-    page = json.loads((tmp_path / "output" / "9.1.ipynb").read_text())
+    chapter = tmp_path / "output" / "chapter-9"
+    page = json.loads((chapter / "9.1.ipynb").read_text())
     assert "{download}`Download the notebook <downloads/9.1.ipynb>`" in page["cells"][0]["source"]
-    assert json.loads((tmp_path / "output" / "downloads" / "9.1.ipynb").read_text()) == source
+    assert json.loads((chapter / "downloads" / "9.1.ipynb").read_text()) == source
 
 
 def test_the_tabs_are_those_of_the_backends(merge):

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -15,8 +16,8 @@ from d2lrnn import backend
 from d2lrnn.tab import frameworks
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-SECTIONS = ["9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "9.7"]
-PATHS = sorted(FOLDER.glob("*.ipynb"))
+SECTIONS = ["9.1", "9.2", "9.3", "9.4", "9.5", "9.6", "9.7", "10.1", "10.2", "10.3", "10.4"]
+PATHS = sorted(FOLDER.glob("*.ipynb"), key=lambda path: (path.name[:3] == "10.", path.name))
 
 sys.path.insert(0, str(FOLDER))
 from clean import cleaned  # noqa: E402
@@ -74,6 +75,38 @@ def test_asserts_what_it_teaches(path):
     assert any("assert " in cell.source for cell in code_cells(path))
 
 
+TAGS = re.compile(r"remove-cell|hide-cell|in-full|quick-\d+|raises-exception")
+each_of_chapter_10 = pytest.mark.parametrize(
+    "path", [path for path in PATHS if path.name.startswith("10.")], ids=lambda path: path.stem
+)
+
+
+@each_notebook
+def test_tags_are_known(path):
+    for cell in nbformat.read(path, 4).cells:
+        assert all(map(TAGS.fullmatch, cell.metadata.get("tags", []))), cell.id
+
+
+@each_of_chapter_10
+def test_shows_what_a_student_would_type(path):
+    """What checks a page stands in cells that it does not show, what shortens a run in tags."""
+    for cell in code_cells(path)[1:]:
+        assert not re.search(r"os\.environ|\bquick\b", cell.source), cell.id
+        if "remove-cell" not in cell.metadata.get("tags", []):
+            assert "assert " not in cell.source, cell.id
+        else:
+            assert "assert " in cell.source, cell.id
+
+
+@each_of_chapter_10
+def test_its_figures_are_there_and_described(path):
+    text = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+    figures = re.findall(r"!\[([^\]]*)\]\((figures/[^)]+\.svg)\)", text)
+    assert figures and all(len(alt.split()) >= 5 for alt, _ in figures)
+    for _, file in figures:
+        assert (FOLDER / file).is_file()
+
+
 @each_notebook
 def test_leaves_no_framework_out(path):
     """Neighbouring `%%tab` cells, with no text between them, name every framework once."""
@@ -96,6 +129,26 @@ def test_numbers_the_equations_of_its_section(path):
 def test_names_no_machine_and_no_registry(path):
     text = path.read_text(encoding="utf-8")
     assert re.findall(r"/home/|/work/|/tmp/|index-url|pypi\.org|C:\\\\", text) == []
+
+
+def test_a_short_run_is_marked_and_keeps_what_is_written(tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell("max_epochs=100\nmax_epochs", metadata={"tags": ["quick-3"]}),
+        nbformat.v4.new_code_cell("max_epochs=100\nmax_epochs"),
+        nbformat.v4.new_code_cell("assert False", metadata={"tags": ["in-full", "remove-cell"]}),
+    ]
+    path = tmp_path / "short.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    command = [sys.executable, str(FOLDER / "execute.py"), str(tmp_path / "executed"), str(path)]
+    env = {**os.environ, "D2LRNN_QUICK": "1"}
+    assert subprocess.run(command, env=env, timeout=120).returncode == 0
+    executed = nbformat.read(tmp_path / "executed" / "short.ipynb", 4)
+    assert executed.metadata["d2lrnn"] == {"quick": True}
+    assert [cell.source for cell in executed.cells] == [cell.source for cell in cells]
+    printed = [cell.outputs[0].data["text/plain"] for cell in executed.cells[:2]]
+    assert printed == ["3", "100"] and executed.cells[2].execution_count is None
+    env.pop("D2LRNN_QUICK")
+    assert subprocess.run(command, env=env, timeout=120, capture_output=True).returncode == 1
 
 
 def test_executing_fails_on_any_error_and_keeps_what_was_done(tmp_path):

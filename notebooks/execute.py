@@ -88,12 +88,13 @@ def shortened(cell: nbformat.NotebookNode) -> str:
     tags = cell.metadata.get("tags", [])
     if "in-full" in tags:
         return ""
-    source: str = cell.source
-    for most in (int(tag.removeprefix("quick-")) for tag in tags if tag.startswith("quick-")):
-        source = re.sub(
-            r"\bmax_epochs=(\d+)", lambda m: f"max_epochs={min(int(m[1]), most)}", source
-        )
-    return source
+    most = min(
+        (int(t.removeprefix("quick-")) for t in tags if t.startswith("quick-")), default=None
+    )
+    if most is None:
+        return str(cell.source)
+    fewer = lambda found: f"max_epochs={min(int(found[1]), most)}"  # noqa: E731
+    return re.sub(r"\bmax_epochs=(\d+)", fewer, cell.source)
 
 
 def execute_all(paths: list[Path], folder: Path, jobs: int) -> int:

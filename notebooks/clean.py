@@ -1,8 +1,8 @@
 """Put notebooks into the form in which they are kept: `python notebooks/clean.py [NOTEBOOK ...]`.
 
 No outputs, no execution counts, no metadata but the kernel's and the tags of cells; one line of JSON for
-each line of source, as Jupyter itself writes it. So a change of a cell is a change of its lines, and of nothing else. Cells keep
-their identifiers; give a new cell one that can be read, such as `9-5-one-hot`.
+each line of source, as Jupyter itself writes it. So a change of a cell is a change of its lines, and of
+nothing else. Cells keep their identifiers; give a new cell one that can be read, such as `9-5-one-hot`.
 
 With `--check` nothing is written, and the exit code tells whether there is something to do.
 """

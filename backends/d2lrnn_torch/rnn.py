@@ -28,16 +28,8 @@ class RNN(Module):
 
     path = ""  # below the model, see `draw_by_path`
 
-    def __init__(
-        self,
-        num_inputs=None,
-        num_hiddens=None,
-        num_layers=1,
-        dropout=0,
-        *,
-        activation="tanh",
-        seed=0,
-    ):
+    def __init__(self, num_inputs=None, num_hiddens=None, num_layers=1, dropout=0, *,
+                 activation="tanh", seed=0):  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
         check_one_of("activation", activation, ACTIVATIONS)

@@ -5,6 +5,10 @@ import torch as torch  # first, so that a missing framework is told from a broke
 from d2lrnn.backend import REQUIRED
 
 from . import weights
+from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
+from .deep_rnn import StackedRNNScratch
+from .gru import GRU, GRUScratch
+from .lstm import LSTM, LSTMScratch
 from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
 
 # isort: off

@@ -39,14 +39,8 @@ class Module(core.Module, nn.Module):
 
         @torch.no_grad()
         def run(*arrays):
-            training = [module for module in modules if module.training]
-            for module in training:
-                module.training = False
-            try:
+            with evaluating(modules):
                 return core.nested(numpy, function(self, *tensors(arrays)))
-            finally:
-                for module in training:
-                    module.training = True
 
         return run
 
@@ -56,8 +50,10 @@ class Module(core.Module, nn.Module):
 
     def gradients_of(self, *batch):
         self.zero_grad()
-        loss = self.batch_loss(self.tensors(batch))
-        loss.backward()
+        # cuDNN's layers go backward in training mode alone.
+        with evaluating(self.modules()), torch.backends.cudnn.flags(enabled=False):
+            loss = self.batch_loss(self.tensors(batch))
+            loss.backward()
         gradients = {n: numpy(p.grad) for n, p in self.named_parameters() if p.grad is not None}
         self.zero_grad()
         return loss.item(), gradients
@@ -92,6 +88,19 @@ class LinearRegression(Module):
     def get_w_b(self):
         """The weights (num_inputs, 1) and the bias (1,)."""
         return self.net.weight.T, self.net.bias
+
+
+@contextlib.contextmanager
+def evaluating(modules):
+    """Take `modules` out of training mode (no dropout) inside the block, and leave each as it was."""
+    training = [module for module in modules if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from d2lrnn.arguments import check_layers
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.weights import seed_at
 
@@ -12,31 +13,40 @@ from .weights import arrays
 
 
 class RNN(Module):
-    """A recurrent layer on `torch.nn.RNN` (book, section 9.6.1).
+    """Recurrent layers above each other, on `torch.nn.RNN` (book, section 9.6.1).
 
     H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
 
     Args:
         num_inputs: size of X_t; left out, that of the vocabulary, or of the first input.
         num_hiddens: size of H_t.
+        num_layers: how many; each but the first runs over the outputs of the one below.
+        dropout: the share of these outputs that is dropped, between two layers, in training.
         activation: 'tanh' or 'relu'.
         seed: of PyTorch's own initialiser; None draws from PyTorch's global stream.
     """
 
     path = ""  # below the model, see `draw_by_path`
 
-    def __init__(self, num_inputs=None, num_hiddens=None, *, activation="tanh", seed=0):
+    def __init__(self, num_inputs=None, num_hiddens=None, num_layers=1, dropout=0, *,
+                 activation="tanh", seed=0):  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_hiddens=num_hiddens)
         check_one_of("activation", activation, ACTIVATIONS)
+        self.begin()
+
+    def begin(self):
+        """Check the sizes, and build the layer unless the size of its inputs is to follow."""
+        check_sizes(num_hiddens=self.num_hiddens)
+        check_layers(self.num_layers, self.dropout)
         self.rnn = None
-        if num_inputs is not None:
-            self.build(num_inputs)
+        if self.num_inputs is not None:
+            self.build(self.num_inputs)
 
     def layer(self, num_inputs):
         """PyTorch's layer for inputs of this size."""
-        return nn.RNN(num_inputs, self.num_hiddens, nonlinearity=self.activation)
+        sizes = num_inputs, self.num_hiddens, self.num_layers
+        return nn.RNN(*sizes, nonlinearity=self.activation, dropout=self.dropout)
 
     def build(self, num_inputs):
         """Make the layer for inputs of this size."""
@@ -58,9 +68,10 @@ class RNN(Module):
         return {} if self.rnn is None else arrays(nn.ModuleDict({"rnn": self.drawn(path)}))
 
     def forward(self, inputs, state=None):
-        """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (1, batch_size, num_hiddens).
+        """Run over `inputs` (num_steps, batch_size, num_inputs) from `state`, by default zeros.
 
-        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...).
+        Returns all outputs of the last layer (num_steps, batch_size, num_hiddens), and the last state of
+        each, (num_layers, batch_size, num_hiddens).
         """
         if self.rnn is None:
             self.build(inputs.shape[-1])

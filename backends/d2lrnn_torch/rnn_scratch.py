@@ -107,7 +107,7 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def output_layer(self, rnn_outputs):
         """num_steps outputs (batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
-        return matmul(stack(rnn_outputs, 1), self.W_hq) + self.b_q
+        return matmul(stack(list(rnn_outputs), 1), self.W_hq) + self.b_q
 
     def forward(self, X, state=None):
         """Logits (batch_size, num_steps, vocab_size) of the tokens X (batch_size, num_steps)."""

@@ -91,11 +91,6 @@ class Comparison:
                 atomic.write(part / "report.json", (text + "\n").encode())
                 atomic.write(part / "report.md", markdown.render(self.content).encode())
                 atomic.write(part / "report.html", page.render(self.content).encode())
-        except FileExistsError as error:
-            raise RunError(
-                f"There is a {path} already, and a report is never overwritten. Choose another "
-                "folder with --output."
-            ) from error
         except OSError as error:
             raise RunError(
                 f"The report cannot be written to {path}: {error.strerror or error}. Choose another "

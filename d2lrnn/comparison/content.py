@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from d2lrnn.comparison.plots import Plot
 from d2lrnn.comparison.reading import Failure
@@ -52,27 +52,30 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: of each of these what there is, in this order."""
+    """A part of the report: of each of these what there is.
+
+    Attributes:
+        id: its address inside the page.
+        title: its title.
+        findings: what it shows, in sentences that stand at the head of the report.
+        paragraphs: what its runs have in common.
+        plots: its plots.
+        figures: tables that a terminal and a notebook show, too.
+        details: other tables.
+    """
 
     id: str
     title: str
+    findings: str = ""
     paragraphs: tuple[str, ...] = ()
     plots: tuple[Plot, ...] = ()
-    figures: tuple[Table, ...] = ()  # what a terminal and a notebook show, too
+    figures: tuple[Table, ...] = ()
     details: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a group of runs shows, in sentences."""
-
-    title: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Source:
-    """A class as some backend has it installed."""
+    """A class as some runs had it installed."""
 
     label: str
     backend: str
@@ -86,7 +89,6 @@ class Content:
 
     Attributes:
         title: its title.
-        summary: what it finds, for each group.
         warnings: what must be known before figures are compared.
         failures: the runs that failed.
         sections: one a group of runs, then what concerns all.
@@ -95,12 +97,11 @@ class Content:
     """
 
     title: str
-    summary: tuple[Finding, ...]
     warnings: tuple[str, ...]
     failures: tuple[Failure, ...]
     sections: tuple[Section, ...]
-    sources: dict[str, list[Source]] = field(default_factory=dict)
-    backends: tuple[str, ...] = ()
+    sources: dict[str, list[Source]]
+    backends: tuple[str, ...]
 
     @property
     def plots(self) -> list[Plot]:

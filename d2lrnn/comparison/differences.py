@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
 
 from d2lrnn.comparison.groups import Group
 from d2lrnn.comparison.measures import PERPLEXITIES
-from d2lrnn.weights import Weights
 
 TOGETHER = 1e-3  # relative; far above the rounding of float32, far below what a reader would notice
 
@@ -20,44 +20,39 @@ def spread(group: Group, key: str) -> list[float]:
 
     It goes as far as all curves go, and is empty where fewer than two runs have one.
     """
-    curves = group.curves(key)
+    curves = group.curves(key).values()
     if len(curves) < 2:
         return []
-    shortest = min(map(len, curves.values()))
-    values = np.array([curve[:shortest] for curve in curves.values()])  # (num_runs, epochs)
+    values = np.array([*zip(*curves, strict=False)])  # (epochs, num_runs)
     with np.errstate(invalid="ignore"):
-        spreads: list[float] = (np.ptp(values, axis=0) / values.mean(axis=0)).tolist()
+        spreads: list[float] = (np.ptp(values, axis=1) / values.mean(axis=1)).tolist()
     return spreads
 
 
 def epochs_together(group: Group) -> int:
     """How many epochs from the first on all curves stay within `TOGETHER` of one another."""
     spreads = [of_key for key in PERPLEXITIES if (of_key := spread(group, key))]
-    apart = (
-        epoch
-        for epoch, at in enumerate(zip(*spreads, strict=False))
-        if not all(value <= TOGETHER for value in at)
-    )
-    return next(apart, min(map(len, spreads), default=0))
-
-
-@dataclass(frozen=True)
-class Largest:
-    """The largest difference of an entry of a weight between any two runs, and which two."""
-
-    difference: float
-    between: tuple[str, str]
+    epochs = zip(*spreads, strict=False)
+    return len([*takewhile(lambda epoch: all(value <= TOGETHER for value in epoch), epochs)])
 
 
 @dataclass(frozen=True)
 class WeightDifference:
-    """How much a weight differs inside a group, before training and after."""
+    """How far a weight is apart after a training that began from the same one.
+
+    Attributes:
+        name: of the weight.
+        shape: of the weight.
+        difference: the largest of any entry between any two runs.
+        between: the labels of these two.
+        largest: the largest magnitude of any entry, for scale.
+    """
 
     name: str
     shape: tuple[int, ...]
-    initial: Largest
-    final: Largest
-    largest: float  # the largest magnitude of any final entry
+    difference: float
+    between: tuple[str, str]
+    largest: float
 
 
 def of_weights(group: Group) -> list[WeightDifference]:
@@ -67,29 +62,22 @@ def of_weights(group: Group) -> list[WeightDifference]:
     """
     if not group.same_start or len(group.trained) < 2:
         return []
-    initial = {entry.label: entry.run.initial_weights for entry in group.trained}
-    final = {entry.label: entry.run.weights for entry in group.trained}
-    return [
-        WeightDifference(
-            name,
-            weight.shape,
-            _largest(name, initial),
-            _largest(name, final),
-            max(float(np.abs(weights[name]).max(initial=0)) for weights in final.values()),
+    found = []
+    for name, weight in group.trained[0].run.weights.items():
+        of_runs = [entry.run.weights[name].ravel() for entry in group.trained]
+        values = np.array(of_runs, np.float64)  # (num_runs, weight.size)
+        column = values[:, np.ptp(values, axis=0).argmax()]
+        first, second = sorted((int(column.argmin()), int(column.argmax())))
+        found.append(
+            WeightDifference(
+                name,
+                weight.shape,
+                float(np.ptp(column)),
+                (group.trained[first].label, group.trained[second].label),
+                float(np.abs(values).max()),
+            )
         )
-        for name, weight in group.trained[0].run.weights.items()
-    ]
-
-
-def _largest(name: str, weights: Mapping[str, Weights]) -> Largest:
-    labels = list(weights)
-    values = np.array([w[name].ravel() for w in weights.values()], np.float64)  # (num_runs, size)
-    entry = int(np.argmax(np.ptp(values, axis=0)))
-    low, high = int(values[:, entry].argmin()), int(values[:, entry].argmax())
-    return Largest(
-        float(values[high, entry] - values[low, entry]),
-        (labels[min(low, high)], labels[max(low, high)]),
-    )
+    return found
 
 
 @dataclass(frozen=True)
@@ -119,9 +107,8 @@ def of_texts(group: Group) -> list[Continuations]:
     for when in whens:
         for prefix in dict.fromkeys(sample["prefix"] for _, sample in samples):
             texts = {label: sample[when] for label, sample in samples if sample["prefix"] == prefix}
-            shortest = min(map(len, texts.values()))
-            columns = zip(*texts.values(), strict=False)  # the characters at each place
-            same = next((i for i, at in enumerate(columns) if len(set(at)) > 1), shortest)
-            differ = same < shortest
+            places = zip(*texts.values(), strict=False)  # the characters at each
+            same = len([*takewhile(lambda characters: len(set(characters)) == 1, places)])
+            differ = same < min(map(len, texts.values()))
             continuations.append(Continuations(prefix, when, texts, same, differ))
     return continuations

@@ -13,7 +13,7 @@ MARK = "**▸**"  # stands before the first character that differs
 def render(content: Content) -> str:
     """The report; its plots are files beside it."""
     blocks = [f"# {content.title}"]
-    blocks += [f"**{_text(group.title)}.** {_text(group.text)}" for group in content.summary]
+    blocks += [f"**{_text(s.title)}.** {_text(s.findings)}" for s in content.sections if s.findings]
     if content.warnings:
         blocks += ["## Before you compare", *_bullets(content.warnings)]
     if content.failures:

@@ -7,9 +7,11 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from d2lrnn.comparison.measures import Measures, measure
 from d2lrnn.errors import ArgumentError, RunError, UserError
 from d2lrnn.run import Run
 
@@ -23,10 +25,17 @@ _SAMPLE = ("prefix", "before", "after")
 
 @dataclass(frozen=True)
 class Entry:
-    """A run that finished or diverged; `label` tells it from the other entries of the comparison."""
+    """A run that finished or diverged.
+
+    Attributes:
+        label: tells it from the other runs of the comparison.
+        run: the run.
+        name: the same; inside a group, tells it from the runs of that.
+    """
 
     label: str
     run: Run
+    name: str
 
     @property
     def backend(self) -> str:
@@ -40,6 +49,10 @@ class Entry:
     @property
     def device(self) -> str:
         return str(self.run.config.get("device", "unknown"))
+
+    @cached_property
+    def measures(self) -> Measures:
+        return measure(self.run)
 
 
 @dataclass(frozen=True)
@@ -78,41 +91,36 @@ def read(
     if faults:
         raise RunError("\n".join(["Not every folder can be compared.", *faults]))
 
-    named = list(zip(_labels([(o.backend, o.path) for o in opened]), opened, strict=True))
+    labelled = list(zip(_labels(opened), opened, strict=True))
     return (
-        [Entry(label, run) for label, run in named if isinstance(run, Run)],
-        [replace(told, label=label) for label, told in named if isinstance(told, Failure)],
+        [Entry(label, run, label) for label, run in labelled if isinstance(run, Run)],
+        [replace(told, label=label) for label, told in labelled if isinstance(told, Failure)],
     )
 
 
-def labels_within(entries: Sequence[Entry]) -> dict[str, str]:
-    """How each of `entries` is called among them alone, by its label.
+def named(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """`entries` with the names by which they are called among themselves alone.
 
-    That is its backend, where no other run is of it and its folder's name begins so: `torch-common` is
+    That is the backend, where no other run is of it and the folder's name begins so: `torch-common` is
     `torch` among runs from common weights. A folder's name that tells something else is kept.
     """
     times = Counter(entry.backend for entry in entries)
 
-    def label(entry: Entry) -> str:
-        name = entry.run.path.resolve().name
-        short = times[entry.backend] == 1 < len(entries) and name.startswith(f"{entry.backend}-")
-        return entry.backend if short else entry.label
+    def name(entry: Entry) -> str:
+        folder = entry.run.path.resolve().name
+        is_short = times[entry.backend] == 1 < len(entries) and folder.startswith(
+            f"{entry.backend}-"
+        )
+        return entry.backend if is_short else entry.label
 
-    return {entry.label: label(entry) for entry in entries}
+    return tuple(replace(entry, name=name(entry)) for entry in entries)
 
 
-def _labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
-    """The backend, where only one run is of it; else the folder's name, or its path if need be."""
-    backends = Counter(backend for backend, _ in runs)
-    names = Counter(path.resolve().name for _, path in runs)
-
-    def label(backend: str, path: Path) -> str:
-        if backends[backend] == 1:
-            return backend
-        name = path.resolve().name
-        return name if names[name] == 1 else str(path)
-
-    return [label(backend, path) for backend, path in runs]
+def _labels(runs: Sequence[Run | Failure]) -> list[str]:
+    """Of backend, folder's name and path the first that no other run has."""
+    words = [(run.backend, run.path.resolve().name, str(run.path)) for run in runs]
+    times = Counter(word for of_run in words for word in set(of_run))
+    return [next((w for w in of_run if times[w] == 1), of_run[-1]) for of_run in words]
 
 
 def _failure(path: Path) -> Failure | None:

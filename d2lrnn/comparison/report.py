@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from d2lrnn import backend
 from d2lrnn.comparison import curves, differences, sentences, tables
-from d2lrnn.comparison.content import Content, Finding, Section, Source
-from d2lrnn.comparison.groups import Group, differing_settings
+from d2lrnn.comparison.content import Content, Section, Source
+from d2lrnn.comparison.groups import Group, differing_settings, told_once
 from d2lrnn.comparison.reading import Entry, Failure
 
 
@@ -25,11 +24,6 @@ def report(
         sections.append(Section("versions", "Versions and devices", details=(versions,)))
     return Content(
         title="Backends side by side" if len(backends) > 1 else "Runs side by side",
-        summary=tuple(
-            Finding(group.title, text)
-            for group in groups
-            if (text := " ".join(sentences.findings(group)))
-        ),
         warnings=tuple(sentences.warnings(entries, groups)),
         failures=tuple(failures),
         sections=tuple(sections),
@@ -42,6 +36,7 @@ def _of_group(group: Group) -> Section:
     return Section(
         id=group.name,
         title=group.title,
+        findings=" ".join(sentences.findings(group)),
         paragraphs=tuple(sentences.paragraphs(group)),
         plots=tuple(curves.plots(group)),
         figures=(tables.perplexities(group), tables.costs(group)),
@@ -58,16 +53,10 @@ def _in_order(backends: Iterable[str]) -> tuple[str, ...]:
 
 
 def _sources(entries: Sequence[Entry]) -> dict[str, list[Source]]:
-    """The source of each class, once for each backend, or for each run where they differ."""
-    by_class: dict[str, dict[tuple[str, str], Source]] = {}
-    for entry in entries:
-        for name, told in entry.run.sources.items():
-            source = Source(entry.label, entry.backend, told["module"], told["source"])
-            by_class.setdefault(name, {}).setdefault((entry.backend, source.code), source)
-    return {name: _called_by_backend([*by_code.values()]) for name, by_code in by_class.items()}
-
-
-def _called_by_backend(sources: list[Source]) -> list[Source]:
-    """The sources, labelled by their backend where it has only one."""
-    names = [source.backend for source in sources]
-    return [replace(s, label=s.backend) if names.count(s.backend) == 1 else s for s in sources]
+    """The source of each class, once for each backend, or for the runs where they differ."""
+    sources = {}
+    for name in dict.fromkeys(name for entry in entries for name in entry.run.sources):
+        classes = {e: e.run.sources[name] for e in entries if name in e.run.sources}
+        codes = {e: (told["module"], told["source"]) for e, told in classes.items()}
+        sources[name] = [Source(whose, of, *code) for whose, of, code in told_once(codes)]
+    return sources

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from d2lrnn.comparison import differences
 from d2lrnn.comparison.groups import Group, by_value, differing_settings
-from d2lrnn.comparison.measures import PERPLEXITIES, diverged, measure, out_of_bounds
+from d2lrnn.comparison.measures import PERPLEXITIES
 from d2lrnn.comparison.reading import Entry
 from d2lrnn.comparison.wording import NONE, listed, percent
 
@@ -18,21 +18,20 @@ MANY = 6  # runs whose times can be told in a sentence
 
 def findings(group: Group) -> Iterator[str]:
     """How long the runs of a group stay together, how they end, what they write and how fast."""
-    epochs, together = (
-        len(differences.spread(group, "train_ppl")),
-        differences.epochs_together(group),
-    )
+    epochs = len(differences.spread(group, "train_ppl"))
+    together = differences.epochs_together(group)
     if group.same_start and epochs:
-        within = f"their perplexities are within {TOGETHER} of one another."
-        if together == epochs:
-            yield f"In all {epochs} epochs {within}"
-        elif together:
-            yield f"Up to epoch {together} of {epochs} {within}"
+        since = (
+            f"In all {epochs} epochs"
+            if together == epochs
+            else f"Up to epoch {together} of {epochs}"
+        )
+        if together:
+            yield f"{since} their perplexities are within {TOGETHER} of one another."
         else:
             yield f"Their perplexities are more than {TOGETHER} apart from the first epoch on."
     key = "val_ppl" if group.data.num_val else "train_ppl"
-    ended = {entry.label for entry in group.entries if not diverged(entry.run)}
-    last = sorted(curve[-1] for label, curve in group.curves(key).items() if label in ended)
+    last = sorted(curve[-1] for e, curve in group.curves(key).items() if not e.measures.diverged)
     if len(last) > 1:
         apart = last[-1] / last[0] - 1
         form = ".2f" if apart > 0.005 else ".4f"
@@ -41,16 +40,15 @@ def findings(group: Group) -> Iterator[str]:
         ends = f"{ends}, {percent(apart)} apart" if apart else f"are the same, {lowest}"
         yield f"Their final {PERPLEXITIES[key]} perplexities {ends}."
     for entry in group.entries:
-        if epoch := diverged(entry.run):
-            yield f"{group.labels[entry.label]} diverged in epoch {epoch}."
+        if epoch := entry.measures.diverged:
+            yield f"{entry.name} diverged in epoch {epoch}."
     texts = [t for t in differences.of_texts(group) if t.when == "after" and len(t.texts) > 1]
     if texts:
         alike = sum(not text.differ for text in texts)
         yield f"They continue {alike or 'none'} of {len(texts)} prefixes alike after training."
-    seconds = {group.labels[e.label]: measure(e.run).seconds for e in group.entries}
-    times = sorted((value, label) for label, value in seconds.items() if value is not None)
+    times = sorted((e.measures.seconds, e.name) for e in group.entries if e.measures.seconds)
     if len(times) > 1:
-        told = [f"{label} {value:.3f}" for value, label in times]
+        told = [f"{name} {seconds:.3f}" for seconds, name in times]
         some = told if len(told) <= MANY else [told[0], "…", told[-1]]
         yield f"Seconds an epoch: {', '.join(some)}."
 
@@ -67,18 +65,16 @@ def warnings(entries: Sequence[Entry], groups: Sequence[Group]) -> Iterator[str]
     differing = differing_settings(entries)
     if differing:
         yield f"The runs differ in {listed(differing)}: see Settings."
-    devices = by_value({e.label: e.device for e in entries})
-    if len(devices) > 1:
-        lines = [f"{listed(labels)} on {device}" for device, labels in devices.items()]
-        yield (
-            f"The runs were trained on different devices, {listed(lines)}: their times and memory "
-            "tell of these as much as of the backends."
-        )
-    if len({e.run.versions.get("platform", NONE) for e in entries}) > 1:
-        yield (
-            "The runs were trained on different platforms, see Versions and devices: their times "
-            "and memory tell of these as much as of the backends."
-        )
+    devices = {e.label: e.device for e in entries}
+    platforms = {e.label: str(e.run.versions.get("platform", NONE)) for e in entries}
+    for kind, of_runs in (("devices", devices), ("platforms", platforms)):
+        labels = by_value(of_runs)
+        if len(labels) > 1:
+            lines = [f"{listed(of_one)} on {where}" for where, of_one in labels.items()]
+            yield (
+                f"The runs were trained on different {kind}, {listed(lines)}: their times and memory "
+                "tell of these as much as of the backends."
+            )
     for entry in entries:
         yield from _divergence(entry)
     interrupted = [e.label for e in entries if e.run.config["status"] == "interrupted"]
@@ -88,7 +84,7 @@ def warnings(entries: Sequence[Entry], groups: Sequence[Group]) -> Iterator[str]
 
 def _divergence(entry: Entry) -> Iterator[str]:
     """That and where a run's perplexity is out of bounds."""
-    run, broken, epoch = entry.run, out_of_bounds(entry.run), diverged(entry.run)
+    run, broken, epoch = entry.run, entry.measures.out_of_bounds, entry.measures.diverged
     drawn = "is drawn up to there" if epoch != 1 else "nothing of it is drawn"
     if run.diverged:
         yield f"{entry.label} diverged in epoch {epoch}, and {drawn}: {run.config['error']}"

@@ -13,16 +13,15 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from d2lrnn import atomic
+from d2lrnn.comparison import markdown, page, plots, record, report, terminal
+from d2lrnn.comparison.content import Content
 from d2lrnn.comparison.groups import Group, group
 from d2lrnn.comparison.reading import Entry, Failure, read
 from d2lrnn.errors import ArgumentError, RunError
-
-if TYPE_CHECKING:
-    from d2lrnn.comparison.content import Content
-    from d2lrnn.run import Run
+from d2lrnn.run import Run
 
 __all__ = ["Comparison", "compare"]
 
@@ -65,15 +64,11 @@ class Comparison:
     @cached_property
     def content(self) -> Content:
         """All that the report says, in no format yet."""
-        from d2lrnn.comparison.report import report
-
-        return report(self.entries, self.failures, self.groups)
+        return report.report(self.entries, self.failures, self.groups)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, as in `report.json`; numbers that JSON lacks are None."""
-        from d2lrnn.comparison.record import to_dict
-
-        return to_dict(self.entries, self.failures, self.groups)
+        return record.to_dict(self.entries, self.failures, self.groups)
 
     def write(self, folder: str | os.PathLike[str]) -> Path:
         """Write the report into `folder`, which must not exist yet; returns its `report.html`.
@@ -81,8 +76,6 @@ class Comparison:
         Raises:
             RunError: the folder exists already, or cannot be written.
         """
-        from d2lrnn.comparison import markdown, page, plots
-
         path = Path(folder)
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         try:
@@ -99,11 +92,7 @@ class Comparison:
         return path / "report.html"
 
     def __repr__(self) -> str:
-        from d2lrnn.comparison import terminal
-
         return terminal.to_text(self.content)
 
     def _repr_html_(self) -> str:
-        from d2lrnn.comparison import page
-
         return page.fragment(self.content)

@@ -93,7 +93,7 @@ class Content:
         failures: the runs that failed.
         sections: one a group of runs, then what concerns all.
         sources: the source of each class, by its name.
-        backends: the backends that occur, each with its own colour, in order.
+        backends: the backends that occur.
     """
 
     title: str

@@ -38,21 +38,13 @@ def epochs_together(group: Group) -> int:
 
 @dataclass(frozen=True)
 class WeightDifference:
-    """How far a weight is apart after a training that began from the same one.
-
-    Attributes:
-        name: of the weight.
-        shape: of the weight.
-        difference: the largest of any entry between any two runs.
-        between: the labels of these two.
-        largest: the largest magnitude of any entry, for scale.
-    """
+    """How far a weight is apart after trainings that began from the same one."""
 
     name: str
     shape: tuple[int, ...]
-    difference: float
-    between: tuple[str, str]
-    largest: float
+    difference: float  # the largest of any entry between any two runs
+    between: tuple[str, str]  # the labels of these two
+    largest: float  # the largest magnitude of any entry, for scale
 
 
 def of_weights(group: Group) -> list[WeightDifference]:
@@ -82,21 +74,13 @@ def of_weights(group: Group) -> list[WeightDifference]:
 
 @dataclass(frozen=True)
 class Continuations:
-    """What the runs of a group made of one prefix.
-
-    Attributes:
-        prefix: the text that was continued.
-        when: before or after training.
-        texts: the whole text, by label.
-        same: how many characters from the start are the same in all texts.
-        differ: whether the texts differ at that place, or end there.
-    """
+    """What the runs of a group made of one prefix."""
 
     prefix: str
-    when: Literal["before", "after"]
-    texts: Mapping[str, str]
-    same: int
-    differ: bool
+    when: Literal["before", "after"]  # training
+    texts: Mapping[str, str]  # the prefix and what follows, by label
+    same: int  # how many characters from the start are the same in all texts
+    differ: bool  # whether that is less than the shortest has
 
 
 def of_texts(group: Group) -> list[Continuations]:

@@ -20,35 +20,20 @@ class Best(NamedTuple):
 
 @dataclass(frozen=True)
 class Measures:
-    """The figures of a run; None where it has none.
+    """The figures of a run; None where it has none."""
 
-    Attributes:
-        epochs: how many it finished.
-        out_of_bounds: the epochs in which a perplexity was not finite or above its bound.
-        diverged: the epoch from which on it was so, to the end.
-        train_ppl: the perplexity of the last epoch, taken while the weights change; `val_ppl` that of
-            the validation split after it.
-        best_train: the lowest of all epochs; `best_val` likewise.
-        seconds: the median of the epochs after the first, training and validation together.
-        quartiles: the first and third quartile of the same.
-        compile_seconds: how much longer than that median the first epoch took.
-        tokens_per_second: those of training and validation over the median.
-        peak_memory: the largest resident memory of the process, in bytes.
-        num_parameters: how many numbers are trained.
-    """
-
-    epochs: int
-    out_of_bounds: list[int]
-    diverged: int | None
-    train_ppl: float | None
-    val_ppl: float | None
-    best_train: Best | None
+    epochs: int  # that it finished
+    out_of_bounds: list[int]  # the epochs in which a perplexity was not finite or above its bound
+    diverged: int | None  # the epoch from which on it was so, to the end
+    train_ppl: float | None  # of the last epoch, taken while the weights change
+    val_ppl: float | None  # after the last epoch
+    best_train: Best | None  # the lowest of all epochs
     best_val: Best | None
-    seconds: float | None
-    quartiles: tuple[float, float] | None
-    compile_seconds: float | None
-    tokens_per_second: float | None
-    peak_memory: int | None
+    seconds: float | None  # of an epoch with its validation: the median of all but the first
+    quartiles: tuple[float, float] | None  # the first and the third of the same
+    compile_seconds: float | None  # how much longer than that median the first epoch took
+    tokens_per_second: float | None  # those of training and validation over the median
+    peak_memory: int | None  # the largest resident memory of the process, in bytes
     num_parameters: int
 
 

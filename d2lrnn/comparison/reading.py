@@ -125,24 +125,23 @@ def _labels(runs: Sequence[Run | Failure]) -> list[str]:
 
 def _failure(path: Path) -> Failure | None:
     """The failure that the folder `path` tells of, if it tells of one."""
-    told = _json_object(path / FAILED)
-    if told is None:
-        config = _json_object(path / "config.json") or {}
-        if config.get("status") != "failed" or config.get("diverged"):
-            return None
-        told = {"error": "it gave no reason", **config}
-    backend, error = told.get("backend"), told.get("error")
-    if not (isinstance(backend, str) and isinstance(error, str)):
-        raise RunError(f"{path / FAILED} is damaged: it does not tell its backend and error.")
-    return Failure("", backend, error.strip() or "it gave no reason", path)
+    failed, config = (_json_object(path / name) for name in (FAILED, "config.json"))
+    if not failed and (config.get("status") != "failed" or config.get("diverged")):
+        return None
+    told = failed or config
+    if "backend" not in told:
+        raise RunError(f"The run {path} is damaged: it failed, but does not tell its backend.")
+    error = str(told.get("error", "")).strip()
+    return Failure("", str(told["backend"]), error or "it gave no reason", path)
 
 
-def _json_object(path: Path) -> dict[str, Any] | None:
+def _json_object(path: Path) -> dict[str, Any]:
+    """What the file holds; nothing if it is not there, or no JSON object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _whole(run: Run) -> Run:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from d2lrnn import backend
 from d2lrnn.comparison import curves, differences, sentences, tables
 from d2lrnn.comparison.content import Content, Section, Source
 from d2lrnn.comparison.groups import Group, differing_settings, told_once
@@ -15,7 +14,7 @@ def report(
     entries: Sequence[Entry], failures: Sequence[Failure], groups: Sequence[Group]
 ) -> Content:
     """All that is to be said of these runs, in no format yet."""
-    backends = _in_order([*(e.backend for e in entries), *(f.backend for f in failures)])
+    backends = [e.backend for e in entries] + [f.backend for f in failures]
     sections = [_of_group(group) for group in groups]
     if differing_settings(entries):
         sections.append(Section("settings", "Settings", figures=(tables.settings(entries),)))
@@ -23,12 +22,12 @@ def report(
         versions = tables.versions(entries)
         sections.append(Section("versions", "Versions and devices", details=(versions,)))
     return Content(
-        title="Backends side by side" if len(backends) > 1 else "Runs side by side",
+        title="Backends side by side" if len(set(backends)) > 1 else "Runs side by side",
         warnings=tuple(sentences.warnings(entries, groups)),
         failures=tuple(failures),
         sections=tuple(sections),
         sources=_sources(entries),
-        backends=backends,
+        backends=tuple(dict.fromkeys(backends)),
     )
 
 
@@ -45,11 +44,6 @@ def _of_group(group: Group) -> Section:
             *([tables.weights(group)] if differences.of_weights(group) else []),
         ),
     )
-
-
-def _in_order(backends: Iterable[str]) -> tuple[str, ...]:
-    known = {name: place for place, name in enumerate(backend.DEFAULT_ORDER)}
-    return tuple(sorted(set(backends), key=lambda name: (known.get(name, len(known)), name)))
 
 
 def _sources(entries: Sequence[Entry]) -> dict[str, list[Source]]:

@@ -100,7 +100,7 @@ def _divergence(entry: Entry) -> Iterator[str]:
 
 
 def paragraphs(group: Group) -> Iterator[str]:
-    """What the runs of a group have in common, and in what they differ."""
+    """What the runs of a group have in common."""
     yield f"{group.data}." if group.data.name else f"Data: {group.data}."
     if len(group.entries) == 1:
         yield "Only one run began like this, so there is nothing to compare it with."
@@ -113,9 +113,6 @@ def paragraphs(group: Group) -> Iterator[str]:
             "All runs began from the very same weights, but saw different minibatches: their "
             "batch_size or seed differ."
         )
-    differing = differing_settings(group.entries)
-    if differing:
-        yield f"These runs differ in {listed(differing)}."
 
 
 def about_the_spread(group: Group) -> Iterator[str]:
@@ -126,9 +123,10 @@ def about_the_spread(group: Group) -> Iterator[str]:
         "rounded by up to 0.000006 % (6e-08) of its size. Where a line is broken, the runs agree to the "
         "last digit."
     )
-    settings = differing_settings(group.entries).keys() - {"max_epochs", "num_gpus"}
-    if settings or not group.same_minibatches:
-        yield "The runs differ in their settings, which sets them apart."
+    differing = differing_settings(group.entries)
+    settings = [name for name in differing if name not in ("max_epochs", "num_gpus")]
+    if settings:
+        yield f"The runs differ in {listed(settings)}, which sets them apart."
         return
     spreads = [spread for key in PERPLEXITIES if (spread := differences.spread(group, key))]
     first = max(spread[0] for spread in spreads)

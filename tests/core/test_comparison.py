@@ -292,8 +292,8 @@ def test_how_far_apart_the_runs_are_and_since_when(make_run):
         ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {}, "they compute the same"),
         ((1e-2, 1e-6, 1e-6, 1e-6, 1e-6), {}, "they do not compute the same"),
         ((1e-4, 1e-4, 1e-4, 3e-3, 2e-2), {}, "more than 0.1 % after epoch 3"),
-        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"lr": 0.5}}, "differ in their settings"),
-        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"seed": 5}}, "differ in their settings"),
+        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"lr": 0.5}}, "differ in lr, which sets"),
+        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"seed": 5}}, "differ in seed, which sets"),
     ],
 )
 def test_what_the_distance_tells_follows_from_the_figures(make_run, others, settings, said):

@@ -503,7 +503,8 @@ def compare(run_paths: tuple[Path, ...], output: Path | None) -> None:
 
     Prints their perplexities, times and differences, and writes a report: report.html, which needs
     nothing else to be read, report.md, report.json, and the plots as SVG and PNG. Runs of different
-    data get separate plots; a run that failed is shown with its error, one that diverged up to there.
+    data get separate plots, and different models are named; a run that failed is shown with its error,
+    one that diverged up to there.
     """
     from rich.console import Console
 

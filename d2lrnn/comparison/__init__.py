@@ -1,9 +1,9 @@
 """Finished runs side by side: `d2l.compare(runs)`, `d2lrnn compare RUN RUN ...`, `nox -s compare`.
 
-`reading` opens the runs and refuses what is none. `groups` puts together those that can be drawn into
-one plot. `measures` has the figures of a run, `differences` those between runs. `report` makes of them
-a `content` of `sentences`, `tables` and `curves`, which `page`, `markdown` and `terminal` show. No
-framework is imported: any core can compare runs of any backend.
+`reading` opens the runs and refuses what is none; `architecture` tells their models, `measures` their
+figures. `groups` puts together those that can be drawn into one plot, `differences` tells how far these
+are apart. `report` makes of all that a `content` of `sentences`, `tables` and `curves`, which `page`,
+`markdown` and `terminal` show. No framework is imported: any core can compare runs of any backend.
 """
 
 from __future__ import annotations

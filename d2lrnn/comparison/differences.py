@@ -48,11 +48,11 @@ class WeightDifference:
 
 
 def of_weights(group: Group) -> list[WeightDifference]:
-    """The largest difference of each weight, of runs from the same weights.
+    """The largest difference of each weight, of runs from the same weights of the same equations.
 
     Others have none: hidden units have no order, and may have learned the same in other places.
     """
-    if not group.same_start or len(group.trained) < 2:
+    if not (group.same_start and group.same_equations and len(group.trained) > 1):
         return []
     found = []
     for name, weight in group.trained[0].run.weights.items():

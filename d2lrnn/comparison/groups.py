@@ -15,6 +15,7 @@ from string import ascii_uppercase
 from typing import Any, TypeVar
 
 from d2lrnn.comparison.reading import Entry, named
+from d2lrnn.comparison.wording import listed
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -52,18 +53,18 @@ class Group:
         entries: the runs, each with its name inside the group.
         data: what all of them were trained on.
         same_start: whether all began from the very same weights; if not, all from different ones.
-        number: tells groups of the same data and kind apart; 0 where there is one.
+        mark: tells groups of the same data and kind apart, by model or number; empty where there is one.
     """
 
     entries: tuple[Entry, ...]
     data: Data
     same_start: bool
-    number: int
+    mark: str
 
     @property
     def title(self) -> str:
         title = "From the same initial weights" if self.same_start else "Each from its own weights"
-        title += f" ({self.number})" if self.number else ""
+        title += f" ({self.mark})" if self.mark else ""
         if len(self.entries) == 1:
             title = f"{self.entries[0].label} alone"
         elif self.data.name:
@@ -73,14 +74,19 @@ class Group:
     @property
     def name(self) -> str:
         """The title as a word for file names and addresses."""
-        data = self.data.name.lower().replace(" ", "-")
         start = "same-weights" if self.same_start else "own-weights"
-        return "-".join(filter(None, [data, start, str(self.number or "")]))
+        words = filter(None, [self.data.name, start, self.mark])
+        return " ".join(words).lower().replace(" ", "-")
 
     @property
     def trained(self) -> list[Entry]:
         """The runs that have weights and samples: all but those that failed because they diverged."""
         return [entry for entry in self.entries if not entry.run.diverged]
+
+    @property
+    def same_equations(self) -> bool:
+        """Whether the weights of all mean the same."""
+        return len({entry.architecture for entry in self.entries}) == 1
 
     @property
     def same_minibatches(self) -> bool:
@@ -111,10 +117,10 @@ def group(entries: Sequence[Entry]) -> list[Group]:
         starts = by_value({entry: _start(entry) for entry in of_data}).values()
         same = [start for start in starts if len(start) > 1]
         own = [entry for start in starts if len(start) == 1 for entry in start]
-        for number, start in enumerate(same, 1):
-            groups.append(Group(named(start), data, True, number if len(same) > 1 else 0))
+        for start, mark in zip(same, _marks(same), strict=True):
+            groups.append(Group(named(start), data, True, mark))
         if own:
-            groups.append(Group(named(own), data, False, 0))
+            groups.append(Group(named(own), data, False, ""))
     return groups
 
 
@@ -149,6 +155,15 @@ def told_once(values: Mapping[Entry, Value]) -> list[tuple[str, str, Value]]:
         (name if times[name] == 1 else ", ".join(entry.label for entry in of_value), name, value)
         for (name, value), of_value in runs.items()
     ]
+
+
+def _marks(groups: Sequence[Sequence[Entry]]) -> list[str]:
+    """What tells the groups apart, if there are several: the models of each, or else its number."""
+    if len(groups) < 2:
+        return [""] * len(groups)
+    models = [listed(dict.fromkeys(e.options["model"] for e in group)) for group in groups]
+    numbers = map(str, range(1, len(groups) + 1))
+    return models if len(set(models)) == len(groups) else list(numbers)
 
 
 def _data(entry: Entry) -> Data:

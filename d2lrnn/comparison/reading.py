@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from d2lrnn.comparison.architecture import Architecture, architecture, complete
 from d2lrnn.comparison.measures import Measures, measure
 from d2lrnn.errors import ArgumentError, RunError, UserError
 from d2lrnn.run import Run
@@ -41,10 +42,13 @@ class Entry:
     def backend(self) -> str:
         return self.run.backend
 
-    @property
+    @cached_property
     def options(self) -> dict[str, Any]:
-        options: dict[str, Any] = self.run.config["options"]
-        return options
+        return complete(self.run.config["options"])
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        return architecture(self.options)
 
     @property
     def device(self) -> str:
@@ -104,23 +108,34 @@ def named(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     That is the backend, where no other run is of it and the folder's name begins so: `torch-common` is
     `torch` among runs from common weights. A folder's name that tells something else is kept.
     """
-    times = Counter(entry.backend for entry in entries)
+    backends = Counter(entry.backend for entry in entries)
+    short = _by_backend([entry.run for entry in entries])
 
-    def name(entry: Entry) -> str:
+    def name(entry: Entry, short: str) -> str:
         folder = entry.run.path.resolve().name
-        is_short = times[entry.backend] == 1 < len(entries) and folder.startswith(
-            f"{entry.backend}-"
-        )
-        return entry.backend if is_short else entry.label
+        is_told = folder.startswith(f"{entry.backend}-")
+        return short if is_told and backends[entry.backend] == 1 < len(entries) else entry.label
 
-    return tuple(replace(entry, name=name(entry)) for entry in entries)
+    named = zip(entries, short, strict=True)
+    return tuple(replace(entry, name=name(entry, by_backend)) for entry, by_backend in named)
 
 
 def _labels(runs: Sequence[Run | Failure]) -> list[str]:
     """Of backend, folder's name and path the first that no other run has."""
-    words = [(run.backend, run.path.resolve().name, str(run.path)) for run in runs]
+    paths = [(run.path.resolve().name, str(run.path)) for run in runs]
+    words = [(first, *others) for first, others in zip(_by_backend(runs), paths, strict=True)]
     times = Counter(word for of_run in words for word in set(of_run))
     return [next((w for w in of_run if times[w] == 1), of_run[-1]) for of_run in words]
+
+
+def _by_backend(runs: Sequence[Run | Failure]) -> list[str]:
+    """The backend of each run and, where they are of different models, what `--model` calls its own."""
+    models = [run.config["options"]["model"] if isinstance(run, Run) else "" for run in runs]
+    several = len({*models} - {""}) > 1
+    return [
+        f"{run.backend} {model}" if several and model else run.backend
+        for run, model in zip(runs, models, strict=True)
+    ]
 
 
 def _failure(path: Path) -> Failure | None:

@@ -21,8 +21,10 @@ def report(
     if entries:
         versions = tables.versions(entries)
         sections.append(Section("versions", "Versions and devices", details=(versions,)))
+    kind = "Backends" if len(set(backends)) > 1 else "Runs"
+    kind = "Models" if len({str(e.architecture) for e in entries}) > 1 else kind
     return Content(
-        title="Backends side by side" if len(set(backends)) > 1 else "Runs side by side",
+        title=f"{kind} side by side",
         warnings=tuple(sentences.warnings(entries, groups)),
         failures=tuple(failures),
         sections=tuple(sections),

@@ -13,6 +13,7 @@ from d2lrnn.comparison.wording import NONE, listed, percent
 
 TOGETHER = f"{100 * differences.TOGETHER:g} %"
 ROUNDING = 1e-5  # relative; what a first epoch in float32 may leave of other orders of summation
+OF_THE_MODEL = ("model", "num_layers", "num_hiddens", "activation")  # options told with its name
 MANY = 6  # runs whose times can be told in a sentence
 
 
@@ -62,9 +63,18 @@ def warnings(entries: Sequence[Entry], groups: Sequence[Group]) -> Iterator[str]
             "compared. Each data has its own plots and tables."
         )
         yield from (f"{each.name}: {each}." for each in data)
+    models = _models(entries)
+    if len(models) > 1:
+        same = (
+            "The equations of all are the same."
+            if len({e.architecture for e in entries}) == 1
+            else ""
+        )
+        yield f"The runs are of different models: {'; '.join(models)}. {same}".rstrip()
     differing = differing_settings(entries)
-    if differing:
-        yield f"The runs differ in {listed(differing)}: see Settings."
+    settings = [name for name in differing if name not in OF_THE_MODEL]
+    if settings:
+        yield f"The runs differ in {listed(settings)}: see Settings."
     devices = {e.label: e.device for e in entries}
     platforms = {e.label: str(e.run.versions.get("platform", NONE)) for e in entries}
     for kind, of_runs in (("devices", devices), ("platforms", platforms)):
@@ -80,6 +90,16 @@ def warnings(entries: Sequence[Entry], groups: Sequence[Group]) -> Iterator[str]
     interrupted = [e.label for e in entries if e.run.config["status"] == "interrupted"]
     if interrupted:
         yield f"Ended early, by Ctrl-C: {listed(interrupted)}."
+
+
+def _models(entries: Sequence[Entry]) -> list[str]:
+    """Which runs are of which model; the model alone where all are of one."""
+    names = by_value({entry.name: str(entry.architecture) for entry in entries})
+    if len(names) == 1:
+        return list(names)
+    return [
+        f"{listed(of_one)} {'is' if len(of_one) == 1 else 'are'} {m}" for m, of_one in names.items()
+    ]
 
 
 def _divergence(entry: Entry) -> Iterator[str]:
@@ -102,6 +122,7 @@ def _divergence(entry: Entry) -> Iterator[str]:
 def paragraphs(group: Group) -> Iterator[str]:
     """What the runs of a group have in common."""
     yield f"{group.data}." if group.data.name else f"Data: {group.data}."
+    yield f"Model: {'; '.join(_models(group.entries))}."
     if len(group.entries) == 1:
         yield "Only one run began like this, so there is nothing to compare it with."
     elif not group.same_start:
@@ -124,7 +145,13 @@ def about_the_spread(group: Group) -> Iterator[str]:
         "last digit."
     )
     differing = differing_settings(group.entries)
-    settings = [name for name in differing if name not in ("max_epochs", "num_gpus")]
+    without_effect = {
+        "max_epochs",
+        "num_gpus",
+        "sigma",
+        *(["model"] if group.same_equations else []),
+    }
+    settings = [name for name in differing if name not in without_effect]
     if settings:
         yield f"The runs differ in {listed(settings)}, which sets them apart."
         return

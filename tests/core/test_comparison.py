@@ -212,6 +212,130 @@ def test_an_interrupted_run_is_told(make_run):
     assert "Ctrl-C: jax" in d2l.compare(runs).content.warnings[-1]
 
 
+# Different models ---------------------------------------------------------------------------------
+
+RNN = "a recurrent network on the framework's own layer (section 9.6), 1 layer of 3 hidden units, tanh"
+SCRATCH = "a recurrent network from scratch (section 9.5), 1 layer of 3 hidden units, tanh"
+LSTM = "an LSTM on the framework's own layer (section 10.1), 1 layer of 3 hidden units"
+OF_LSTM = {"model": "lstm", "activation": None, "num_layers": 1, "dropout": 0.0}
+
+
+def test_different_models_are_named_everywhere(make_run, tmp_path, capsys):
+    runs = [make_run("a"), make_run("b", "jax", initial=2, options=OF_LSTM)]
+    found = d2l.compare(runs)
+    said = f"The runs are of different models: torch rnn is {RNN}; jax lstm is {LSTM}."
+    assert found.content.warnings == (
+        said,
+    )  # and not that they differ in model and activation, too
+    assert found.content.title == "Models side by side"
+    assert (
+        found.content.sections[0].paragraphs[1] == f"Model: torch rnn is {RNN}; jax lstm is {LSTM}."
+    )
+    assert [run["model"] for run in found.to_dict()["runs"]] == [RNN, LSTM]
+    assert tables(runs)["Settings that differ"]["jax lstm"] == {
+        "model": "lstm",
+        "activation": "–",  # noqa: RUF001
+    }
+    folder = found.write(tmp_path / "report").parent
+    for name in ("report.html", "report.md"):
+        assert "The runs are of different models" in (folder / name).read_text(encoding="utf-8")
+    assert "The runs are of different models" in found._repr_html_()
+    assert cli.main(["compare", *map(str, runs), "--output", str(tmp_path / "again")]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_layers_and_sizes_make_different_models(make_run):
+    runs = [
+        make_run("one"),
+        make_run("two", initial=2, options={"num_layers": 2, "dropout": 0.5}),
+        make_run("three", initial=3, options={"num_hiddens": 4}),
+    ]
+    models, settings = d2l.compare(runs).content.warnings
+    assert models == (
+        f"The runs are of different models: one is {RNN}; "
+        f"two is {RNN.replace('1 layer', '2 layers')}; three is {RNN.replace('3 hidden', '4 hidden')}."
+    )
+    assert settings == "The runs differ in dropout: see Settings."
+
+
+def test_one_model_is_told_and_does_not_differ_from_that_of_an_older_run(make_run):
+    """Runs of d2lrnn 0.1 tell neither num_layers nor dropout."""
+    runs = [make_run("one"), make_run("two", "jax", options={"num_layers": 1, "dropout": 0.0})]
+    found = d2l.compare(runs)
+    assert found.content.warnings == ()
+    assert found.content.title == "Backends side by side"
+    assert found.content.sections[0].paragraphs[1] == f"Model: {RNN}."
+    assert found.to_dict()["settings_that_differ"] == {}
+
+
+def test_one_run_of_each_model_is_called_by_it(make_run):
+    runs = [make_run("x", options=OF_LSTM), make_run("y"), make_run("torch-z", "jax")]
+    (group,) = d2l.compare(runs).groups[-1:]
+    assert [entry.label for entry in d2l.compare(runs).entries] == [
+        "torch lstm",
+        "torch rnn",
+        "jax rnn",
+    ]
+    assert group.same_start
+
+
+def test_groups_of_different_models_are_called_by_these(make_run):
+    of_rnn = [make_run("a"), make_run("b", "jax")]
+    of_lstm = [make_run(name, name, initial=2, options=OF_LSTM) for name in ("torch", "jax")]
+    groups = d2l.compare([*of_rnn, *of_lstm]).groups
+    assert [group.title for group in groups] == [
+        "From the same initial weights (rnn)",
+        "From the same initial weights (lstm)",
+    ]
+    assert [group.name for group in groups] == ["same-weights-rnn", "same-weights-lstm"]
+    more = [make_run(name, initial=3) for name in ("c", "d")]
+    titles = [group.title[-3:] for group in d2l.compare([*of_rnn, *of_lstm, *more]).groups]
+    assert titles == ["(1)", "(2)", "(3)"]
+
+
+def test_the_same_equations_from_scratch_can_be_compared_in_all(make_run):
+    ppl = (5.0, 4.0, 3.0)
+    runs = [
+        make_run("one", ppl=ppl),
+        make_run(
+            "two",
+            ppl=tuple(p * (1 + 1e-7) for p in ppl),
+            options={"model": "scratch", "sigma": 0.01},
+        ),
+    ]
+    found = d2l.compare(runs)
+    assert found.content.warnings[0] == (
+        f"The runs are of different models: torch rnn is {RNN}; torch scratch is {SCRATCH}. The "
+        "equations of all are the same."
+    )
+    assert "they compute the same" in found.content.plots[-1].notes[-1]
+    assert found.to_dict()["groups"][0]["weights"]
+
+
+@pytest.mark.parametrize(
+    "options, compared",
+    [
+        ({}, True),
+        ({"lr": 0.5}, True),
+        ({"dropout": 0.5}, True),
+        ({"model": "scratch"}, True),
+        ({"activation": "relu"}, False),
+        ({"num_layers": 2}, False),
+        (OF_LSTM, False),
+    ],
+)
+def test_weights_of_different_models_are_not_compared(make_run, options, compared):
+    """Even where all their numbers are the same in the beginning."""
+    (group,) = d2l.compare([make_run("a"), make_run("b", "jax", options=options)]).groups
+    assert group.same_start
+    assert group.same_equations == compared
+    (section, *_) = d2l.compare(
+        [make_run("c"), make_run("d", "jax", options=options)]
+    ).content.sections
+    captions = [table.caption for table in section.details]
+    assert ("Largest difference of each weight between any two runs" in captions) == compared
+
+
 # Figures -------------------------------------------------------------------------------------------
 
 

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from d2lrnn.comparison.plots import Plot
 from d2lrnn.comparison.reading import Failure
 
 
-@dataclass(frozen=True)
-class Marked:
-    """A text in which the place after its first `same` characters is marked, unless that is None."""
+class Marked(NamedTuple):
+    """A text in which the first character that is not the same in others is marked, if there is one."""
 
-    text: str
-    same: int | None = None
-
-    @property
-    def parts(self) -> tuple[str, str, str]:
-        """What is the same in all texts, the first character that is not, and the rest."""
-        if self.same is None:
-            return self.text, "", ""
-        return self.text[: self.same], self.text[self.same], self.text[self.same + 1 :]
+    same: str
+    first: str = ""
+    rest: str = ""
 
 
 @dataclass(frozen=True)

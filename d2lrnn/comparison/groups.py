@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from string import ascii_uppercase
@@ -98,13 +98,14 @@ class Group:
 
         A perplexity out of bounds is infinite.
         """
-        curves = {}
-        for entry in self.entries:
-            values = [float(row[key]) for row in entry.run.history if key in row]
-            if values:
-                bound = entry.run.bound
-                curves[entry] = [value if value <= bound else inf for value in values]
-        return curves
+        columns = {
+            e: [float(row[key]) for row in e.run.history if key in row] for e in self.entries
+        }
+        return {
+            entry: [value if value <= entry.run.bound else inf for value in values]
+            for entry, values in columns.items()
+            if values
+        }
 
 
 def group(entries: Sequence[Entry]) -> list[Group]:
@@ -124,15 +125,10 @@ def group(entries: Sequence[Entry]) -> list[Group]:
     return groups
 
 
-def differing_settings(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
+def differing_settings(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
     """The options that are not the same in all of `entries`: by name, the value by label."""
-    options = {entry.label: entry.options for entry in entries}
-    names = dict.fromkeys(name for of_run in options.values() for name in of_run)
-    values = {
-        name: {label: of_run.get(name) for label, of_run in options.items()}
-        for name in names
-        if name not in _NOT_A_SETTING
-    }
+    names = dict.fromkeys(n for e in entries for n in e.options if n not in _NOT_A_SETTING)
+    values = {name: {e.label: e.options.get(name) for e in entries} for name in names}
     return {name: by_run for name, by_run in values.items() if len(set(by_run.values())) > 1}
 
 

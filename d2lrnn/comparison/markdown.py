@@ -15,7 +15,8 @@ def render(content: Content) -> str:
     blocks = [f"# {content.title}"]
     blocks += [f"**{_text(s.title)}.** {_text(s.findings)}" for s in content.sections if s.findings]
     if content.warnings:
-        blocks += ["## Before you compare", *_bullets(content.warnings)]
+        warnings = "\n".join(f"* {_text(line)}" for line in content.warnings)
+        blocks += ["## Before you compare", warnings]
     if content.failures:
         blocks.append("## Failed")
     for failure in content.failures:
@@ -31,10 +32,6 @@ def render(content: Content) -> str:
                 _fence(source.code, "python"),
             ]
     return "\n\n".join(blocks) + "\n"
-
-
-def _bullets(lines: tuple[str, ...]) -> list[str]:
-    return ["\n".join(f"* {_text(line)}" for line in lines)] if lines else []
 
 
 def _section(section: Section) -> Iterator[str]:
@@ -64,7 +61,7 @@ def _table(table: Table) -> Iterator[str]:
 def _cell(cell: str | Marked) -> str:
     if isinstance(cell, str):
         return _text(cell)
-    same, first, rest = cell.parts
+    same, first, rest = cell
     return f"{_code(same)}{MARK if first else ''}{_code(first + rest)}"
 
 
@@ -72,14 +69,19 @@ def _code(text: str) -> str:
     """`text` as code inside a table, whatever it holds."""
     if not text:
         return ""
-    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    ticks = _ticks(text, 1)
     pad = " " if text[0] == "`" or text[-1] == "`" or (text[0] == text[-1] == " ") else ""
     return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", r"\|").replace("\n", " ")
 
 
 def _fence(text: str, language: str) -> str:
-    ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    ticks = _ticks(text, 3)
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
+
+
+def _ticks(text: str, least: int) -> str:
+    """More of them in a row than there are in `text`."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
 def _text(text: str) -> str:

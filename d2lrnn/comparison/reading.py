@@ -108,16 +108,13 @@ def named(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     That is the backend, where no other run is of it and the folder's name begins so: `torch-common` is
     `torch` among runs from common weights. A folder's name that tells something else is kept.
     """
-    backends = Counter(entry.backend for entry in entries)
-    short = _by_backend([entry.run for entry in entries])
-
-    def name(entry: Entry, short: str) -> str:
-        folder = entry.run.path.resolve().name
-        is_told = folder.startswith(f"{entry.backend}-")
-        return short if is_told and backends[entry.backend] == 1 < len(entries) else entry.label
-
-    named = zip(entries, short, strict=True)
-    return tuple(replace(entry, name=name(entry, by_backend)) for entry, by_backend in named)
+    alone = _labels([entry.run for entry in entries]) if len(entries) > 1 else [entries[0].label]
+    return tuple(
+        replace(entry, name=name)
+        if entry.run.path.resolve().name.startswith(f"{entry.backend}-")
+        else entry
+        for entry, name in zip(entries, alone, strict=True)
+    )
 
 
 def _labels(runs: Sequence[Run | Failure]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from d2lrnn.comparison import differences
@@ -80,8 +80,15 @@ def _of_measures(caption: str, group: Group, columns: Columns, note: str) -> Tab
 def continuations(group: Group, continued: Continuations) -> Table:
     """What each run made of a prefix, with the first difference marked; one row if all are the same."""
     texts = {e: continued.texts[e.label] for e in group.entries if e.label in continued.texts}
-    mark = continued.same if continued.differ else None
-    rows = [Row(e.name, (Marked(text, mark),), e.backend) for e, text in texts.items()]
+    at = continued.same
+    rows = [
+        Row(
+            entry.name,
+            (Marked(text[:at], text[at], text[at + 1 :]) if continued.differ else Marked(text),),
+            entry.backend,
+        )
+        for entry, text in texts.items()
+    ]
     note = ""
     if continued.differ:
         note = f"The first difference is character {continued.same + 1}; it is marked."
@@ -115,7 +122,7 @@ def weights(group: Group) -> Table:
     )
 
 
-def settings(entries: Iterable[Entry]) -> Table:
+def settings(entries: Sequence[Entry]) -> Table:
     """The settings that are not the same in all runs."""
     differing = differing_settings(entries)
     rows = [
@@ -125,7 +132,7 @@ def settings(entries: Iterable[Entry]) -> Table:
     return Table("Settings that differ", ("Run", *differing), tuple(rows))
 
 
-def versions(entries: Iterable[Entry]) -> Table:
+def versions(entries: Sequence[Entry]) -> Table:
     """The versions and devices; runs of one backend that have the same ones share a row."""
     columns = ("Framework", "d2lrnn", "Python", "NumPy", "Trained on", "Devices", "Platform")
     rows = [

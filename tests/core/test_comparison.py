@@ -584,7 +584,7 @@ def test_a_text_that_all_write_is_shown_once(four, tmp_path):
     same, own = d2l.compare(four).content.sections[:2]
     before = same.details[1]
     assert before.note == "All texts are the same."
-    assert [(row.head, row.cells[0].text) for row in before.rows] == [("all", "a bbbb")]
+    assert [(row.head, row.cells[0].same) for row in before.rows] == [("all", "a bbbb")]
     captions = [[table.caption for table in section.details] for section in (same, own)]
     weights = "Largest difference of each weight between any two runs"
     assert (weights in captions[0], weights in captions[1]) == (True, False)  # units have no order

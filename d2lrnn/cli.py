@@ -514,5 +514,5 @@ def compare(run_paths: tuple[Path, ...], output: Path | None) -> None:
 
     comparison = compare(run_paths)
     report = comparison.write(output or default_path("compare"))
-    terminal.show(comparison.content, Console())
+    terminal.show(comparison, Console())
     click.echo(f"The report is {report}.")

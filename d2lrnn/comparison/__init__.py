@@ -2,7 +2,7 @@
 
 `reading` opens the runs and refuses what is none; `architecture` tells their models, `measures` their
 figures. `groups` puts together those that can be drawn into one plot, `differences` tells how far these
-are apart. `report` makes of all that a `content` of `sentences`, `tables` and `curves`, which `page`,
+are apart. `report` makes of all that sections of `sentences`, `tables` and `curves`, which `page`,
 `markdown` and `terminal` show. No framework is imported: any core can compare runs of any backend.
 """
 
@@ -11,15 +11,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from d2lrnn import atomic
-from d2lrnn.comparison import markdown, page, plots, record, report, terminal
-from d2lrnn.comparison.content import Content
-from d2lrnn.comparison.groups import Group, group
-from d2lrnn.comparison.reading import Entry, Failure, read
+from d2lrnn.comparison import markdown, page, plots, record, terminal
+from d2lrnn.comparison.reading import read
+from d2lrnn.comparison.report import Report
 from d2lrnn.errors import ArgumentError, RunError
 from d2lrnn.run import Run
 
@@ -47,28 +45,12 @@ def compare(runs: Iterable[str | os.PathLike[str] | Run]) -> Comparison:
     return Comparison(*read(runs))
 
 
-class Comparison:
-    """What `compare` returns.
-
-    Attributes:
-        entries: the runs, each with its label.
-        failures: the runs that failed, each with its error.
-        groups: the runs whose curves belong into one plot.
-    """
-
-    def __init__(self, entries: list[Entry], failures: list[Failure]) -> None:
-        self.entries = entries
-        self.failures = failures
-        self.groups: list[Group] = group(entries)
-
-    @cached_property
-    def content(self) -> Content:
-        """All that the report says, in no format yet."""
-        return report.report(self.entries, self.failures, self.groups)
+class Comparison(Report):
+    """What `compare` returns: a report, which can be shown and written."""
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, as in `report.json`; numbers that JSON lacks are None."""
-        return record.to_dict(self.entries, self.failures, self.groups)
+        return record.to_dict(self)
 
     def write(self, folder: str | os.PathLike[str]) -> Path:
         """Write the report into `folder`, which must not exist yet; returns its `report.html`.
@@ -80,10 +62,10 @@ class Comparison:
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         try:
             with atomic.new_folder(path) as part:
-                plots.write(self.content.plots, part)
+                plots.write(self.plots, part)
                 atomic.write(part / "report.json", (text + "\n").encode())
-                atomic.write(part / "report.md", markdown.render(self.content).encode())
-                atomic.write(part / "report.html", page.render(self.content).encode())
+                atomic.write(part / "report.md", markdown.render(self).encode())
+                atomic.write(part / "report.html", page.render(self).encode())
         except OSError as error:
             raise RunError(
                 f"The report cannot be written to {path}: {error.strerror or error}. Choose another "
@@ -92,7 +74,7 @@ class Comparison:
         return path / "report.html"
 
     def __repr__(self) -> str:
-        return terminal.to_text(self.content)
+        return terminal.to_text(self)
 
     def _repr_html_(self) -> str:
-        return page.fragment(self.content)
+        return page.fragment(self)

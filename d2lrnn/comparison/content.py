@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from d2lrnn.comparison.plots import Plot
-from d2lrnn.comparison.reading import Failure
 
 
 class Marked(NamedTuple):
@@ -75,29 +74,3 @@ class Source:
     backend: str
     module: str
     code: str
-
-
-@dataclass(frozen=True)
-class Content:
-    """The whole report.
-
-    Attributes:
-        title: its title.
-        warnings: what must be known before figures are compared.
-        failures: the runs that failed.
-        sections: one a group of runs, then what concerns all.
-        sources: the source of each class, by its name.
-        backends: the backends that occur.
-    """
-
-    title: str
-    warnings: tuple[str, ...]
-    failures: tuple[Failure, ...]
-    sections: tuple[Section, ...]
-    sources: dict[str, list[Source]]
-    backends: tuple[str, ...]
-
-    @property
-    def plots(self) -> list[Plot]:
-        """The plots of all sections."""
-        return [plot for section in self.sections for plot in section.plots]

@@ -5,25 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from d2lrnn.comparison.content import Content, Marked, Section, Table
+from d2lrnn.comparison.content import Marked, Section, Table
+from d2lrnn.comparison.report import Report
 
 MARK = "**▸**"  # stands before the first character that differs
 
 
-def render(content: Content) -> str:
+def render(report: Report) -> str:
     """The report; its plots are files beside it."""
-    blocks = [f"# {content.title}"]
-    blocks += [f"**{_text(s.title)}.** {_text(s.findings)}" for s in content.sections if s.findings]
-    if content.warnings:
-        warnings = "\n".join(f"* {_text(line)}" for line in content.warnings)
+    blocks = [f"# {report.title}"]
+    blocks += [f"**{_text(s.title)}.** {_text(s.findings)}" for s in report.sections if s.findings]
+    if report.warnings:
+        warnings = "\n".join(f"* {_text(line)}" for line in report.warnings)
         blocks += ["## Before you compare", warnings]
-    if content.failures:
+    if report.failures:
         blocks.append("## Failed")
-    for failure in content.failures:
+    for failure in report.failures:
         blocks += [f"**{_text(failure.label)}** failed:", _fence(failure.error, "text")]
-    for section in content.sections:
+    for section in report.sections:
         blocks += _section(section)
-    for name, sources in content.sources.items():
+    for name, sources in report.sources.items():
         blocks.append(f"## Source of `{name}`")
         for source in sources:
             blocks += [

@@ -7,17 +7,17 @@ from functools import cache
 from typing import Any
 
 from d2lrnn.comparison import plots
-from d2lrnn.comparison.content import Content
+from d2lrnn.comparison.report import Report
 
 
-def render(content: Content) -> str:
+def render(report: Report) -> str:
     """The whole page."""
-    return str(_environment().get_template("report.html.jinja").render(content=content))
+    return str(_environment().get_template("report.html.jinja").render(report=report))
 
 
-def fragment(content: Content) -> str:
+def fragment(report: Report) -> str:
     """The plots and the tables of figures, for the output of a notebook's cell."""
-    return str(_environment().get_template("notebook.html.jinja").render(content=content))
+    return str(_environment().get_template("notebook.html.jinja").render(report=report))
 
 
 @cache

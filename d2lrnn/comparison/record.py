@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,22 +10,21 @@ from d2lrnn import __version__
 from d2lrnn.comparison import differences
 from d2lrnn.comparison.groups import Group, differing_settings
 from d2lrnn.comparison.measures import PERPLEXITIES
-from d2lrnn.comparison.reading import Entry, Failure
+from d2lrnn.comparison.reading import Entry
+from d2lrnn.comparison.report import Report
 
 FORMAT = "d2lrnn comparison 2"
 
 
-def to_dict(
-    entries: Sequence[Entry], failures: Sequence[Failure], groups: Sequence[Group]
-) -> dict[str, Any]:
+def to_dict(report: Report) -> dict[str, Any]:
     """All that is known of the runs and of their differences; numbers that JSON lacks are None."""
     record = {
         "format": FORMAT,
         "d2lrnn": __version__,
-        "runs": [_run(entry) for entry in entries],
-        "failed": [{**asdict(failure), "path": str(failure.path)} for failure in failures],
-        "settings_that_differ": differing_settings(entries),
-        "groups": [_group(group) for group in groups],
+        "runs": [_run(entry) for entry in report.entries],
+        "failed": [{**asdict(failure), "path": str(failure.path)} for failure in report.failures],
+        "settings_that_differ": differing_settings(report.entries),
+        "groups": [_group(group) for group in report.groups],
     }
     finite: dict[str, Any] = json.loads(json.dumps(record), parse_constant=lambda _: None)
     return finite

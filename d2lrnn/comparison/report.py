@@ -5,32 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from d2lrnn.comparison import curves, differences, sentences, tables
-from d2lrnn.comparison.content import Content, Section, Source
-from d2lrnn.comparison.groups import Group, differing_settings, told_once
+from d2lrnn.comparison.content import Section, Source
+from d2lrnn.comparison.groups import Group, differing_settings, group, told_once
+from d2lrnn.comparison.plots import Plot
 from d2lrnn.comparison.reading import Entry, Failure
 
 
-def report(
-    entries: Sequence[Entry], failures: Sequence[Failure], groups: Sequence[Group]
-) -> Content:
-    """All that is to be said of these runs, in no format yet."""
-    backends = [e.backend for e in entries] + [f.backend for f in failures]
-    sections = [_of_group(group) for group in groups]
-    if differing_settings(entries):
-        sections.append(Section("settings", "Settings", figures=(tables.settings(entries),)))
-    if entries:
-        versions = tables.versions(entries)
-        sections.append(Section("versions", "Versions and devices", details=(versions,)))
-    kind = "Backends" if len(set(backends)) > 1 else "Runs"
-    kind = "Models" if len({str(e.architecture) for e in entries}) > 1 else kind
-    return Content(
-        title=f"{kind} side by side",
-        warnings=tuple(sentences.warnings(entries, groups)),
-        failures=tuple(failures),
-        sections=tuple(sections),
-        sources=_sources(entries),
-        backends=tuple(dict.fromkeys(backends)),
-    )
+class Report:
+    """What is to be said of some runs, in no format yet.
+
+    Attributes:
+        entries: the runs, each with its label.
+        failures: the runs that failed, each with its error.
+        groups: the runs whose curves belong into one plot.
+        backends: those that occur.
+        title: of the report.
+        warnings: what must be known before figures are compared.
+        sections: one a group of runs, then what concerns all.
+        sources: the source of each class, by its name.
+    """
+
+    def __init__(self, entries: Sequence[Entry], failures: Sequence[Failure]) -> None:
+        self.entries = entries
+        self.failures = failures
+        self.groups = group(entries)
+        backends = [entry.backend for entry in entries] + [failure.backend for failure in failures]
+        self.backends = list(dict.fromkeys(backends))
+        models = {str(entry.architecture) for entry in entries}
+        kind = "Models" if len(models) > 1 else "Backends" if len(self.backends) > 1 else "Runs"
+        self.title = f"{kind} side by side"
+        self.warnings = list(sentences.warnings(entries, self.groups))
+        self.sections = [_of_group(group) for group in self.groups]
+        if differing_settings(entries):
+            settings = tables.settings(entries)
+            self.sections.append(Section("settings", "Settings", figures=(settings,)))
+        if entries:
+            versions = tables.versions(entries)
+            self.sections.append(Section("versions", "Versions and devices", details=(versions,)))
+        self.sources = _sources(entries)
+
+    @property
+    def plots(self) -> list[Plot]:
+        """The plots of all sections."""
+        return [plot for section in self.sections for plot in section.plots]
 
 
 def _of_group(group: Group) -> Section:

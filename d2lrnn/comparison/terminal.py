@@ -6,35 +6,36 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from d2lrnn.comparison.content import Content, Table
+from d2lrnn.comparison.content import Table
+from d2lrnn.comparison.report import Report
 
 WIDTH = 110  # of a text that goes to no terminal
 
 
-def to_text(content: Content) -> str:
+def to_text(report: Report) -> str:
     """The tables as plain text."""
     from rich.console import Console
 
     file = io.StringIO()
     # In a notebook rich would display what it is to write, and write it in colours.
     plain: dict[str, Any] = {"force_jupyter": False, "force_terminal": False, "color_system": None}
-    show(content, Console(file=file, width=WIDTH, **plain))
+    show(report, Console(file=file, width=WIDTH, **plain))
     return file.getvalue().rstrip("\n")
 
 
-def show(content: Content, console: Any) -> None:
+def show(report: Report, console: Any) -> None:
     """Print the findings and the tables to a `rich` console."""
     say = {"highlight": False, "markup": False, "soft_wrap": False}
-    for failure in content.failures:
+    for failure in report.failures:
         console.print(f"{failure.label} failed: {failure.error}\n", style="bold", **say)
-    for warning in content.warnings:
+    for warning in report.warnings:
         console.print(f"Note: {warning}\n", **say)
-    for section in content.sections:
+    for section in report.sections:
         for table in section.figures:
             for part in _fitting(table, f"{section.title}: {table.caption}", console):
                 console.print(part)
                 console.print()
-    for section in content.sections:
+    for section in report.sections:
         if section.findings:
             console.print(f"{section.title}. {section.findings}", **say)
 

@@ -264,6 +264,12 @@ def test_one_model_is_told_and_does_not_differ_from_that_of_an_older_run(make_ru
     assert found.to_dict()["settings_that_differ"] == {}
 
 
+def test_a_model_of_a_newer_d2lrnn_is_called_by_its_name(make_run):
+    runs = [make_run("a"), make_run("b", "jax", options={"model": "transformer"})]
+    (warning,) = d2l.compare(runs).warnings
+    assert f"torch rnn is {RNN}; jax transformer is transformer, 1 layer of 3" in warning
+
+
 def test_one_run_of_each_model_is_called_by_it(make_run):
     runs = [make_run("x", options=OF_LSTM), make_run("y"), make_run("torch-z", "jax")]
     (group,) = d2l.compare(runs).groups[-1:]

@@ -242,7 +242,7 @@ def train(
     d2l = backend.active()
     click.echo(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
 
-    data = _data(d2l, options)
+    data = data_of(d2l, options)
     click.echo(
         f"Text: {data.source}; {len(data.corpus):,} tokens, a vocabulary of {len(data.vocab)}"
     )
@@ -339,12 +339,13 @@ def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str
     return options
 
 
-def _data(d2l: Any, options: dict[str, Any]) -> Any:
+def data_of(library: Any, options: dict[str, Any]) -> Any:
+    """The text that `options` name, as a data module of `library`: of a backend, or `d2lrnn.data`."""
     names = ("batch_size", "num_steps", "num_train", "num_val", "tokens", "min_freq", "seed")
     settings = {name: options[name] for name in names}
     if options["text"] is not None:
-        return d2l.TextFile(options["text"], **settings)
-    return d2l.TimeMachine(**settings)
+        return library.TextFile(options["text"], **settings)
+    return library.TimeMachine(**settings)
 
 
 def _check_same_data(run: Run, sha1: str, max_epochs: int) -> None:
@@ -503,7 +504,8 @@ def compare(run_paths: tuple[Path, ...], output: Path | None) -> None:
 
     Prints their perplexities, times and differences, and writes a report: report.html, which needs
     nothing else to be read, report.md, report.json, and the plots as SVG and PNG. Runs of different
-    data get separate plots; a run that failed is shown with its error, one that diverged up to there.
+    data get separate plots, and different models are named; a run that failed is shown with its error,
+    one that diverged up to there.
     """
     from rich.console import Console
 
@@ -512,5 +514,5 @@ def compare(run_paths: tuple[Path, ...], output: Path | None) -> None:
 
     comparison = compare(run_paths)
     report = comparison.write(output or default_path("compare"))
-    terminal.show(comparison.content, Console())
+    terminal.show(comparison, Console())
     click.echo(f"The report is {report}.")

@@ -1,9 +1,9 @@
 """Finished runs side by side: `d2l.compare(runs)`, `d2lrnn compare RUN RUN ...`, `nox -s compare`.
 
-`reading` opens the runs and refuses what is none. `groups` puts together those that can be drawn into
-one plot. `measures` has the figures of a run, `differences` those between runs. `report` makes of them
-a `content` of `sentences`, `tables` and `curves`, which `page`, `markdown` and `terminal` show. No
-framework is imported: any core can compare runs of any backend.
+`reading` opens the runs and refuses what is none; `architecture` tells their models, `measures` their
+figures. `groups` puts together those that can be drawn into one plot, `differences` tells how far these
+are apart. `report` makes of all that sections of `sentences`, `tables` and `curves`, which `page`,
+`markdown` and `terminal` show. No framework is imported: any core can compare runs of any backend.
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from d2lrnn import atomic
-from d2lrnn.comparison.groups import Group, group
-from d2lrnn.comparison.reading import Entry, Failure, read
+from d2lrnn.comparison import markdown, page, plots, record, terminal
+from d2lrnn.comparison.reading import read
+from d2lrnn.comparison.report import Report
 from d2lrnn.errors import ArgumentError, RunError
-
-if TYPE_CHECKING:
-    from d2lrnn.comparison.content import Content
-    from d2lrnn.run import Run
+from d2lrnn.run import Run
 
 __all__ = ["Comparison", "compare"]
 
@@ -48,32 +45,12 @@ def compare(runs: Iterable[str | os.PathLike[str] | Run]) -> Comparison:
     return Comparison(*read(runs))
 
 
-class Comparison:
-    """What `compare` returns.
-
-    Attributes:
-        entries: the runs, each with its label.
-        failures: the runs that failed, each with its error.
-        groups: the runs whose curves belong into one plot.
-    """
-
-    def __init__(self, entries: list[Entry], failures: list[Failure]) -> None:
-        self.entries = entries
-        self.failures = failures
-        self.groups: list[Group] = group(entries)
-
-    @cached_property
-    def content(self) -> Content:
-        """All that the report says, in no format yet."""
-        from d2lrnn.comparison.report import report
-
-        return report(self.entries, self.failures, self.groups)
+class Comparison(Report):
+    """What `compare` returns: a report, which can be shown and written."""
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, as in `report.json`; numbers that JSON lacks are None."""
-        from d2lrnn.comparison.record import to_dict
-
-        return to_dict(self.entries, self.failures, self.groups)
+        return record.to_dict(self)
 
     def write(self, folder: str | os.PathLike[str]) -> Path:
         """Write the report into `folder`, which must not exist yet; returns its `report.html`.
@@ -81,21 +58,14 @@ class Comparison:
         Raises:
             RunError: the folder exists already, or cannot be written.
         """
-        from d2lrnn.comparison import markdown, page, plots
-
         path = Path(folder)
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         try:
             with atomic.new_folder(path) as part:
-                plots.write(self.content.plots, part)
+                plots.write(self.plots, part)
                 atomic.write(part / "report.json", (text + "\n").encode())
-                atomic.write(part / "report.md", markdown.render(self.content).encode())
-                atomic.write(part / "report.html", page.render(self.content).encode())
-        except FileExistsError as error:
-            raise RunError(
-                f"There is a {path} already, and a report is never overwritten. Choose another "
-                "folder with --output."
-            ) from error
+                atomic.write(part / "report.md", markdown.render(self).encode())
+                atomic.write(part / "report.html", page.render(self).encode())
         except OSError as error:
             raise RunError(
                 f"The report cannot be written to {path}: {error.strerror or error}. Choose another "
@@ -104,11 +74,7 @@ class Comparison:
         return path / "report.html"
 
     def __repr__(self) -> str:
-        from d2lrnn.comparison import terminal
-
-        return terminal.to_text(self.content)
+        return terminal.to_text(self)
 
     def _repr_html_(self) -> str:
-        from d2lrnn.comparison import page
-
-        return page.fragment(self.content)
+        return page.fragment(self)

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from d2lrnn.comparison.plots import Plot
-from d2lrnn.comparison.reading import Failure
 
 
-@dataclass(frozen=True)
-class Marked:
-    """A text in which the place after its first `same` characters is marked, unless that is None."""
+class Marked(NamedTuple):
+    """A text in which the first character that is not the same in others is marked, if there is one."""
 
-    text: str
-    same: int | None = None
-
-    @property
-    def parts(self) -> tuple[str, str, str]:
-        """What is the same in all texts, the first character that is not, and the rest."""
-        if self.same is None:
-            return self.text, "", ""
-        return self.text[: self.same], self.text[self.same], self.text[self.same + 1 :]
+    same: str
+    first: str = ""
+    rest: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,57 +45,32 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: of each of these what there is, in this order."""
+    """A part of the report: of each of these what there is.
+
+    Attributes:
+        id: its address inside the page.
+        title: its title.
+        findings: what it shows, in sentences that stand at the head of the report.
+        paragraphs: what its runs have in common.
+        plots: its plots.
+        figures: tables that a terminal and a notebook show, too.
+        details: other tables.
+    """
 
     id: str
     title: str
+    findings: str = ""
     paragraphs: tuple[str, ...] = ()
     plots: tuple[Plot, ...] = ()
-    figures: tuple[Table, ...] = ()  # what a terminal and a notebook show, too
+    figures: tuple[Table, ...] = ()
     details: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a group of runs shows, in sentences."""
-
-    title: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Source:
-    """A class as some backend has it installed."""
+    """A class as some runs had it installed."""
 
     label: str
     backend: str
     module: str
     code: str
-
-
-@dataclass(frozen=True)
-class Content:
-    """The whole report.
-
-    Attributes:
-        title: its title.
-        summary: what it finds, for each group.
-        warnings: what must be known before figures are compared.
-        failures: the runs that failed.
-        sections: one a group of runs, then what concerns all.
-        sources: the source of each class, by its name.
-        backends: the backends that occur, each with its own colour, in order.
-    """
-
-    title: str
-    summary: tuple[Finding, ...]
-    warnings: tuple[str, ...]
-    failures: tuple[Failure, ...]
-    sections: tuple[Section, ...]
-    sources: dict[str, list[Source]] = field(default_factory=dict)
-    backends: tuple[str, ...] = ()
-
-    @property
-    def plots(self) -> list[Plot]:
-        """The plots of all sections."""
-        return [plot for section in self.sections for plot in section.plots]

@@ -15,15 +15,15 @@ from d2lrnn.comparison.wording import listed, percent
 
 def plots(group: Group) -> Iterator[Plot]:
     """The perplexities and, of runs from the same weights that differ, their distance."""
-    names = listed(group.labels.values())
-    by_key = {key: group.curves(key) for key in PERPLEXITIES}
+    names = listed(entry.name for entry in group.entries)
+    curves = {split: group.curves(key) for key, split in PERPLEXITIES.items()}
     perplexities = tuple(
-        Curve(group.labels[e.label], e.backend, split, tuple(by_key[key][e.label]))
-        for e in group.entries
-        for key, split in PERPLEXITIES.items()
-        if e.label in by_key[key]
+        Curve(entry.name, entry.backend, split, tuple(of_split[entry]))
+        for entry in group.entries
+        for split, of_split in curves.items()
+        if entry in of_split
     )
-    if any(map(_is_drawn, perplexities)):
+    if any(math.isfinite(value) for curve in perplexities for value in curve.values):
         ends = "; ".join(f"{c.label} {c.split} {_end(c)}" for c in perplexities)
         yield Plot(
             name=f"perplexity-{group.name}",
@@ -50,10 +50,6 @@ def plots(group: Group) -> Iterator[Plot]:
             level=differences.TOGETHER,
             notes=tuple(about_the_spread(group)),
         )
-
-
-def _is_drawn(curve: Curve) -> bool:
-    return any(map(math.isfinite, curve.values))
 
 
 def _end(curve: Curve) -> str:

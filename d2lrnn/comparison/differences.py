@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
 
 from d2lrnn.comparison.groups import Group
 from d2lrnn.comparison.measures import PERPLEXITIES
-from d2lrnn.weights import Weights
 
 TOGETHER = 1e-3  # relative; far above the rounding of float32, far below what a reader would notice
 
@@ -20,95 +20,67 @@ def spread(group: Group, key: str) -> list[float]:
 
     It goes as far as all curves go, and is empty where fewer than two runs have one.
     """
-    curves = group.curves(key)
+    curves = group.curves(key).values()
     if len(curves) < 2:
         return []
-    shortest = min(map(len, curves.values()))
-    values = np.array([curve[:shortest] for curve in curves.values()])  # (num_runs, epochs)
+    values = np.array([*zip(*curves, strict=False)])  # (epochs, num_runs)
     with np.errstate(invalid="ignore"):
-        spreads: list[float] = (np.ptp(values, axis=0) / values.mean(axis=0)).tolist()
+        spreads: list[float] = (np.ptp(values, axis=1) / values.mean(axis=1)).tolist()
     return spreads
 
 
 def epochs_together(group: Group) -> int:
     """How many epochs from the first on all curves stay within `TOGETHER` of one another."""
     spreads = [of_key for key in PERPLEXITIES if (of_key := spread(group, key))]
-    apart = (
-        epoch
-        for epoch, at in enumerate(zip(*spreads, strict=False))
-        if not all(value <= TOGETHER for value in at)
-    )
-    return next(apart, min(map(len, spreads), default=0))
-
-
-@dataclass(frozen=True)
-class Largest:
-    """The largest difference of an entry of a weight between any two runs, and which two."""
-
-    difference: float
-    between: tuple[str, str]
+    epochs = zip(*spreads, strict=False)
+    return len([*takewhile(lambda epoch: all(value <= TOGETHER for value in epoch), epochs)])
 
 
 @dataclass(frozen=True)
 class WeightDifference:
-    """How much a weight differs inside a group, before training and after."""
+    """How far a weight is apart after trainings that began from the same one."""
 
     name: str
     shape: tuple[int, ...]
-    initial: Largest
-    final: Largest
-    largest: float  # the largest magnitude of any final entry
+    difference: float  # the largest of any entry between any two runs
+    between: tuple[str, str]  # the labels of these two
+    largest: float  # the largest magnitude of any entry, for scale
 
 
 def of_weights(group: Group) -> list[WeightDifference]:
-    """The largest difference of each weight, of runs from the same weights.
+    """The largest difference of each weight, of runs from the same weights of the same equations.
 
     Others have none: hidden units have no order, and may have learned the same in other places.
     """
-    if not group.same_start or len(group.trained) < 2:
+    if not (group.same_start and group.same_equations and len(group.trained) > 1):
         return []
-    initial = {entry.label: entry.run.initial_weights for entry in group.trained}
-    final = {entry.label: entry.run.weights for entry in group.trained}
-    return [
-        WeightDifference(
-            name,
-            weight.shape,
-            _largest(name, initial),
-            _largest(name, final),
-            max(float(np.abs(weights[name]).max(initial=0)) for weights in final.values()),
+    found = []
+    for name, weight in group.trained[0].run.weights.items():
+        of_runs = [entry.run.weights[name].ravel() for entry in group.trained]
+        values = np.array(of_runs, np.float64)  # (num_runs, weight.size)
+        column = values[:, np.ptp(values, axis=0).argmax()]
+        first, second = sorted((int(column.argmin()), int(column.argmax())))
+        found.append(
+            WeightDifference(
+                name,
+                weight.shape,
+                float(np.ptp(column)),
+                (group.trained[first].label, group.trained[second].label),
+                float(np.abs(values).max()),
+            )
         )
-        for name, weight in group.trained[0].run.weights.items()
-    ]
-
-
-def _largest(name: str, weights: Mapping[str, Weights]) -> Largest:
-    labels = list(weights)
-    values = np.array([w[name].ravel() for w in weights.values()], np.float64)  # (num_runs, size)
-    entry = int(np.argmax(np.ptp(values, axis=0)))
-    low, high = int(values[:, entry].argmin()), int(values[:, entry].argmax())
-    return Largest(
-        float(values[high, entry] - values[low, entry]),
-        (labels[min(low, high)], labels[max(low, high)]),
-    )
+    return found
 
 
 @dataclass(frozen=True)
 class Continuations:
-    """What the runs of a group made of one prefix.
-
-    Attributes:
-        prefix: the text that was continued.
-        when: before or after training.
-        texts: the whole text, by label.
-        same: how many characters from the start are the same in all texts.
-        differ: whether the texts differ at that place, or end there.
-    """
+    """What the runs of a group made of one prefix."""
 
     prefix: str
-    when: Literal["before", "after"]
-    texts: Mapping[str, str]
-    same: int
-    differ: bool
+    when: Literal["before", "after"]  # training
+    texts: Mapping[str, str]  # the prefix and what follows, by label
+    same: int  # how many characters from the start are the same in all texts
+    differ: bool  # whether that is less than the shortest has
 
 
 def of_texts(group: Group) -> list[Continuations]:
@@ -119,9 +91,8 @@ def of_texts(group: Group) -> list[Continuations]:
     for when in whens:
         for prefix in dict.fromkeys(sample["prefix"] for _, sample in samples):
             texts = {label: sample[when] for label, sample in samples if sample["prefix"] == prefix}
-            shortest = min(map(len, texts.values()))
-            columns = zip(*texts.values(), strict=False)  # the characters at each place
-            same = next((i for i, at in enumerate(columns) if len(set(at)) > 1), shortest)
-            differ = same < shortest
+            places = zip(*texts.values(), strict=False)  # the characters at each
+            same = len([*takewhile(lambda characters: len(set(characters)) == 1, places)])
+            differ = same < min(map(len, texts.values()))
             continuations.append(Continuations(prefix, when, texts, same, differ))
     return continuations

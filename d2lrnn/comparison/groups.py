@@ -7,15 +7,15 @@ began from the very same weights make a group each; the others of the same data 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf
 from string import ascii_uppercase
 from typing import Any, TypeVar
 
-from d2lrnn.comparison.reading import Entry, labels_within
-from d2lrnn.weights import Weights
+from d2lrnn.comparison.reading import Entry, named
+from d2lrnn.comparison.wording import listed
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -26,16 +26,17 @@ _NOT_A_SETTING = {"weights", "resume", "text", "prefix", "num_preds"}
 
 @dataclass(frozen=True)
 class Data:
-    """What runs were trained and validated on."""
+    """What runs were trained and validated on; perplexities on equal data can be compared."""
 
-    name: str  # 'Data A' and so on; empty where there is only one
-    source: str
+    name: str = field(compare=False)  # 'Data A' and so on; empty where there is only one
+    source: str = field(compare=False)
     sha1: str
+    vocab_sha1: str
+    vocab_size: int
+    tokens: str = field(compare=False)
     num_train: int
     num_val: int
     num_steps: int
-    vocab_size: int
-    tokens: str
 
     def __str__(self) -> str:
         kind = {"char": "characters", "word": "words"}.get(self.tokens, self.tokens)
@@ -49,40 +50,33 @@ class Group:
     """Runs whose curves are drawn into one plot.
 
     Attributes:
-        entries: the runs.
+        entries: the runs, each with its name inside the group.
         data: what all of them were trained on.
         same_start: whether all began from the very same weights; if not, all from different ones.
-        number: tells groups of the same data and kind apart; 0 where there is one.
+        mark: tells groups of the same data and kind apart, by model or number; empty where there is one.
     """
 
     entries: tuple[Entry, ...]
     data: Data
     same_start: bool
-    number: int
+    mark: str
 
     @property
     def title(self) -> str:
         title = "From the same initial weights" if self.same_start else "Each from its own weights"
+        title += f" ({self.mark})" if self.mark else ""
         if len(self.entries) == 1:
             title = f"{self.entries[0].label} alone"
-            return f"{self.data.name}: {title}" if self.data.name else title
-        title += f" ({self.number})" if self.number else ""
-        return f"{self.data.name}: {title[0].lower()}{title[1:]}" if self.data.name else title
+        elif self.data.name:
+            title = title[0].lower() + title[1:]
+        return f"{self.data.name}: {title}" if self.data.name else title
 
     @property
     def name(self) -> str:
         """The title as a word for file names and addresses."""
-        parts = (
-            self.data.name.lower().replace(" ", "-"),
-            "same-weights" if self.same_start else "own-weights",
-            str(self.number or ""),
-        )
-        return "-".join(part for part in parts if part)
-
-    @cached_property
-    def labels(self) -> dict[str, str]:
-        """How each run is called inside the group, by its label in the whole comparison."""
-        return labels_within(self.entries)
+        start = "same-weights" if self.same_start else "own-weights"
+        words = filter(None, [self.data.name, start, self.mark])
+        return " ".join(words).lower().replace(" ", "-")
 
     @property
     def trained(self) -> list[Entry]:
@@ -90,51 +84,51 @@ class Group:
         return [entry for entry in self.entries if not entry.run.diverged]
 
     @property
+    def same_equations(self) -> bool:
+        """Whether the weights of all mean the same."""
+        return len({entry.architecture for entry in self.entries}) == 1
+
+    @property
     def same_minibatches(self) -> bool:
         """Whether all saw the same minibatches in the same order."""
         return len({(e.options["batch_size"], e.options["seed"]) for e in self.entries}) == 1
 
-    def curves(self, key: str) -> dict[str, list[float]]:
-        """Of each run that has it, the column `key` of the history, by label; one value an epoch.
+    def curves(self, key: str) -> dict[Entry, list[float]]:
+        """Of each run that has it, the column `key` of the history, one value an epoch.
 
         A perplexity out of bounds is infinite.
         """
-        curves = {}
-        for entry in self.entries:
-            values = [float(row[key]) for row in entry.run.history if key in row]
-            if values:
-                bound = entry.run.bound
-                curves[entry.label] = [value if value <= bound else inf for value in values]
-        return curves
+        columns = {
+            e: [float(row[key]) for row in e.run.history if key in row] for e in self.entries
+        }
+        return {
+            entry: [value if value <= entry.run.bound else inf for value in values]
+            for entry, values in columns.items()
+            if values
+        }
 
 
 def group(entries: Sequence[Entry]) -> list[Group]:
     """Sort `entries` into groups, in the order in which they are given."""
     groups = []
-    by_data = by_value({entry: _data_key(entry) for entry in entries})
-    for index, same_data in enumerate(by_data.values()):
-        data = _data(same_data[0], f"Data {_letters(index)}" if len(by_data) > 1 else "")
-        starts = by_value({e: _digest(e.run.initial_weights) for e in same_data}).values()
+    by_data = by_value({entry: _data(entry) for entry in entries})
+    for index, (data, of_data) in enumerate(by_data.items()):
+        if len(by_data) > 1:
+            data = replace(data, name=f"Data {ascii_uppercase[index : index + 1] or index + 1}")
+        starts = by_value({entry: _start(entry) for entry in of_data}).values()
         same = [start for start in starts if len(start) > 1]
-        own = [start[0] for start in starts if len(start) == 1]
-        numbers = range(1, len(same) + 1) if len(same) > 1 else [0]
-        groups += [
-            Group(tuple(start), data, True, n) for n, start in zip(numbers, same, strict=False)
-        ]
+        own = [entry for start in starts if len(start) == 1 for entry in start]
+        for start, mark in zip(same, _marks(same), strict=True):
+            groups.append(Group(named(start), data, True, mark))
         if own:
-            groups.append(Group(tuple(own), data, False, 0))
+            groups.append(Group(named(own), data, False, ""))
     return groups
 
 
-def differing_settings(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
+def differing_settings(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
     """The options that are not the same in all of `entries`: by name, the value by label."""
-    options = {entry.label: entry.options for entry in entries}
-    names = dict.fromkeys(name for of_run in options.values() for name in of_run)
-    values = {
-        name: {label: of_run.get(name) for label, of_run in options.items()}
-        for name in names
-        if name not in _NOT_A_SETTING
-    }
+    names = dict.fromkeys(n for e in entries for n in e.options if n not in _NOT_A_SETTING)
+    values = {name: {e.label: e.options.get(name) for e in entries} for name in names}
     return {name: by_run for name, by_run in values.items() if len(set(by_run.values())) > 1}
 
 
@@ -146,37 +140,36 @@ def by_value(values: Mapping[Key, Value]) -> dict[Value, list[Key]]:
     return keys
 
 
-def _data_key(entry: Entry) -> tuple[Any, ...]:
-    options = entry.options
-    vocab = "\n".join(entry.run.vocab.to_list())
-    return (
-        entry.run.config["data"]["sha1"],
-        hashlib.sha1(vocab.encode(), usedforsecurity=False).hexdigest(),
-        *(options[name] for name in ("num_train", "num_val", "num_steps")),
-    )
+def told_once(values: Mapping[Entry, Value]) -> list[tuple[str, str, Value]]:
+    """Each value of each backend once, after whose it is and the backend.
+
+    It is called that of the backend where that has no other, else that of its runs.
+    """
+    runs = by_value({entry: (entry.backend, value) for entry, value in values.items()})
+    times = Counter(backend for backend, _ in runs)
+    return [
+        (name if times[name] == 1 else ", ".join(entry.label for entry in of_value), name, value)
+        for (name, value), of_value in runs.items()
+    ]
 
 
-def _data(entry: Entry, name: str) -> Data:
-    options, data = entry.options, entry.run.config["data"]
-    return Data(
-        name,
-        str(data["source"]),
-        str(data["sha1"]),
-        options["num_train"],
-        options["num_val"],
-        options["num_steps"],
-        len(entry.run.vocab),
-        options["tokens"],
-    )
+def _marks(groups: Sequence[Sequence[Entry]]) -> list[str]:
+    """What tells the groups apart, if there are several: the models of each, or else its number."""
+    if len(groups) < 2:
+        return [""] * len(groups)
+    models = [listed(dict.fromkeys(e.options["model"] for e in group)) for group in groups]
+    numbers = map(str, range(1, len(groups) + 1))
+    return models if len(set(models)) == len(groups) else list(numbers)
 
 
-def _digest(weights: Weights) -> str:
-    sha1 = hashlib.sha1(usedforsecurity=False)
-    for name in sorted(weights):
-        sha1.update(f"{name} {weights[name].shape} {weights[name].dtype} ".encode())
-        sha1.update((weights[name] + 0.0).tobytes())  # -0.0 counts as 0.0
-    return sha1.hexdigest()
+def _data(entry: Entry) -> Data:
+    data, vocab = entry.run.config["data"], entry.run.vocab.to_list()
+    of_vocab = hashlib.sha1("\n".join(vocab).encode(), usedforsecurity=False).hexdigest()
+    options = {key: entry.options[key] for key in ("tokens", "num_train", "num_val", "num_steps")}
+    return Data("", str(data["source"]), str(data["sha1"]), of_vocab, len(vocab), **options)
 
 
-def _letters(index: int) -> str:
-    return ascii_uppercase[index] if index < len(ascii_uppercase) else str(index + 1)
+def _start(entry: Entry) -> Hashable:
+    """What is equal for equal initial weights; -0.0 counts as 0.0."""
+    weights = sorted(entry.run.initial_weights.items())
+    return tuple((name, w.shape, str(w.dtype), (w + 0.0).tobytes()) for name, w in weights)

@@ -13,8 +13,7 @@ from typing import Any
 import click
 import numpy as np
 
-from d2lrnn import cli, models
-from d2lrnn.data import TextFile, TimeMachine
+from d2lrnn import cli, data, models
 from d2lrnn.weights import Weights, draw, write_weights
 
 
@@ -34,11 +33,7 @@ def initial_weights(options: Mapping[str, Any], vocab_size: int) -> Weights:
 @click.command(params=[click.Argument(["file"]), *cli.train.params])
 def write(file: str, **options: Any) -> None:
     """Write initial weights to FILE, for a model and a text as `d2lrnn train` takes them."""
-    names = ("batch_size", "num_steps", "num_train", "num_val", "tokens", "min_freq", "seed")
-    settings = {name: options[name] for name in names}
-    text = options["text"]
-    data = TimeMachine(**settings) if text is None else TextFile(text, **settings)
-    write_weights(file, initial_weights(options, len(data.vocab)))
+    write_weights(file, initial_weights(options, len(cli.data_of(data, options).vocab)))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from d2lrnn.comparison.content import Content, Marked, Section, Table
+from d2lrnn.comparison.content import Marked, Section, Table
+from d2lrnn.comparison.report import Report
 
 MARK = "**▸**"  # stands before the first character that differs
 
 
-def render(content: Content) -> str:
+def render(report: Report) -> str:
     """The report; its plots are files beside it."""
-    blocks = [f"# {content.title}"]
-    blocks += [f"**{_text(group.title)}.** {_text(group.text)}" for group in content.summary]
-    if content.warnings:
-        blocks += ["## Before you compare", *_bullets(content.warnings)]
-    if content.failures:
+    blocks = [f"# {report.title}"]
+    blocks += [f"**{_text(s.title)}.** {_text(s.findings)}" for s in report.sections if s.findings]
+    if report.warnings:
+        warnings = "\n".join(f"* {_text(line)}" for line in report.warnings)
+        blocks += ["## Before you compare", warnings]
+    if report.failures:
         blocks.append("## Failed")
-    for failure in content.failures:
+    for failure in report.failures:
         blocks += [f"**{_text(failure.label)}** failed:", _fence(failure.error, "text")]
-    for section in content.sections:
+    for section in report.sections:
         blocks += _section(section)
-    for name, sources in content.sources.items():
+    for name, sources in report.sources.items():
         blocks.append(f"## Source of `{name}`")
         for source in sources:
             blocks += [
@@ -31,10 +33,6 @@ def render(content: Content) -> str:
                 _fence(source.code, "python"),
             ]
     return "\n\n".join(blocks) + "\n"
-
-
-def _bullets(lines: tuple[str, ...]) -> list[str]:
-    return ["\n".join(f"* {_text(line)}" for line in lines)] if lines else []
 
 
 def _section(section: Section) -> Iterator[str]:
@@ -64,7 +62,7 @@ def _table(table: Table) -> Iterator[str]:
 def _cell(cell: str | Marked) -> str:
     if isinstance(cell, str):
         return _text(cell)
-    same, first, rest = cell.parts
+    same, first, rest = cell
     return f"{_code(same)}{MARK if first else ''}{_code(first + rest)}"
 
 
@@ -72,14 +70,19 @@ def _code(text: str) -> str:
     """`text` as code inside a table, whatever it holds."""
     if not text:
         return ""
-    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    ticks = _ticks(text, 1)
     pad = " " if text[0] == "`" or text[-1] == "`" or (text[0] == text[-1] == " ") else ""
     return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", r"\|").replace("\n", " ")
 
 
 def _fence(text: str, language: str) -> str:
-    ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    ticks = _ticks(text, 3)
     return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
+
+
+def _ticks(text: str, least: int) -> str:
+    """More of them in a row than there are in `text`."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
 def _text(text: str) -> str:

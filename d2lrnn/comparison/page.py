@@ -7,17 +7,17 @@ from functools import cache
 from typing import Any
 
 from d2lrnn.comparison import plots
-from d2lrnn.comparison.content import Content
+from d2lrnn.comparison.report import Report
 
 
-def render(content: Content) -> str:
+def render(report: Report) -> str:
     """The whole page."""
-    return str(_environment().get_template("report.html.jinja").render(content=content))
+    return str(_environment().get_template("report.html.jinja").render(report=report))
 
 
-def fragment(content: Content) -> str:
+def fragment(report: Report) -> str:
     """The plots and the tables of figures, for the output of a notebook's cell."""
-    return str(_environment().get_template("notebook.html.jinja").render(content=content))
+    return str(_environment().get_template("notebook.html.jinja").render(report=report))
 
 
 @cache
@@ -31,7 +31,11 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"colour": plots.colour, "data_uri": _data_uri}
+    environment.globals |= {
+        "colour": plots.colour,
+        "code_colours": _code_colours,
+        "data_uri": _data_uri,
+    }
     environment.filters["highlighted"] = _highlighted
     return environment
 
@@ -41,10 +45,17 @@ def _data_uri(svg: bytes) -> str:
 
 
 def _highlighted(code: str) -> Any:
-    """Python source as HTML whose classes the page's style sheet colours."""
+    """Python source as HTML whose classes `_code_colours` colours."""
     from markupsafe import Markup
     from pygments import highlight  # type: ignore[import-untyped]
     from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
     from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
 
     return Markup(highlight(code, PythonLexer(), HtmlFormatter(nowrap=True)))
+
+
+def _code_colours(style: str) -> str:
+    """The style sheet of a style of Pygments, without its paper."""
+    from pygments.formatters import HtmlFormatter
+
+    return "\n".join(HtmlFormatter(style=style).get_token_style_defs("pre"))

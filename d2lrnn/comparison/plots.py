@@ -1,4 +1,4 @@
-"""The plots of a comparison: a colour and a marker for each backend, other markers for its other runs.
+"""The plots of a comparison: a colour for each backend, a marker for each run.
 
 A plot is drawn once, in light colours and without pyplot, so nothing is shown and no display is
 looked for. Its dark SVG is the light one with other colours.
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,11 +20,6 @@ from d2lrnn.figures import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# In both themes the first four can be told apart by readers who see no red, no green or no blue,
-# and all have a contrast to their paper of at least 3 to 1. The order is that of the backends.
-LIGHT = ("#d2600f", "#1650a0", "#7a2460", "#2f9e7d", "#5f6773", "#8a7400")
-DARK = ("#f7b584", "#6f9df2", "#d070a6", "#a5ecdd", "#a3acb9", "#dccb5c")
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MARKS = 8  # how many markers a curve carries
@@ -40,16 +36,20 @@ class Theme(NamedTuple):
     curves: tuple[str, ...]
 
 
+# In both themes the first four curves can be told apart by readers who see no red, no green or no blue,
+# and all have a contrast to their paper of at least 3 to 1. Their order is that of the backends.
 THEMES = {
-    "light": Theme("#ffffff", "#3b4048", "#e3e5e8", LIGHT),
-    "dark": Theme("#16181c", "#c3c8d0", "#31353c", DARK),
+    "light": Theme(
+        *("#ffffff", "#3b4048", "#e3e5e8"),
+        ("#d2600f", "#1650a0", "#7a2460", "#2f9e7d", "#5f6773", "#8a7400"),
+    ),
+    "dark": Theme(
+        *("#16181c", "#c3c8d0", "#31353c"),
+        ("#f7b584", "#6f9df2", "#d070a6", "#a5ecdd", "#a3acb9", "#dccb5c"),
+    ),
 }
-IN_THE_DARK = {
-    light.encode(): dark.encode()
-    for light, dark in zip(
-        (*THEMES["light"][:3], *LIGHT), (*THEMES["dark"][:3], *DARK), strict=True
-    )
-}
+_EACH = [[colour.encode() for colour in (*theme[:3], *theme.curves)] for theme in THEMES.values()]
+IN_THE_DARK = dict(zip(*_EACH, strict=True))
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,8 @@ def write(plots: Iterable[Plot], folder: Path) -> None:
 def colour(name: str, backends: Iterable[str], theme: str = "light") -> str:
     """The colour of the backend `name`: its own where d2lrnn knows it, else the next free one."""
     colours = THEMES[theme].curves
-    return colours[_place(name, backends) % len(colours)]
-
-
-def _place(name: str, backends: Iterable[str]) -> int:
     strangers = sorted(set(backends) - set(backend.DEFAULT_ORDER))
-    return [*backend.DEFAULT_ORDER, *strangers].index(name)
+    return colours[[*backend.DEFAULT_ORDER, *strangers].index(name) % len(colours)]
 
 
 def _draw(plot: Plot) -> Figure:
@@ -184,23 +180,15 @@ def _draw(plot: Plot) -> Figure:
 def _looks(plot: Plot) -> dict[str, dict[str, Any]]:
     """The colour and marker of each run, by its label."""
     runs = {curve.label: curve.backend for curve in plot.curves if curve.backend is not None}
-    earlier: list[str] = []  # backends of the runs before
-    looks = {}
-    for label, name in runs.items():
-        looks[label] = {
+    return {
+        label: {
             "color": colour(name, runs.values()),
-            "marker": _marker(name, runs.values(), earlier.count(name)),
+            "marker": marker,
             "markersize": 4,
             "linewidth": 1.4,
         }
-        earlier.append(name)
-    return looks
-
-
-def _marker(name: str, backends: Iterable[str], number: int) -> str:
-    """The marker of the backend's run of this number, from 0."""
-    place = _place(name, backends) + number * len(backend.DEFAULT_ORDER)
-    return MARKERS[place % len(MARKERS)]
+        for (label, name), marker in zip(runs.items(), cycle(MARKERS), strict=False)
+    }
 
 
 def _wide(values: Iterable[float]) -> bool:

@@ -7,9 +7,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from d2lrnn.comparison.architecture import Architecture, architecture, complete
+from d2lrnn.comparison.measures import Measures, measure
 from d2lrnn.errors import ArgumentError, RunError, UserError
 from d2lrnn.run import Run
 
@@ -23,23 +26,37 @@ _SAMPLE = ("prefix", "before", "after")
 
 @dataclass(frozen=True)
 class Entry:
-    """A run that finished or diverged; `label` tells it from the other entries of the comparison."""
+    """A run that finished or diverged.
+
+    Attributes:
+        label: tells it from the other runs of the comparison.
+        run: the run.
+        name: the same; inside a group, tells it from the runs of that.
+    """
 
     label: str
     run: Run
+    name: str
 
     @property
     def backend(self) -> str:
         return self.run.backend
 
-    @property
+    @cached_property
     def options(self) -> dict[str, Any]:
-        options: dict[str, Any] = self.run.config["options"]
-        return options
+        return complete(self.run.config["options"])
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        return architecture(self.options)
 
     @property
     def device(self) -> str:
         return str(self.run.config.get("device", "unknown"))
+
+    @cached_property
+    def measures(self) -> Measures:
+        return measure(self.run)
 
 
 @dataclass(frozen=True)
@@ -78,63 +95,65 @@ def read(
     if faults:
         raise RunError("\n".join(["Not every folder can be compared.", *faults]))
 
-    named = list(zip(_labels([(o.backend, o.path) for o in opened]), opened, strict=True))
+    labelled = list(zip(_labels(opened), opened, strict=True))
     return (
-        [Entry(label, run) for label, run in named if isinstance(run, Run)],
-        [replace(told, label=label) for label, told in named if isinstance(told, Failure)],
+        [Entry(label, run, label) for label, run in labelled if isinstance(run, Run)],
+        [replace(told, label=label) for label, told in labelled if isinstance(told, Failure)],
     )
 
 
-def labels_within(entries: Sequence[Entry]) -> dict[str, str]:
-    """How each of `entries` is called among them alone, by its label.
+def named(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """`entries` with the names by which they are called among themselves alone.
 
-    That is its backend, where no other run is of it and its folder's name begins so: `torch-common` is
+    That is the backend, where no other run is of it and the folder's name begins so: `torch-common` is
     `torch` among runs from common weights. A folder's name that tells something else is kept.
     """
-    times = Counter(entry.backend for entry in entries)
+    alone = _labels([entry.run for entry in entries]) if len(entries) > 1 else [entries[0].label]
+    return tuple(
+        replace(entry, name=name)
+        if entry.run.path.resolve().name.startswith(f"{entry.backend}-")
+        else entry
+        for entry, name in zip(entries, alone, strict=True)
+    )
 
-    def label(entry: Entry) -> str:
-        name = entry.run.path.resolve().name
-        short = times[entry.backend] == 1 < len(entries) and name.startswith(f"{entry.backend}-")
-        return entry.backend if short else entry.label
 
-    return {entry.label: label(entry) for entry in entries}
+def _labels(runs: Sequence[Run | Failure]) -> list[str]:
+    """Of backend, folder's name and path the first that no other run has."""
+    paths = [(run.path.resolve().name, str(run.path)) for run in runs]
+    words = [(first, *others) for first, others in zip(_by_backend(runs), paths, strict=True)]
+    times = Counter(word for of_run in words for word in set(of_run))
+    return [next((w for w in of_run if times[w] == 1), of_run[-1]) for of_run in words]
 
 
-def _labels(runs: Sequence[tuple[str, Path]]) -> list[str]:
-    """The backend, where only one run is of it; else the folder's name, or its path if need be."""
-    backends = Counter(backend for backend, _ in runs)
-    names = Counter(path.resolve().name for _, path in runs)
-
-    def label(backend: str, path: Path) -> str:
-        if backends[backend] == 1:
-            return backend
-        name = path.resolve().name
-        return name if names[name] == 1 else str(path)
-
-    return [label(backend, path) for backend, path in runs]
+def _by_backend(runs: Sequence[Run | Failure]) -> list[str]:
+    """The backend of each run and, where they are of different models, what `--model` calls its own."""
+    models = [run.config["options"]["model"] if isinstance(run, Run) else "" for run in runs]
+    several = len({*models} - {""}) > 1
+    return [
+        f"{run.backend} {model}" if several and model else run.backend
+        for run, model in zip(runs, models, strict=True)
+    ]
 
 
 def _failure(path: Path) -> Failure | None:
     """The failure that the folder `path` tells of, if it tells of one."""
-    told = _json_object(path / FAILED)
-    if told is None:
-        config = _json_object(path / "config.json") or {}
-        if config.get("status") != "failed" or config.get("diverged"):
-            return None
-        told = {"error": "it gave no reason", **config}
-    backend, error = told.get("backend"), told.get("error")
-    if not (isinstance(backend, str) and isinstance(error, str)):
-        raise RunError(f"{path / FAILED} is damaged: it does not tell its backend and error.")
-    return Failure("", backend, error.strip() or "it gave no reason", path)
+    failed, config = (_json_object(path / name) for name in (FAILED, "config.json"))
+    if not failed and (config.get("status") != "failed" or config.get("diverged")):
+        return None
+    told = failed or config
+    if "backend" not in told:
+        raise RunError(f"The run {path} is damaged: it failed, but does not tell its backend.")
+    error = str(told.get("error", "")).strip()
+    return Failure("", str(told["backend"]), error or "it gave no reason", path)
 
 
-def _json_object(path: Path) -> dict[str, Any] | None:
+def _json_object(path: Path) -> dict[str, Any]:
+    """What the file holds; nothing if it is not there, or no JSON object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _whole(run: Run) -> Run:

@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import json
 from dataclasses import asdict
 from typing import Any
 
 from d2lrnn import __version__
 from d2lrnn.comparison import differences
 from d2lrnn.comparison.groups import Group, differing_settings
-from d2lrnn.comparison.measures import PERPLEXITIES, measure
-from d2lrnn.comparison.reading import Entry, Failure
+from d2lrnn.comparison.measures import PERPLEXITIES
+from d2lrnn.comparison.reading import Entry
+from d2lrnn.comparison.report import Report
 
-FORMAT = "d2lrnn comparison 1"
+FORMAT = "d2lrnn comparison 2"
 
 
-def to_dict(
-    entries: Sequence[Entry], failures: Sequence[Failure], groups: Sequence[Group]
-) -> dict[str, Any]:
+def to_dict(report: Report) -> dict[str, Any]:
     """All that is known of the runs and of their differences; numbers that JSON lacks are None."""
-    record: dict[str, Any] = _finite(
-        {
-            "format": FORMAT,
-            "d2lrnn": __version__,
-            "runs": [_run(entry) for entry in entries],
-            "failed": [{**asdict(failure), "path": str(failure.path)} for failure in failures],
-            "settings_that_differ": differing_settings(entries),
-            "groups": [_group(group) for group in groups],
-        }
-    )
-    return record
+    record = {
+        "format": FORMAT,
+        "d2lrnn": __version__,
+        "runs": [_run(entry) for entry in report.entries],
+        "failed": [{**asdict(failure), "path": str(failure.path)} for failure in report.failures],
+        "settings_that_differ": differing_settings(report.entries),
+        "groups": [_group(group) for group in report.groups],
+    }
+    finite: dict[str, Any] = json.loads(json.dumps(record), parse_constant=lambda _: None)
+    return finite
 
 
 def _run(entry: Entry) -> dict[str, Any]:
-    run, options = entry.run, entry.options
-    measures = asdict(measure(run))
+    run = entry.run
     return {
         "label": entry.label,
         "path": str(run.path),
         "backend": run.backend,
         "status": run.config["status"],
-        "options": options,
+        "options": run.config["options"],
+        "model": str(entry.architecture),
         "data": run.config["data"],
         "device": run.config.get("device"),
         "versions": run.versions,
-        **measures,
+        **asdict(entry.measures),
         "history": run.history,
         "sources": run.sources,
     }
@@ -57,6 +54,7 @@ def _group(group: Group) -> dict[str, Any]:
         "title": group.title,
         "runs": [entry.label for entry in group.entries],
         "same_initial_weights": group.same_start,
+        "same_equations": group.same_equations,
         "same_minibatches": group.same_minibatches,
         "data": asdict(group.data),
         "spread": {key: differences.spread(group, key) for key in PERPLEXITIES},
@@ -64,13 +62,3 @@ def _group(group: Group) -> dict[str, Any]:
         "continuations": [asdict(texts) for texts in differences.of_texts(group)],
         "weights": [asdict(weight) for weight in differences.of_weights(group)],
     }
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -7,32 +7,32 @@ from collections.abc import Iterator, Sequence
 
 from d2lrnn.comparison import differences
 from d2lrnn.comparison.groups import Group, by_value, differing_settings
-from d2lrnn.comparison.measures import PERPLEXITIES, diverged, measure, out_of_bounds
+from d2lrnn.comparison.measures import PERPLEXITIES
 from d2lrnn.comparison.reading import Entry
 from d2lrnn.comparison.wording import NONE, listed, percent
 
 TOGETHER = f"{100 * differences.TOGETHER:g} %"
 ROUNDING = 1e-5  # relative; what a first epoch in float32 may leave of other orders of summation
+OF_THE_MODEL = ("model", "num_layers", "num_hiddens", "activation")  # options told with its name
 MANY = 6  # runs whose times can be told in a sentence
 
 
 def findings(group: Group) -> Iterator[str]:
     """How long the runs of a group stay together, how they end, what they write and how fast."""
-    epochs, together = (
-        len(differences.spread(group, "train_ppl")),
-        differences.epochs_together(group),
-    )
+    epochs = len(differences.spread(group, "train_ppl"))
+    together = differences.epochs_together(group)
     if group.same_start and epochs:
-        within = f"their perplexities are within {TOGETHER} of one another."
-        if together == epochs:
-            yield f"In all {epochs} epochs {within}"
-        elif together:
-            yield f"Up to epoch {together} of {epochs} {within}"
+        since = (
+            f"In all {epochs} epochs"
+            if together == epochs
+            else f"Up to epoch {together} of {epochs}"
+        )
+        if together:
+            yield f"{since} their perplexities are within {TOGETHER} of one another."
         else:
             yield f"Their perplexities are more than {TOGETHER} apart from the first epoch on."
     key = "val_ppl" if group.data.num_val else "train_ppl"
-    ended = {entry.label for entry in group.entries if not diverged(entry.run)}
-    last = sorted(curve[-1] for label, curve in group.curves(key).items() if label in ended)
+    last = sorted(curve[-1] for e, curve in group.curves(key).items() if not e.measures.diverged)
     if len(last) > 1:
         apart = last[-1] / last[0] - 1
         form = ".2f" if apart > 0.005 else ".4f"
@@ -41,16 +41,15 @@ def findings(group: Group) -> Iterator[str]:
         ends = f"{ends}, {percent(apart)} apart" if apart else f"are the same, {lowest}"
         yield f"Their final {PERPLEXITIES[key]} perplexities {ends}."
     for entry in group.entries:
-        if epoch := diverged(entry.run):
-            yield f"{group.labels[entry.label]} diverged in epoch {epoch}."
+        if epoch := entry.measures.diverged:
+            yield f"{entry.name} diverged in epoch {epoch}."
     texts = [t for t in differences.of_texts(group) if t.when == "after" and len(t.texts) > 1]
     if texts:
         alike = sum(not text.differ for text in texts)
         yield f"They continue {alike or 'none'} of {len(texts)} prefixes alike after training."
-    seconds = {group.labels[e.label]: measure(e.run).seconds for e in group.entries}
-    times = sorted((value, label) for label, value in seconds.items() if value is not None)
+    times = sorted((e.measures.seconds, e.name) for e in group.entries if e.measures.seconds)
     if len(times) > 1:
-        told = [f"{label} {value:.3f}" for value, label in times]
+        told = [f"{name} {seconds:.3f}" for seconds, name in times]
         some = told if len(told) <= MANY else [told[0], "…", told[-1]]
         yield f"Seconds an epoch: {', '.join(some)}."
 
@@ -64,21 +63,28 @@ def warnings(entries: Sequence[Entry], groups: Sequence[Group]) -> Iterator[str]
             "compared. Each data has its own plots and tables."
         )
         yield from (f"{each.name}: {each}." for each in data)
+    models = _models(entries)
+    if len(models) > 1:
+        same = (
+            "The equations of all are the same."
+            if len({e.architecture for e in entries}) == 1
+            else ""
+        )
+        yield f"The runs are of different models: {'; '.join(models)}. {same}".rstrip()
     differing = differing_settings(entries)
-    if differing:
-        yield f"The runs differ in {listed(differing)}: see Settings."
-    devices = by_value({e.label: e.device for e in entries})
-    if len(devices) > 1:
-        lines = [f"{listed(labels)} on {device}" for device, labels in devices.items()]
-        yield (
-            f"The runs were trained on different devices, {listed(lines)}: their times and memory "
-            "tell of these as much as of the backends."
-        )
-    if len({e.run.versions.get("platform", NONE) for e in entries}) > 1:
-        yield (
-            "The runs were trained on different platforms, see Versions and devices: their times "
-            "and memory tell of these as much as of the backends."
-        )
+    settings = [name for name in differing if name not in OF_THE_MODEL]
+    if settings:
+        yield f"The runs differ in {listed(settings)}: see Settings."
+    devices = {e.label: e.device for e in entries}
+    platforms = {e.label: str(e.run.versions.get("platform", NONE)) for e in entries}
+    for kind, of_runs in (("devices", devices), ("platforms", platforms)):
+        labels = by_value(of_runs)
+        if len(labels) > 1:
+            lines = [f"{listed(of_one)} on {where}" for where, of_one in labels.items()]
+            yield (
+                f"The runs were trained on different {kind}, {listed(lines)}: their times and memory "
+                "tell of these as much as of the backends."
+            )
     for entry in entries:
         yield from _divergence(entry)
     interrupted = [e.label for e in entries if e.run.config["status"] == "interrupted"]
@@ -86,9 +92,19 @@ def warnings(entries: Sequence[Entry], groups: Sequence[Group]) -> Iterator[str]
         yield f"Ended early, by Ctrl-C: {listed(interrupted)}."
 
 
+def _models(entries: Sequence[Entry]) -> list[str]:
+    """Which runs are of which model; the model alone where all are of one."""
+    names = by_value({entry.name: str(entry.architecture) for entry in entries})
+    if len(names) == 1:
+        return list(names)
+    return [
+        f"{listed(of_one)} {'is' if len(of_one) == 1 else 'are'} {m}" for m, of_one in names.items()
+    ]
+
+
 def _divergence(entry: Entry) -> Iterator[str]:
     """That and where a run's perplexity is out of bounds."""
-    run, broken, epoch = entry.run, out_of_bounds(entry.run), diverged(entry.run)
+    run, broken, epoch = entry.run, entry.measures.out_of_bounds, entry.measures.diverged
     drawn = "is drawn up to there" if epoch != 1 else "nothing of it is drawn"
     if run.diverged:
         yield f"{entry.label} diverged in epoch {epoch}, and {drawn}: {run.config['error']}"
@@ -104,8 +120,9 @@ def _divergence(entry: Entry) -> Iterator[str]:
 
 
 def paragraphs(group: Group) -> Iterator[str]:
-    """What the runs of a group have in common, and in what they differ."""
+    """What the runs of a group have in common."""
     yield f"{group.data}." if group.data.name else f"Data: {group.data}."
+    yield f"Model: {'; '.join(_models(group.entries))}."
     if len(group.entries) == 1:
         yield "Only one run began like this, so there is nothing to compare it with."
     elif not group.same_start:
@@ -117,9 +134,6 @@ def paragraphs(group: Group) -> Iterator[str]:
             "All runs began from the very same weights, but saw different minibatches: their "
             "batch_size or seed differ."
         )
-    differing = differing_settings(group.entries)
-    if differing:
-        yield f"These runs differ in {listed(differing)}."
 
 
 def about_the_spread(group: Group) -> Iterator[str]:
@@ -130,9 +144,16 @@ def about_the_spread(group: Group) -> Iterator[str]:
         "rounded by up to 0.000006 % (6e-08) of its size. Where a line is broken, the runs agree to the "
         "last digit."
     )
-    settings = differing_settings(group.entries).keys() - {"max_epochs", "num_gpus"}
-    if settings or not group.same_minibatches:
-        yield "The runs differ in their settings, which sets them apart."
+    differing = differing_settings(group.entries)
+    without_effect = {
+        "max_epochs",
+        "num_gpus",
+        "sigma",
+        *(["model"] if group.same_equations else []),
+    }
+    settings = [name for name in differing if name not in without_effect]
+    if settings:
+        yield f"The runs differ in {listed(settings)}, which sets them apart."
         return
     spreads = [spread for key in PERPLEXITIES if (spread := differences.spread(group, key))]
     first = max(spread[0] for spread in spreads)

@@ -2,125 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from d2lrnn.comparison import differences
 from d2lrnn.comparison.content import Marked, Row, Table
 from d2lrnn.comparison.differences import Continuations
-from d2lrnn.comparison.groups import Group, by_value, differing_settings
-from d2lrnn.comparison.measures import Best, measure
+from d2lrnn.comparison.groups import Group, by_value, differing_settings, told_once
+from d2lrnn.comparison.measures import Best, Measures
 from d2lrnn.comparison.reading import Entry
-from d2lrnn.comparison.wording import NONE, listed, number, perplexity, short
+from d2lrnn.comparison.wording import NONE, listed, number, perplexity
 
-
-def perplexities(group: Group) -> Table:
-    """The final and the best perplexity of each run."""
-    rows = []
-    for entry in group.entries:
-        of_run = measure(entry.run)
-        cells = (
-            f"{of_run.epochs}",
-            perplexity(of_run.train_ppl),
-            perplexity(of_run.val_ppl),
-            _best(of_run.best_train),
-            _best(of_run.best_val),
-        )
-        rows.append(Row(group.labels[entry.label], cells, entry.backend))
-    splits = ("Training, final", "Validation, final", "Training, best", "Validation, best")
-    return Table(
-        "Perplexity",
-        ("Run", "Epochs", *splits),
-        tuple(rows),
-        "exp(mean loss in nats per token) over the whole split; in training it is taken while the "
-        "weights change. In brackets: the epoch of the best.",
-    )
+Columns = Mapping[str, Callable[[Measures], str]]
 
 
 def _best(best: Best | None) -> str:
     return NONE if best is None else f"{perplexity(best.perplexity)} ({best.epoch})"
 
 
+PERPLEXITY: Columns = {
+    "Epochs": lambda of_run: f"{of_run.epochs}",
+    "Training, final": lambda of_run: perplexity(of_run.train_ppl),
+    "Validation, final": lambda of_run: perplexity(of_run.val_ppl),
+    "Training, best": lambda of_run: _best(of_run.best_train),
+    "Validation, best": lambda of_run: _best(of_run.best_val),
+}
+
+
+def perplexities(group: Group) -> Table:
+    """The final and the best perplexity of each run."""
+    note = (
+        "exp(mean loss in nats per token) over the whole split; in training it is taken while the "
+        "weights change. In brackets: the epoch of the best."
+    )
+    return _of_measures("Perplexity", group, PERPLEXITY, note)
+
+
+def _speed(tokens_per_second: float | None) -> str:
+    """With three digits."""
+    rounded = None if tokens_per_second is None else float(f"{tokens_per_second:.3g}")
+    return number(rounded, ",.0f")
+
+
+COSTS: Columns = {
+    "Compiling (s)": lambda of_run: number(of_run.compile_seconds, ".2f"),
+    "Epoch (s)": lambda of_run: number(of_run.seconds, ".3f"),
+    "Quartiles (s)": lambda of_run: NONE.join(f"{q:.3f}" for q in of_run.quartiles or ()) or NONE,
+    "Tokens/s": lambda of_run: _speed(of_run.tokens_per_second),
+    "Peak memory": lambda of_run: (
+        f"{of_run.peak_memory / 1e6:,.0f} MB" if of_run.peak_memory else NONE
+    ),
+    "Parameters": lambda of_run: f"{of_run.num_parameters:,}",
+}
+
+
 def costs(group: Group) -> Table:
     """The time and memory of each run."""
-    rows = []
-    for entry in group.entries:
-        of_run = measure(entry.run)
-        speed, memory = of_run.tokens_per_second, of_run.peak_memory
-        cells = (
-            number(of_run.compile_seconds, ".2f"),
-            number(of_run.seconds, ".3f"),
-            NONE.join(f"{q:.3f}" for q in of_run.quartiles) if of_run.quartiles else NONE,
-            NONE if speed is None else f"{float(f'{speed:.3g}'):,.0f}",
-            NONE if memory is None else f"{memory / 1e6:,.0f} MB",
-            f"{of_run.num_parameters:,}",
-        )
-        rows.append(Row(group.labels[entry.label], cells, entry.backend))
-    times = ("Compiling (s)", "Epoch (s)", "Quartiles (s)", "Tokens/s")
-    return Table(
-        "Time and memory",
-        ("Run", *times, "Peak memory", "Parameters"),
-        tuple(rows),
+    devices = by_value({e.name: e.device for e in group.entries if e.device != "cpu"})
+    held = [f"{listed(names)} held on {device}" for device, names in devices.items()]
+    note = (
         "An epoch is one of training and one of validation: the median of all but the first, and the "
         "first and third quartile. Compiling is what the first took beyond it. Tokens count both "
         "splits. Memory is the most that the process held on the host, the framework included"
-        f"{_not_counted(group)}.",
     )
+    note += f"; what {listed(held)} is not counted." if held else "."
+    return _of_measures("Time and memory", group, COSTS, note)
 
 
-def _not_counted(group: Group) -> str:
-    """What the peak memory leaves out: what a run held on a GPU."""
-    on_gpu = {group.labels[e.label]: e.device for e in group.entries if e.device != "cpu"}
-    held = [f"{listed(labels)} held on {device}" for device, labels in by_value(on_gpu).items()]
-    return f"; what {listed(held)} is not counted" if held else ""
+def _of_measures(caption: str, group: Group, columns: Columns, note: str) -> Table:
+    rows = [
+        Row(e.name, tuple(cell(e.measures) for cell in columns.values()), e.backend)
+        for e in group.entries
+    ]
+    return Table(caption, ("Run", *columns), tuple(rows), note)
 
 
 def continuations(group: Group, continued: Continuations) -> Table:
     """What each run made of a prefix, with the first difference marked; one row if all are the same."""
-    note = ""
+    texts = {e: continued.texts[e.label] for e in group.entries if e.label in continued.texts}
+    at = continued.same
     rows = [
         Row(
-            group.labels[entry.label],
-            (Marked(continued.texts[entry.label], continued.same if continued.differ else None),),
+            entry.name,
+            (Marked(text[:at], text[at], text[at + 1 :]) if continued.differ else Marked(text),),
             entry.backend,
         )
-        for entry in group.entries
-        if entry.label in continued.texts
+        for entry, text in texts.items()
     ]
-    if len(rows) > 1:
+    note = ""
+    if continued.differ:
+        note = f"The first difference is character {continued.same + 1}; it is marked."
+    elif len(set(texts.values())) > 1:
         note = "The texts are the same as far as the shortest goes."
-        if continued.differ:
-            note = f"The first difference is character {continued.same + 1}; it is marked."
-        elif len(set(continued.texts.values())) == 1:
-            note, rows = "All texts are the same.", [Row("all", rows[0].cells)]
+    elif len(texts) > 1:
+        note, rows = "All texts are the same.", [Row("all", rows[0].cells)]
     caption = f"“{continued.prefix}”, continued {continued.when} training"
     return Table(caption, ("Run", "Text"), tuple(rows), note, numeric=False)
 
 
 def weights(group: Group) -> Table:
     """How far the runs are apart in each weight."""
+    names = {entry.label: entry.name for entry in group.entries}
     rows = []
     for weight in differences.of_weights(group):
-        between = NONE
-        if weight.final.difference:
-            between = " and ".join(group.labels[label] for label in weight.final.between)
+        between = " and ".join(names[label] for label in weight.between)
         cells = (
             ", ".join(map(str, weight.shape)),
-            short(weight.initial.difference),
-            short(weight.final.difference),
-            between,
+            f"{weight.difference:.2g}",
+            between if weight.difference else NONE,
             f"{weight.largest:.3g}",
         )
         rows.append(Row(weight.name, cells))
     return Table(
         "Largest difference of each weight between any two runs",
-        ("Weight", "Shape", "Before training", "After training", "Between", "Largest weight"),
+        ("Weight", "Shape", "After training", "Between", "Largest weight"),
         tuple(rows),
-        "The largest weight is the largest magnitude after training, for scale.",
+        "Before training all were the same. The largest weight is the largest magnitude after it, for "
+        "scale.",
     )
 
 
-def settings(entries: Iterable[Entry]) -> Table:
+def settings(entries: Sequence[Entry]) -> Table:
     """The settings that are not the same in all runs."""
     differing = differing_settings(entries)
     rows = [
@@ -130,27 +132,22 @@ def settings(entries: Iterable[Entry]) -> Table:
     return Table("Settings that differ", ("Run", *differing), tuple(rows))
 
 
-def versions(entries: Iterable[Entry]) -> Table:
+def versions(entries: Sequence[Entry]) -> Table:
     """The versions and devices; runs of one backend that have the same ones share a row."""
-    labels: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for entry in entries:
-        of_run = entry.run.versions
-        cells = (
-            str(of_run["framework"]),
-            *(str(of_run.get(key, NONE)) for key in ("d2lrnn", "python", "numpy")),
-            entry.device,
-            ", ".join(map(str, of_run.get("devices", []))),
-            str(of_run.get("platform", NONE)),
-        )
-        labels.setdefault((entry.backend, cells), []).append(entry.label)
-    backends = [name for name, _ in labels]
-    rows = [
-        Row(name if backends.count(name) == 1 else ", ".join(of_row), cells, name)
-        for (name, cells), of_row in labels.items()
-    ]
     columns = ("Framework", "d2lrnn", "Python", "NumPy", "Trained on", "Devices", "Platform")
+    rows = [
+        Row(whose, cells, backend)
+        for whose, backend, cells in told_once({entry: _versions(entry) for entry in entries})
+    ]
     table = Table("What the runs were made with", ("Run", *columns), tuple(rows), numeric=False)
     return _without_columns_of_one_value(table, keep=("Framework", "Trained on"))
+
+
+def _versions(entry: Entry) -> tuple[str, ...]:
+    of_run = entry.run.versions
+    programs = (str(of_run.get(key, NONE)) for key in ("framework", "d2lrnn", "python", "numpy"))
+    devices = ", ".join(map(str, of_run.get("devices", [])))
+    return (*programs, entry.device, devices, str(of_run.get("platform", NONE)))
 
 
 def _without_columns_of_one_value(table: Table, keep: Sequence[str]) -> Table:

@@ -3,60 +3,54 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import Any
 
-from d2lrnn.comparison.content import Content, Table
+from d2lrnn.comparison.content import Table
+from d2lrnn.comparison.report import Report
 
 WIDTH = 110  # of a text that goes to no terminal
 
 
-def to_text(content: Content) -> str:
+def to_text(report: Report) -> str:
     """The tables as plain text."""
     from rich.console import Console
 
     file = io.StringIO()
     # In a notebook rich would display what it is to write, and write it in colours.
     plain: dict[str, Any] = {"force_jupyter": False, "force_terminal": False, "color_system": None}
-    show(content, Console(file=file, width=WIDTH, **plain))
+    show(report, Console(file=file, width=WIDTH, **plain))
     return file.getvalue().rstrip("\n")
 
 
-def show(content: Content, console: Any) -> None:
+def show(report: Report, console: Any) -> None:
     """Print the findings and the tables to a `rich` console."""
     say = {"highlight": False, "markup": False, "soft_wrap": False}
-    for failure in content.failures:
+    for failure in report.failures:
         console.print(f"{failure.label} failed: {failure.error}\n", style="bold", **say)
-    for warning in content.warnings:
+    for warning in report.warnings:
         console.print(f"Note: {warning}\n", **say)
-    for section in content.sections:
+    for section in report.sections:
         for table in section.figures:
-            title = f"{section.title}: {table.caption}"
-            for part in _fitting(table, console.width):
-                console.print(_table(part, title, console.width))
+            for part in _fitting(table, f"{section.title}: {table.caption}", console):
+                console.print(part)
                 console.print()
-    for finding in content.summary:
-        console.print(f"{finding.title}. {finding.text}", **say)
+    for section in report.sections:
+        if section.findings:
+            console.print(f"{section.title}. {section.findings}", **say)
 
 
-def _fitting(table: Table, width: int) -> list[Table]:
+def _fitting(table: Table, title: str, console: Any) -> Iterator[Any]:
     """The table, or as many as its columns need: figures are never cut, heads stand in all of them."""
-    room = width - 1 - _head_width(table, width)
-    parts: list[list[int]] = [[]]
-    left = room
-    for place, name in enumerate(table.columns[1:]):
-        cells = (str(row.cells[place]) for row in table.rows)
-        needed = max(map(len, (*name.split(" "), *cells))) + 2
-        if parts[-1] and needed > left:
-            parts.append([])
-            left = room
-        parts[-1].append(place)
-        left -= needed
-    return [table.only(part) for part in parts]
-
-
-def _head_width(table: Table, width: int) -> int:
-    """The width of the first column, in which longer names are broken."""
-    return min(max((len(row.head) for row in table.rows), default=0) + 2, width // 2)
+    unbounded = console.options.update(width=10_000)
+    left = range(len(table.columns) - 1)
+    while left:
+        for end in range(len(left), 0, -1):
+            part = _table(table.only(left[:end]), title, console.width)
+            if console.measure(part, options=unbounded).maximum <= console.width:
+                break
+        yield part
+        left = left[end:]
 
 
 def _table(table: Table, title: str, width: int) -> Any:
@@ -71,7 +65,7 @@ def _table(table: Table, title: str, width: int) -> Any:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    shown.add_column(Text(table.columns[0]), overflow="fold", max_width=_head_width(table, width))
+    shown.add_column(Text(table.columns[0]), overflow="fold", max_width=width // 2)
     for column in table.columns[1:]:
         shown.add_column(Text(column.replace(" ", "\n")), justify="right", no_wrap=True)
     for row in table.rows:

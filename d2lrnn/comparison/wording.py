@@ -32,8 +32,3 @@ def percent(ratio: float) -> str:
     digits = 2 if value >= 0.01 else 1
     places = max(digits - 1 - math.floor(math.log10(value)), 0) if value > 0 else 0
     return f"{value:.{places}f} %"
-
-
-def short(value: float) -> str:
-    """Two digits: '0', '0.034', '1.2e-06'."""
-    return "0" if value == 0 else f"{value:.2g}"

@@ -33,7 +33,7 @@ def four(make_run):
 def tables(path):
     """The tables of figures of a comparison, as {caption: {row: {column: cell}}}."""
     found = {}
-    for section in d2l.compare(path).content.sections:
+    for section in d2l.compare(path).sections:
         for table in (*section.figures, *section.details):
             found[table.caption] = {
                 row.head: dict(zip(table.columns[1:], row.cells, strict=True)) for row in table.rows
@@ -97,6 +97,12 @@ def test_runs_are_called_by_backend_then_by_folder_then_by_path(make_run):
     assert labels == ["jax", str(runs[1]), "z", str(runs[3])]
 
 
+def test_no_two_runs_are_called_the_same(make_run):
+    runs = [make_run("jax"), make_run("y"), make_run("z", "jax")]
+    labels = [entry.label for entry in d2l.compare(runs).entries]
+    assert labels == [str(runs[0]), "y", "z"]
+
+
 def test_inside_a_group_a_run_is_called_by_its_backend_where_its_name_begins_so(make_run):
     runs = [
         *(make_run(f"{name}-common", name, initial=1) for name in ("torch", "jax")),
@@ -104,8 +110,8 @@ def test_inside_a_group_a_run_is_called_by_its_backend_where_its_name_begins_so(
         make_run("slow", "jax", initial=3),
     ]
     same, own = d2l.compare(runs).groups
-    assert list(same.labels.values()) == ["torch", "jax"]
-    assert list(own.labels.values()) == ["torch", "slow"]
+    assert [entry.name for entry in same.entries] == ["torch", "jax"]
+    assert [entry.name for entry in own.entries] == ["torch", "slow"]
 
 
 def test_a_run_of_other_data_is_called_by_its_own_name(make_run):
@@ -116,7 +122,7 @@ def test_a_run_of_other_data_is_called_by_its_own_name(make_run):
         "Data A: each from its own weights",
         "Data B: c alone",
     ]
-    assert [line[:6] for line in found.content.warnings[1:]] == ["Data A", "Data B"]
+    assert [line[:6] for line in found.warnings[1:]] == ["Data A", "Data B"]
 
 
 def test_a_failed_run_is_shown_and_the_others_still_appear(make_run, four, tmp_path):
@@ -179,11 +185,11 @@ def test_a_negative_zero_is_the_same_start(make_run):
 def test_curves_of_different_data_are_never_mixed(make_run, other):
     found = d2l.compare([make_run("one"), make_run("two", "jax", **other)])
     assert [len(group.entries) for group in found.groups] == [1, 1]
-    assert [{c.backend for c in plot.curves} for plot in found.content.plots] == [
+    assert [{c.backend for c in plot.curves} for plot in found.plots] == [
         {"torch"},
         {"jax"},
     ]
-    assert "different data" in found.content.warnings[0]
+    assert "different data" in found.warnings[0]
     assert "different data" in repr(found)
 
 
@@ -192,18 +198,142 @@ def test_the_settings_that_differ_are_told(make_run):
     found = d2l.compare(runs)
     assert found.to_dict()["settings_that_differ"] == {"lr": {"torch": 1.0, "jax": 0.5}}
     assert tables(runs)["Settings that differ"] == {"torch": {"lr": "1.0"}, "jax": {"lr": "0.5"}}
-    assert any("lr" in warning for warning in found.content.warnings)
+    assert any("lr" in warning for warning in found.warnings)
 
 
 def test_other_minibatches_are_told(make_run):
     runs = [make_run("one"), make_run("two", "jax", options={"batch_size": 3})]
-    section = d2l.compare(runs).content.sections[0]
+    section = d2l.compare(runs).sections[0]
     assert "different minibatches" in " ".join(section.paragraphs)
 
 
 def test_an_interrupted_run_is_told(make_run):
     runs = [make_run("one"), make_run("two", "jax", config={"status": "interrupted"})]
-    assert "Ctrl-C: jax" in d2l.compare(runs).content.warnings[-1]
+    assert "Ctrl-C: jax" in d2l.compare(runs).warnings[-1]
+
+
+# Different models ---------------------------------------------------------------------------------
+
+RNN = "a recurrent network on the framework's own layer (section 9.6), 1 layer of 3 hidden units, tanh"
+SCRATCH = "a recurrent network from scratch (section 9.5), 1 layer of 3 hidden units, tanh"
+LSTM = "an LSTM on the framework's own layer (section 10.1), 1 layer of 3 hidden units"
+OF_LSTM = {"model": "lstm", "activation": None, "num_layers": 1, "dropout": 0.0}
+
+
+def test_different_models_are_named_everywhere(make_run, tmp_path, capsys):
+    runs = [make_run("a"), make_run("b", "jax", initial=2, options=OF_LSTM)]
+    found = d2l.compare(runs)
+    said = f"The runs are of different models: torch rnn is {RNN}; jax lstm is {LSTM}."
+    assert found.warnings == [said]  # and not that they differ in model and activation, too
+    assert found.title == "Models side by side"
+    assert found.sections[0].paragraphs[1] == f"Model: torch rnn is {RNN}; jax lstm is {LSTM}."
+    assert [run["model"] for run in found.to_dict()["runs"]] == [RNN, LSTM]
+    assert tables(runs)["Settings that differ"]["jax lstm"] == {
+        "model": "lstm",
+        "activation": "–",  # noqa: RUF001
+    }
+    folder = found.write(tmp_path / "report").parent
+    for name in ("report.html", "report.md"):
+        assert "The runs are of different models" in (folder / name).read_text(encoding="utf-8")
+    assert "The runs are of different models" in found._repr_html_()
+    assert cli.main(["compare", *map(str, runs), "--output", str(tmp_path / "again")]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_layers_and_sizes_make_different_models(make_run):
+    runs = [
+        make_run("one"),
+        make_run("two", initial=2, options={"num_layers": 2, "dropout": 0.5}),
+        make_run("three", initial=3, options={"num_hiddens": 4}),
+    ]
+    models, settings = d2l.compare(runs).warnings
+    assert models == (
+        f"The runs are of different models: one is {RNN}; "
+        f"two is {RNN.replace('1 layer', '2 layers')}; three is {RNN.replace('3 hidden', '4 hidden')}."
+    )
+    assert settings == "The runs differ in dropout: see Settings."
+
+
+def test_one_model_is_told_and_does_not_differ_from_that_of_an_older_run(make_run):
+    """Runs of d2lrnn 0.1 tell neither num_layers nor dropout."""
+    runs = [make_run("one"), make_run("two", "jax", options={"num_layers": 1, "dropout": 0.0})]
+    found = d2l.compare(runs)
+    assert found.warnings == []
+    assert found.title == "Backends side by side"
+    assert found.sections[0].paragraphs[1] == f"Model: {RNN}."
+    assert found.to_dict()["settings_that_differ"] == {}
+
+
+def test_a_model_of_a_newer_d2lrnn_is_called_by_its_name(make_run):
+    runs = [make_run("a"), make_run("b", "jax", options={"model": "transformer"})]
+    (warning,) = d2l.compare(runs).warnings
+    assert f"torch rnn is {RNN}; jax transformer is transformer, 1 layer of 3" in warning
+
+
+def test_one_run_of_each_model_is_called_by_it(make_run):
+    runs = [make_run("x", options=OF_LSTM), make_run("y"), make_run("torch-z", "jax")]
+    (group,) = d2l.compare(runs).groups[-1:]
+    assert [entry.label for entry in d2l.compare(runs).entries] == [
+        "torch lstm",
+        "torch rnn",
+        "jax rnn",
+    ]
+    assert group.same_start
+
+
+def test_groups_of_different_models_are_called_by_these(make_run):
+    of_rnn = [make_run("a"), make_run("b", "jax")]
+    of_lstm = [make_run(name, name, initial=2, options=OF_LSTM) for name in ("torch", "jax")]
+    groups = d2l.compare([*of_rnn, *of_lstm]).groups
+    assert [group.title for group in groups] == [
+        "From the same initial weights (rnn)",
+        "From the same initial weights (lstm)",
+    ]
+    assert [group.name for group in groups] == ["same-weights-rnn", "same-weights-lstm"]
+    more = [make_run(name, initial=3) for name in ("c", "d")]
+    titles = [group.title[-3:] for group in d2l.compare([*of_rnn, *of_lstm, *more]).groups]
+    assert titles == ["(1)", "(2)", "(3)"]
+
+
+def test_the_same_equations_from_scratch_can_be_compared_in_all(make_run):
+    ppl = (5.0, 4.0, 3.0)
+    runs = [
+        make_run("one", ppl=ppl),
+        make_run(
+            "two",
+            ppl=tuple(p * (1 + 1e-7) for p in ppl),
+            options={"model": "scratch", "sigma": 0.01},
+        ),
+    ]
+    found = d2l.compare(runs)
+    assert found.warnings[0] == (
+        f"The runs are of different models: torch rnn is {RNN}; torch scratch is {SCRATCH}. The "
+        "equations of all are the same."
+    )
+    assert "they compute the same" in found.plots[-1].notes[-1]
+    assert found.to_dict()["groups"][0]["weights"]
+
+
+@pytest.mark.parametrize(
+    "options, compared",
+    [
+        ({}, True),
+        ({"lr": 0.5}, True),
+        ({"dropout": 0.5}, True),
+        ({"model": "scratch"}, True),
+        ({"activation": "relu"}, False),
+        ({"num_layers": 2}, False),
+        (OF_LSTM, False),
+    ],
+)
+def test_weights_of_different_models_are_not_compared(make_run, options, compared):
+    """Even where all their numbers are the same in the beginning."""
+    (group,) = d2l.compare([make_run("a"), make_run("b", "jax", options=options)]).groups
+    assert group.same_start
+    assert group.same_equations == compared
+    (section, *_) = d2l.compare([make_run("c"), make_run("d", "jax", options=options)]).sections
+    captions = [table.caption for table in section.details]
+    assert ("Largest difference of each weight between any two runs" in captions) == compared
 
 
 # Figures -------------------------------------------------------------------------------------------
@@ -270,7 +400,7 @@ def test_how_far_apart_the_runs_are_and_since_when(make_run):
     assert group["spread"]["val_ppl"] == [0.0] * 5
     assert group["epochs_together"] == 3
     assert "Up to epoch 3 of 5 their perplexities are within 0.1 %" in repr(found).replace("\n", "")
-    plot = found.content.plots[-1]
+    plot = found.plots[-1]
     assert plot.name == "spread-same-weights"
     assert [curve.split for curve in plot.curves] == ["training"]  # validation is the same
 
@@ -286,12 +416,12 @@ def test_how_far_apart_the_runs_are_and_since_when(make_run):
         ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {}, "they compute the same"),
         ((1e-2, 1e-6, 1e-6, 1e-6, 1e-6), {}, "they do not compute the same"),
         ((1e-4, 1e-4, 1e-4, 3e-3, 2e-2), {}, "more than 0.1 % after epoch 3"),
-        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"lr": 0.5}}, "differ in their settings"),
-        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"seed": 5}}, "differ in their settings"),
+        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"lr": 0.5}}, "differ in lr, which sets"),
+        ((1e-7, 1e-6, 1e-6, 1e-6, 1e-6), {"options": {"seed": 5}}, "differ in seed, which sets"),
     ],
 )
 def test_what_the_distance_tells_follows_from_the_figures(make_run, others, settings, said):
-    plot = d2l.compare(chaotic(make_run, others, **settings)).content.plots[-1]
+    plot = d2l.compare(chaotic(make_run, others, **settings)).plots[-1]
     conclusions = plot.notes[1:]
     assert len(conclusions) == 1
     assert said in conclusions[0]
@@ -299,9 +429,9 @@ def test_what_the_distance_tells_follows_from_the_figures(make_run, others, sett
 
 def test_runs_that_never_differ_have_no_plot_of_their_distance(make_run):
     runs = chaotic(make_run, (0.0,) * 5)
-    content = d2l.compare(runs).content
-    assert "Their final validation perplexities are the same, 6.0000." in content.summary[0].text
-    names = [plot.name for plot in content.plots]
+    found = d2l.compare(runs)
+    assert "Their final validation perplexities are the same, 6.0000." in found.sections[0].findings
+    names = [plot.name for plot in found.plots]
     assert names == ["perplexity-same-weights"]
 
 
@@ -310,7 +440,7 @@ def test_an_overflow_counts_as_apart(make_run, tmp_path):
     (group,) = d2l.compare(runs).to_dict()["groups"]
     assert group["epochs_together"] == 1
     assert "jax is not finite in 4 of 5 epochs, first in epoch 2" in " ".join(
-        d2l.compare(runs).content.warnings
+        d2l.compare(runs).warnings
     )
     assert tables(runs)["Perplexity"]["jax"]["Training, best"] == "20.0000 (1)"
     assert d2l.compare(runs).write(tmp_path / "report").is_file()
@@ -321,12 +451,12 @@ def test_a_run_that_diverged_is_drawn_up_to_there(make_run, tmp_path):
     huge = (5.0, 4.0, 1e308, 1.7e308)
     runs = [make_run("one"), make_run("two", "jax", ppl=huge, val_ppl=huge, seconds=(1.0,) * 4)]
     found = d2l.compare(runs)
-    warning = found.content.warnings[-1]
+    warning = found.warnings[-1]
     assert "jax is not finite or above 5,000,000 in 2 of 4 epochs" in warning
     assert "it diverged in epoch 3, and is drawn up to there" in warning
-    assert "jax diverged in epoch 3." in found.content.summary[0].text
-    assert "Their final validation" not in found.content.summary[0].text
-    curve = next(c for c in found.content.plots[0].curves if c.backend == "jax")
+    assert "jax diverged in epoch 3." in found.sections[0].findings
+    assert "Their final validation" not in found.sections[0].findings
+    curve = next(c for c in found.plots[0].curves if c.backend == "jax")
     assert curve.values == (5.0, 4.0, np.inf, np.inf)
     assert found.to_dict()["runs"][1]["diverged"] == 3
     assert found.to_dict()["groups"][0]["epochs_together"] == 0
@@ -337,10 +467,10 @@ def test_a_run_that_diverged_is_drawn_up_to_there(make_run, tmp_path):
 def test_a_run_that_came_back_has_not_diverged(make_run, tmp_path):
     runs = [make_run("one"), make_run("two", "jax", ppl=(np.inf, 4.0, 3.0))]
     found = d2l.compare(runs)
-    (warning,) = found.content.warnings
+    (warning,) = found.warnings
     assert warning == "The perplexity of jax is not finite in 1 of 3 epochs, first in epoch 1."
     assert found.to_dict()["runs"][1]["diverged"] is None
-    assert "diverged" not in found.content.summary[0].text
+    assert "diverged" not in found.sections[0].findings
 
 
 @pytest.mark.parametrize("epochs", [0, 2])
@@ -357,12 +487,10 @@ def test_a_training_that_diverged_is_compared(make_run, tmp_path, epochs):
     assert found.failures == []
     assert found.groups[0].same_start
     drawn = "is drawn up to there" if epochs else "nothing of it is drawn"
-    assert found.content.warnings[-1] == (
-        f"jax diverged in epoch {epochs + 1}, and {drawn}: {error}"
-    )
-    assert f"jax diverged in epoch {epochs + 1}." in found.content.summary[0].text
-    assert "Their final" not in found.content.summary[0].text
-    assert sum(c.backend == "jax" for c in found.content.plots[0].curves) == (2 if epochs else 0)
+    assert found.warnings[-1] == (f"jax diverged in epoch {epochs + 1}, and {drawn}: {error}")
+    assert f"jax diverged in epoch {epochs + 1}." in found.sections[0].findings
+    assert "Their final" not in found.sections[0].findings
+    assert sum(c.backend == "jax" for c in found.plots[0].curves) == (2 if epochs else 0)
     folder = found.write(tmp_path / "report").parent
     for name in ("report.html", "report.md"):
         assert "diverged" in (folder / name).read_text(encoding="utf-8")
@@ -384,18 +512,18 @@ def test_a_report_that_breaks_off_leaves_no_folder(four, tmp_path, monkeypatch, 
 def test_other_devices_and_platforms_are_told(make_run):
     runs = [make_run("one"), make_run("two", "jax", config={"device": "cuda:0"})]
     found = d2l.compare(runs)
-    assert "different devices, torch on cpu and jax on cuda:0" in found.content.warnings[0]
-    costs = found.content.sections[0].figures[1]
+    assert "different devices, torch on cpu and jax on cuda:0" in found.warnings[0]
+    costs = found.sections[0].figures[1]
     assert costs.note.endswith("what jax held on cuda:0 is not counted.")
     found = d2l.compare([runs[0], make_run("three", "jax")])
-    assert "not counted" not in found.content.sections[0].figures[1].note
-    assert found.content.warnings == ()
+    assert "not counted" not in found.sections[0].figures[1].note
+    assert found.warnings == []
 
     versions = json.loads((runs[1] / "versions.json").read_text(encoding="utf-8"))
     (runs[1] / "versions.json").write_text(
         json.dumps({**versions, "platform": "Windows"}), encoding="utf-8"
     )
-    assert any("different platforms" in line for line in d2l.compare(runs).content.warnings)
+    assert any("different platforms" in line for line in d2l.compare(runs).warnings)
 
 
 def test_versions_that_are_the_same_are_told_once(make_run):
@@ -403,7 +531,7 @@ def test_versions_that_are_the_same_are_told_once(make_run):
     versions = json.loads((runs[1] / "versions.json").read_text(encoding="utf-8"))
     text = json.dumps({**versions, "numpy": "1.26"})
     (runs[1] / "versions.json").write_text(text, encoding="utf-8")
-    (table,) = d2l.compare(runs).content.sections[-1].details
+    (table,) = d2l.compare(runs).sections[-1].details
     assert table.columns == ("Run", "Framework", "NumPy", "Trained on")
     assert [row.cells for row in table.rows] == [
         ("torch 1.0", "2", "cpu"),
@@ -419,9 +547,8 @@ def test_the_largest_difference_of_each_weight(four):
     for found in group["weights"]:
         name = found["name"]
         largest = np.abs(first[name].astype(float) - second[name].astype(float)).max()
-        assert found["initial"]["difference"] == 0
-        assert found["final"]["difference"] == pytest.approx(largest)
-        assert found["final"]["between"] == ["torch", "jax"]
+        assert found["difference"] == pytest.approx(largest)
+        assert found["between"] == ["torch", "jax"]
         assert found["shape"] == list(first[name].shape)
 
 
@@ -450,10 +577,10 @@ def test_the_place_where_texts_first_differ(make_run, first, second, same, diffe
 
 
 def test_a_text_that_all_write_is_shown_once(four, tmp_path):
-    same, own = d2l.compare(four).content.sections[:2]
+    same, own = d2l.compare(four).sections[:2]
     before = same.details[1]
     assert before.note == "All texts are the same."
-    assert [(row.head, row.cells[0].text) for row in before.rows] == [("all", "a bbbb")]
+    assert [(row.head, row.cells[0].same) for row in before.rows] == [("all", "a bbbb")]
     captions = [[table.caption for table in section.details] for section in (same, own)]
     weights = "Largest difference of each weight between any two runs"
     assert (weights in captions[0], weights in captions[1]) == (True, False)  # units have no order
@@ -471,11 +598,11 @@ def test_the_place_is_marked(four, tmp_path):
 def test_the_source_is_shown_once_for_each_backend(make_run):
     code = "class RNN:\n    pass  # another\n"
     runs = [make_run("one"), make_run("two"), make_run("three", "jax", source=code)]
-    sources = d2l.compare(runs).content.sources
+    sources = d2l.compare(runs).sources
     assert [s.label for s in sources["RNN"]] == ["torch", "jax"]
     runs.append(make_run("four", source=code))
-    sources = d2l.compare(runs).content.sources
-    assert [s.label for s in sources["RNN"]] == ["one", "jax", "four"]
+    sources = d2l.compare(runs).sources
+    assert [s.label for s in sources["RNN"]] == ["one, two", "jax", "four"]
     assert [s.label for s in sources["RNNLM"]] == ["torch", "jax"]
 
 
@@ -493,7 +620,7 @@ def test_the_report_is_a_folder_with_all_of_it(four, tmp_path):
     for name in re.findall(r"\]\(([^)]+\.svg)\)", text):
         assert name in names
     found = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    assert found["format"] == "d2lrnn comparison 1"
+    assert found["format"] == "d2lrnn comparison 2"
     assert [run["backend"] for run in found["runs"]] == ["torch", "jax", "mxnet", "tensorflow"]
 
 
@@ -532,11 +659,11 @@ def test_each_plot_is_drawn_once(four, tmp_path, monkeypatch):
     found._repr_html_()
     found.write(tmp_path / "first")
     found.write(tmp_path / "second")
-    assert drawn == found.content.plots
+    assert drawn == found.plots
 
 
 def test_a_dark_plot_has_the_dark_colours_alone(four):
-    for plot in d2l.compare(four).content.plots:
+    for plot in d2l.compare(four).plots:
         colours = [set(re.findall(rb"#[0-9a-f]{6}", svg)) for svg in (plot.svg, plot.dark_svg)]
         allowed = [{*theme[:3], *theme.curves} for theme in plots.THEMES.values()]
         for found, of_theme in zip(colours, allowed, strict=True):
@@ -639,13 +766,13 @@ def test_a_terminal_of_any_width_shows_every_figure_whole(make_run, width):
     names = ["tensorflow-2026-11-24-152537", "tensorflow-2026-11-24-152612"]
     values = {"ppl": (5.0,) * 20, "val_ppl": (6.0,) * 20, "seconds": (1.25,) * 20}
     runs = [make_run(name, "tensorflow", initial=i, **values) for i, name in enumerate(names)]
-    content = d2l.compare(runs).content
+    found = d2l.compare(runs)
     console = Console(file=io.StringIO(), width=width)
-    terminal.show(content, console)
+    terminal.show(found, console)
     said = console.file.getvalue()
     assert max(map(len, said.splitlines())) <= width
     assert "…" not in said
-    for table in content.sections[0].figures:
+    for table in found.sections[0].figures:
         for cell in table.rows[0].cells:
             assert said.count(cell) >= 2
     if width > 40:

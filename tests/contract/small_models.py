@@ -65,6 +65,11 @@ def fit(model, data, max_epochs=2, **options):
     return trainer
 
 
+def lowest_W_x(weights):
+    """That W_x of the lowest layer which makes its (candidate) state of the inputs."""
+    return weights[min(name for name in weights if ".W_x" in name)]  # W_xc, W_xh, W_xn come first
+
+
 def assert_same_weights(found, expected):
     """Bit for bit."""
     assert set(found) == set(expected)

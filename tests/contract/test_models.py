@@ -5,7 +5,16 @@ import itertools
 import numpy as np
 import pytest
 from layers import LAYERS
-from small_models import BATCH_SIZE, NUM_HIDDENS, NUM_STEPS, base_class, fit, lowest_W_x, make_model
+from small_models import (
+    BATCH_SIZE,
+    NUM_HIDDENS,
+    NUM_STEPS,
+    base_class,
+    fit,
+    lowest_W_x,
+    make_model,
+    with_larger_weights,
+)
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError
@@ -88,7 +97,7 @@ def test_canonical_weights(layers):
 @all_layers
 def test_every_weight_trains_and_only_those(layers, data):
     """Of three layers too: in the book's deep GRU on JAX, two of three get no gradient."""
-    model = make_model(layers, len(data.vocab))
+    model = with_larger_weights(make_model(layers, len(data.vocab)))
     before = model.get_weights()
     fit(model, data, max_epochs=1)
     after = model.get_weights()

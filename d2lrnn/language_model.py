@@ -220,7 +220,7 @@ class LanguageModel:
                 f"Expected minibatches (X, Y) of tokens and the tokens that follow them. Received: "
                 f"{len(arrays)} array(s) of shapes {[array.shape for array in arrays]}."
             )
-        X, Y = arrays[0], arrays[-1]
+        X, Y = _whole(arrays[0]), _whole(arrays[-1])
         for name, tokens in ("X", X), ("Y", Y):
             if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
                 raise ArgumentError(
@@ -253,6 +253,18 @@ class LanguageModel:
                 f"{self.vocab_size - 1}, the indices of a vocabulary of vocab_size={self.vocab_size}."
             )
         return inputs
+
+
+def _whole(tokens: Any) -> Array:
+    """`tokens`, as integers if they are whole numbers in the type that this framework makes of such."""
+    array = np.asarray(tokens)
+    if array.dtype.kind != "f":
+        return array
+    d2l = backend.active()
+    own = d2l.numpy(d2l.tensor([0])).dtype  # float32 on MXNet
+    return (
+        array.astype(np.int64) if array.dtype == own and (array == array.round()).all() else array
+    )
 
 
 # What `evaluator` runs: functions of a model and tensors.

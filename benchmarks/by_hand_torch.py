@@ -1,4 +1,4 @@
-"""Section 9.6 in plain PyTorch: the yardstick of `benchmarks/epoch.py`."""
+"""Sections 9.6 and 10.1 to 10.3 in plain PyTorch: the yardstick of `benchmarks/epoch.py`."""
 
 from itertools import pairwise
 
@@ -34,22 +34,14 @@ class Recurrence(torch.autograd.Function):
         return None, dW_xh, dW_hh, flat.sum(0)
 
 
-class ByHand:
+class Loop:
+    """Training and validation by hand; a subclass makes its `parameters` and has `loss`."""
+
     def __init__(self, setting):
         self.s = setting
         self.X, self.Y = (torch.from_numpy(a.copy()).long() for a in (setting.X, setting.Y))
-        v, h = setting.vocab_size, setting.num_hiddens
-        shapes = [(v, h), (h, h), (h,), (v, h), (v,)]  # W_xh, W_hh, b_h, W_hq transposed, b_q
-        self.parameters = [
-            nn.Parameter(torch.empty(s).uniform_(-(h**-0.5), h**-0.5)) for s in shapes
-        ]
+        self.parameters = self.made(setting.vocab_size, setting.num_hiddens)
         self.optimizer = torch.optim.SGD(self.parameters, lr=setting.lr)
-
-    def loss(self, rows):
-        X, Y = self.X[rows].T, self.Y[rows].T  # (num_steps, batch_size)
-        W_xh, W_hh, b_h, W_qh, b_q = self.parameters
-        logits = F.linear(Recurrence.apply(X, W_xh, W_hh, b_h), W_qh, b_q)
-        return F.cross_entropy(logits.flatten(0, 1), Y.flatten())
 
     def epoch(self, order):
         """Train in this order, then validate; the losses."""
@@ -67,4 +59,51 @@ class ByHand:
         return torch.stack(train).numpy(), torch.stack(val).numpy()
 
 
+class ByHand(Loop):
+    """Section 9.6."""
+
+    def made(self, v, h):
+        shapes = [(v, h), (h, h), (h,), (v, h), (v,)]  # W_xh, W_hh, b_h, W_hq transposed, b_q
+        return [nn.Parameter(torch.empty(s).uniform_(-(h**-0.5), h**-0.5)) for s in shapes]
+
+    def loss(self, rows):
+        X, Y = self.X[rows].T, self.Y[rows].T  # (num_steps, batch_size)
+        W_xh, W_hh, b_h, W_qh, b_q = self.parameters
+        logits = F.linear(Recurrence.apply(X, W_xh, W_hh, b_h), W_qh, b_q)
+        return F.cross_entropy(logits.flatten(0, 1), Y.flatten())
+
+
+class OnLayer(Loop):
+    """PyTorch's own recurrent layer over one-hot vectors, with one bias a gate that trains."""
+
+    layer, num_layers = nn.LSTM, 1
+
+    def made(self, v, h):
+        self.rnn, self.linear = self.layer(v, h, self.num_layers), nn.Linear(h, v)
+        for name, parameter in self.rnn.named_parameters():
+            if name.startswith("bias_hh"):
+                nn.init.zeros_(parameter).requires_grad_(False)
+        both = [*self.rnn.parameters(), *self.linear.parameters()]
+        return [parameter for parameter in both if parameter.requires_grad]
+
+    def loss(self, rows):
+        X, Y = self.X[rows].T, self.Y[rows].T  # (num_steps, batch_size)
+        outputs, _ = self.rnn(F.one_hot(X, self.s.vocab_size).float())
+        return F.cross_entropy(self.linear(outputs).flatten(0, 1), Y.flatten())
+
+
+class OnGRU(OnLayer):
+    layer = nn.GRU
+
+
+class OnTwoGRUs(OnGRU):
+    num_layers = 2
+
+
 RIVALS = {"by hand": ByHand}
+RIVALS_OF = {
+    "rnn": RIVALS,
+    "lstm": {"by hand": OnLayer},
+    "gru": {"by hand": OnGRU},
+    "deep-gru": {"by hand": OnTwoGRUs},
+}

@@ -146,7 +146,113 @@ def test_9_6_concise(data, perplexities):
     np.testing.assert_allclose(library.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
 
 
-def test_10_1_another_recurrent_layer(data, perplexities):
+def triple(num_inputs, num_hiddens, sigma):
+    """The parameters of a gate, as the cells of chapter 10 draw them."""
+    shapes = (num_inputs, num_hiddens), (num_hiddens, num_hiddens)
+    matrices = [nn.Parameter(d2l.randn(*shape) * sigma) for shape in shapes]
+    return *matrices, nn.Parameter(d2l.zeros(num_hiddens))
+
+
+def affine(X, H, W_x, W_h, b):
+    return d2l.matmul(X, W_x) + d2l.matmul(H, W_h) + b
+
+
+def test_10_1_lstm_from_scratch(data, perplexities):
+    class LSTMScratch(d2l.Module):
+        def __init__(self, num_inputs, num_hiddens, sigma=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            self.W_xi, self.W_hi, self.b_i = triple(num_inputs, num_hiddens, sigma)
+            self.W_xf, self.W_hf, self.b_f = triple(num_inputs, num_hiddens, sigma)
+            self.W_xo, self.W_ho, self.b_o = triple(num_inputs, num_hiddens, sigma)
+            self.W_xc, self.W_hc, self.b_c = triple(num_inputs, num_hiddens, sigma)
+
+    @d2l.add_to_class(LSTMScratch)
+    def forward(self, inputs, H_C=None):
+        zeros = d2l.zeros((inputs.shape[1], self.num_hiddens), device=inputs.device)
+        H, C = (zeros, zeros) if H_C is None else H_C
+        outputs = []
+        for X in inputs:
+            I = d2l.sigmoid(affine(X, H, self.W_xi, self.W_hi, self.b_i))
+            F = d2l.sigmoid(affine(X, H, self.W_xf, self.W_hf, self.b_f))
+            O = d2l.sigmoid(affine(X, H, self.W_xo, self.W_ho, self.b_o))
+            C = F * C + I * d2l.tanh(affine(X, H, self.W_xc, self.W_hc, self.b_c))
+            H = O * d2l.tanh(C)
+            outputs.append(H)
+        return outputs, (H, C)
+
+    torch.manual_seed(0)
+    lstm = LSTMScratch(num_inputs=len(data.vocab), num_hiddens=16, sigma=0.1)
+    model = d2l.RNNLMScratch(lstm, vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+
+    # The names tell the equations: the library's two layers compute the same with them.
+    v = len(data.vocab)
+    for other in (
+        d2l.RNNLMScratch(d2l.LSTMScratch(v, 16), v),
+        d2l.RNNLM(d2l.LSTM(v, 16), v),
+    ):
+        other.set_weights(model.get_weights())
+        np.testing.assert_allclose(other.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
+        state, others = (one.states(data.X[:3])[1] for one in (model, other))
+        np.testing.assert_allclose(others, state, atol=1e-5)
+
+
+def test_10_1_lstm_concise(data, perplexities):
+    class LSTM(d2l.RNN):
+        def __init__(self, num_inputs, num_hiddens):
+            d2l.Module.__init__(self)
+            self.save_hyperparameters()
+            self.rnn = nn.LSTM(num_inputs, num_hiddens)
+
+        def forward(self, inputs, H_C=None):
+            return self.rnn(inputs, H_C)
+
+    lstm = LSTM(num_inputs=len(data.vocab), num_hiddens=16)
+    model = d2l.RNNLM(lstm, vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert len(model.predict("it has", 20, data.vocab, d2l.try_gpu())) == 26
+    # PyTorch's second bias, which trains here, is an addend of the first.
+    library = d2l.RNNLM(d2l.LSTM(len(data.vocab), 16), len(data.vocab))
+    library.set_weights(model.get_weights())
+    np.testing.assert_allclose(library.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
+
+
+def test_10_2_gru_from_scratch(data, perplexities):
+    class GRUScratch(d2l.Module):
+        def __init__(self, num_inputs, num_hiddens, sigma=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            self.W_xz, self.W_hz, self.b_z = triple(num_inputs, num_hiddens, sigma)
+            self.W_xr, self.W_hr, self.b_r = triple(num_inputs, num_hiddens, sigma)
+            self.W_xh, self.W_hh, self.b_h = triple(num_inputs, num_hiddens, sigma)
+
+    @d2l.add_to_class(GRUScratch)
+    def forward(self, inputs, H=None):
+        if H is None:
+            H = d2l.zeros((inputs.shape[1], self.num_hiddens), device=inputs.device)
+        outputs = []
+        for X in inputs:
+            Z = d2l.sigmoid(affine(X, H, self.W_xz, self.W_hz, self.b_z))
+            R = d2l.sigmoid(affine(X, H, self.W_xr, self.W_hr, self.b_r))
+            H_tilde = d2l.tanh(affine(X, R * H, self.W_xh, self.W_hh, self.b_h))
+            H = Z * H + (1 - Z) * H_tilde
+            outputs.append(H)
+        return outputs, H
+
+    torch.manual_seed(0)
+    gru = GRUScratch(num_inputs=len(data.vocab), num_hiddens=16, sigma=0.1)
+    model = d2l.RNNLMScratch(gru, vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    other = d2l.RNNLMScratch(d2l.GRUScratch(len(data.vocab), 16), len(data.vocab))
+    other.set_weights(model.get_weights())
+    np.testing.assert_allclose(other.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
+
+
+def test_10_2_gru_concise(data, perplexities):
     class GRU(d2l.RNN):
         def __init__(self, num_inputs, num_hiddens):
             d2l.Module.__init__(self)
@@ -157,8 +263,95 @@ def test_10_1_another_recurrent_layer(data, perplexities):
     model = d2l.RNNLM(gru, vocab_size=len(data.vocab), lr=4)
     first, last = perplexities(model)
     assert last < 0.8 * first
+    assert len(model.predict("it has", 20, data.vocab, d2l.try_gpu())) == 26
     # A second bias that trains is no part of the book's GRU: the layer keeps PyTorch's names.
     assert set(model.get_weights()) >= {"linear.W_hq", "rnn.rnn.weight_ih_l0"}
+
+
+def test_10_3_deep_from_scratch(data, perplexities):
+    class StackedRNNScratch(d2l.Module):
+        def __init__(self, num_inputs, num_hiddens, num_layers, sigma=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            sizes = [num_inputs] + [num_hiddens] * (num_layers - 1)
+            layers = [d2l.RNNScratch(size, num_hiddens, sigma) for size in sizes]
+            self.rnns = nn.Sequential(*layers)
+
+    @d2l.add_to_class(StackedRNNScratch)
+    def forward(self, inputs, Hs=None):
+        outputs, Hs = inputs, Hs or [None] * self.num_layers
+        for i in range(self.num_layers):
+            outputs, Hs[i] = self.rnns[i](outputs, Hs[i])
+            outputs = d2l.stack(outputs, 0)  # what the output layer gets is one tensor, not a list
+        return outputs, Hs
+
+    v = len(data.vocab)
+    block = StackedRNNScratch(num_inputs=v, num_hiddens=16, num_layers=2, sigma=0.1)
+    model = d2l.RNNLMScratch(block, vocab_size=v, lr=2)
+    other = d2l.RNNLMScratch(d2l.StackedRNNScratch(v, 16, 2, sigma=0.1), v, lr=2)
+    weights = other.get_weights()
+    for name, weight in model.get_weights().items():  # drawn by the same paths
+        np.testing.assert_array_equal(weight, weights[name], err_msg=name)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert perplexities(other)[1] == pytest.approx(last, rel=1e-3)
+
+
+def test_10_3_deep_concise(data, perplexities):
+    class GRU(d2l.RNN):
+        def __init__(self, num_inputs, num_hiddens, num_layers, dropout=0):
+            d2l.Module.__init__(self)
+            self.save_hyperparameters()
+            self.rnn = nn.GRU(num_inputs, num_hiddens, num_layers, dropout=dropout)
+
+    for kind in GRU, d2l.GRU:
+        gru = kind(num_inputs=len(data.vocab), num_hiddens=16, num_layers=2)
+        model = d2l.RNNLM(gru, vocab_size=len(data.vocab), lr=4)
+        first, last = perplexities(model)
+        assert last < 0.9 * first
+        assert len(model.predict("it has", 20, data.vocab, d2l.try_gpu())) == 26
+    _, state = gru(d2l.randn(7, 3, len(data.vocab)))
+    d2l.check_shape(state, (2, 3, 16))
+    gru(d2l.randn(7, 3, len(data.vocab)), state)
+
+
+def test_10_4_both_directions(data, perplexities):
+    class BiRNNScratch(d2l.Module):
+        def __init__(self, num_inputs, num_hiddens, sigma=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            self.f_rnn = d2l.RNNScratch(num_inputs, num_hiddens, sigma)
+            self.b_rnn = d2l.RNNScratch(num_inputs, num_hiddens, sigma)
+            self.num_hiddens *= 2
+
+    @d2l.add_to_class(BiRNNScratch)
+    def forward(self, inputs, Hs=None):
+        f_H, b_H = (None, None) if Hs is None else Hs
+        f_outputs, f_H = self.f_rnn(inputs, f_H)
+        b_outputs, b_H = self.b_rnn(reversed(inputs), b_H)
+        pairs = zip(f_outputs, reversed(b_outputs), strict=True)
+        return [d2l.concat(pair, -1) for pair in pairs], (f_H, b_H)
+
+    class BiGRU(d2l.RNN):
+        def __init__(self, num_inputs, num_hiddens):
+            d2l.Module.__init__(self)
+            self.save_hyperparameters()
+            self.rnn = nn.GRU(num_inputs, num_hiddens, bidirectional=True)
+            self.num_hiddens *= 2
+
+    v = len(data.vocab)
+    models = [
+        d2l.RNNLMScratch(kind(v, 8, 0.1), v, lr=2) for kind in (BiRNNScratch, d2l.BiRNNScratch)
+    ]
+    models += [d2l.RNNLM(kind(v, 8), v, lr=4) for kind in (BiGRU, d2l.BiGRU, d2l.BiLSTM)]
+    for model in models:
+        assert model.rnn.num_hiddens == 16
+        outputs, _ = model.states(data.X[:3])
+        assert outputs.shape == (6, 3, 16)
+        first, last = perplexities(model)
+        assert last < 0.9 * first
+    for name, weight in models[0].get_weights().items():  # drawn and trained alike
+        np.testing.assert_allclose(weight, models[1].get_weights()[name], atol=1e-5, err_msg=name)
 
 
 def test_a_reader_replaces_the_epoch():
@@ -312,3 +505,37 @@ def test_a_step_and_predict_never_drop(data):
         np.testing.assert_allclose(logits, logits_after, rtol=0, atol=1e-6)
     assert model.predict("it has", 9, data.vocab) == model.predict("it has", 9, data.vocab)
     assert model.training  # as it was
+
+
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU", "BiGRU", "BiLSTM"])
+def test_the_second_bias_neither_moves_nor_is_told_to_the_optimiser(layer, data):
+    rnn = getattr(d2l, layer)(len(data.vocab), 16, num_layers=2, dropout=0.1)
+    model = d2l.RNNLM(rnn, len(data.vocab), lr=1)
+    trainer = d2l.Trainer(2, gradient_clip_val=1, progress=False)
+    trainer.fit(model, data)
+    told = {id(p) for group in trainer.optim.param_groups for p in group["params"]}
+    second = [p for name, p in rnn.rnn.named_parameters() if name.startswith("bias_hh")]
+    assert len(second) == 2 * (1 + rnn.rnn.bidirectional)
+    assert not any(bias.any() or id(bias) in told for bias in second)
+
+
+def test_gradients_are_shown_without_dropout_and_leave_the_mode(data):
+    v, X = len(data.vocab), data.X[:3].astype(np.int64)
+    with_it, without = (
+        d2l.RNNLM(d2l.LSTM(v, 16, num_layers=2, dropout=dropout), v) for dropout in (0.5, 0)
+    )
+    for model in with_it, without:
+        model.train()
+    loss, gradients = with_it.gradients(X, X)
+    expected_loss, expected = without.gradients(X, X)
+    assert loss == expected_loss and with_it.training and with_it.rnn.rnn.training
+    for name, gradient in gradients.items():
+        np.testing.assert_array_equal(gradient, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("layer", ["LSTMScratch", "GRUScratch", "LSTM", "GRU", "BiGRU", "BiLSTM"])
+def test_a_layer_without_a_choice_of_activation_has_none(layer):
+    rnn = getattr(d2l, layer)(num_inputs=3, num_hiddens=4)
+    assert not hasattr(rnn, "activation") and "activation" not in rnn.hparams
+    with pytest.raises(TypeError, match="activation"):
+        getattr(d2l, layer)(num_inputs=3, num_hiddens=4, activation="relu")

@@ -18,8 +18,12 @@ from .ops import (
 )
 # fmt: on
 # isort: on
+from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
+from .deep_rnn import StackedRNNScratch
+from .gru import GRU, GRUCell, GRUScratch
+from .lstm import LSTM, LSTMCell, LSTMScratch
 from .rnn import RNN, RNNLM, RNNCell
 from .rnn_scratch import RNNLMScratch, RNNScratch
 from .trainer import Trainer
 
-__all__ = [*REQUIRED, "RNNCell", "get_key", "set_seed"]
+__all__ = [*REQUIRED, "GRUCell", "LSTMCell", "RNNCell", "get_key", "set_seed"]

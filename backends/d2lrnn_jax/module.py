@@ -74,9 +74,11 @@ class Module(Parameters, nn.Module, core.Module):
         return run_on_arrays
 
     def gradients_of(self, *batch):
-        state = self.train_state(jax.random.key(0))
+        model = self.with_params(self.params)
+        model.training = False
+        state = model.train_state(jax.random.key(0))
         batch = jax.tree.map(lambda array: from_numpy(array, self.device), batch)
-        (loss, _), grads = loss_and_gradients(self.batch_loss, self.params, batch, state)
+        (loss, _), grads = loss_and_gradients(model.batch_loss, model.params, batch, state)
         return float(loss), arrays_of(grads)
 
 

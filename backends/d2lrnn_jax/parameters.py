@@ -35,7 +35,7 @@ class Parameters:
 
     def __setattr__(self, name, value):
         """Linen freezes its fields; what a training ties to the model is no field of it."""
-        if name in ("batch_stats", "board", "params", "trainer", "training"):
+        if name in ("batch_stats", "board", "params", "seed", "trainer", "training"):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)

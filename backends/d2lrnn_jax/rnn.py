@@ -6,9 +6,11 @@ import jax
 from flax import linen as nn
 from flax.linen.initializers import lecun_normal, orthogonal
 
+from d2lrnn.arguments import check_layers
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.module import single_state
 
+from .deep_rnn import above_each_other
 from .module import Module, mode_for
 from .ops import expand_dims, matmul, swapaxes, zeros
 from .parameters import seeded
@@ -39,44 +41,63 @@ def run(cell, state, inputs):
     return scan(cell, state, inputs)
 
 
-class RNN(Module):
-    """A recurrent layer: `RNNCell`, run over time by `nn.scan` (book, section 9.6.1).
+class Recurrent(Module):
+    """A recurrent layer, a cell run over time by `nn.scan`, or several above each other (section 10.3).
 
-    The arguments are those of `RNNScratch`; `num_inputs`, if left out, is taken from the first input.
+    Args:
+        num_hiddens: size of H_t.
+        num_layers: how many; each but the first runs over the outputs of the one below.
+        dropout: the share of these outputs that is dropped, between two layers, in training.
+        num_inputs: size of X_t; if left out, taken from the first input.
+        seed: of the initial weights; None leaves them to the key of `init`.
     """
 
     num_hiddens: int
+    num_layers: int = 1
+    dropout: float = 0
     num_inputs: int | None = field(default=None, kw_only=True)
-    activation: str = field(default="tanh", kw_only=True)
     seed: int | None = field(default=0, kw_only=True)
 
     def __post_init__(self):
         given = 1 if self.num_inputs is None else self.num_inputs
         check_sizes(num_hiddens=self.num_hiddens, num_inputs=given)
+        check_layers(self.num_layers, self.dropout)
+        super().__post_init__()
+
+    def begin_state(self, batch_size):
+        return zeros((batch_size, self.num_hiddens))
+
+    @nn.compact
+    def forward(self, inputs, state=None, training=False):
+        """Run over inputs (num_steps, batch_size, num_inputs) from a state (num_layers, batch_size, ...).
+
+        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state.
+        """
+        check_inputs(inputs.shape[-1], self.num_inputs or inputs.shape[-1])
+        if self.num_layers > 1:
+            return above_each_other(self, inputs, state, training)
+        state = self.begin_state(inputs.shape[1]) if state is None else single_state(state)
+        state, outputs = run(self.layer(), state, inputs)
+        return outputs, jax.tree.map(lambda H: expand_dims(H, 0), state)
+
+
+class RNN(Recurrent):
+    """`RNNCell`, run over time (book, section 9.6.1); its `activation` is 'tanh' or 'relu'."""
+
+    activation: str = field(default="tanh", kw_only=True)
+
+    def __post_init__(self):
         check_one_of("activation", self.activation, ACTIVATIONS)
         super().__post_init__()
 
     def layer(self):  # the cell that is run over time
         return RNNCell(self.num_hiddens, self.activation, self.seed, name="cell")
 
-    @nn.compact
-    def forward(self, inputs, state=None, training=False):  # which changes nothing here
-        """Run over inputs (num_steps, batch_size, num_inputs) from a state (1, batch_size, num_hiddens).
-
-        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...).
-        """
-        check_inputs(inputs.shape[-1], self.num_inputs or inputs.shape[-1])
-        start = zeros((inputs.shape[1], self.num_hiddens)) if state is None else single_state(state)
-        state, outputs = run(self.layer(), start, inputs)
-        return outputs, jax.tree.map(lambda H: expand_dims(H, 0), state)
-
 
 class RNNLM(RNNLMScratch):
     """As `RNNLMScratch`, on Flax's own layers (book, section 9.6.1): `RNN`, then `nn.Dense`."""
 
-    training: bool = (
-        True  # what the recurrent layer is told by its third argument; a trainer sets it
-    )
+    training: bool = True  # the third argument of the recurrent layer; a trainer sets it
 
     def init_params(self):
         self.linear = nn.Dense(self.vocab_size, kernel_init=seeded(self, "W_hq", lecun_normal()))

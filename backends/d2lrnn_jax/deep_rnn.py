@@ -1,0 +1,84 @@
+"""Deep recurrent networks, in Flax (book, section 10.3)."""
+
+from dataclasses import field
+
+import jax
+from flax import linen as nn
+from jax import numpy as jnp
+
+from d2lrnn.arguments import check_layers
+from d2lrnn.hyperparameters import check_positive, check_sizes
+
+from .module import Module
+from .ops import concat
+from .rnn_scratch import RNNScratch
+
+
+class StackedRNNScratch(Module):
+    """Recurrent layers above each other (book, section 10.3.1).
+
+    H_t^(l) = tanh(H_t^(l-1) W_xh^(l) + H_{t-1}^(l) W_hh^(l) + b_h^(l)),  H_t^(0) = X_t.
+
+    Args:
+        num_inputs: size of X_t.
+        num_hiddens: size of each H_t^(l).
+        num_layers: how many; each but the first runs over the outputs of the one below.
+        sigma: standard deviation of the initial weights.
+        seed: of the initial weights, as of `RNNScratch`.
+    """
+
+    num_inputs: int
+    num_hiddens: int
+    num_layers: int
+    sigma: float = 0.01
+    seed: int | None = field(default=0, kw_only=True)
+
+    activation = "tanh"
+
+    def __post_init__(self):
+        check_sizes(num_inputs=self.num_inputs, num_hiddens=self.num_hiddens)
+        check_layers(self.num_layers, dropout=0)
+        check_positive(sigma=self.sigma)
+        super().__post_init__()
+
+    def setup(self):
+        sizes = [self.num_inputs] + [self.num_hiddens] * (self.num_layers - 1)
+        self.rnns = [
+            RNNScratch(size, self.num_hiddens, self.sigma, seed=self.seed) for size in sizes
+        ]
+
+    def forward(self, inputs, Hs=None):
+        """Run over `inputs` (num_steps, batch_size, num_inputs) from a list of num_layers states.
+
+        Returns the last layer's outputs (num_steps, batch_size, num_hiddens), and the last states, a
+        list of num_layers (batch_size, num_hiddens).
+        """
+        outputs, Hs = inputs, [None] * self.num_layers if Hs is None else list(Hs)
+        for i, rnn in enumerate(self.rnns):
+            outputs, Hs[i] = rnn(outputs, Hs[i])  # (num_steps, batch_size, num_hiddens)
+        return outputs, Hs
+
+
+def above_each_other(layer, inputs, state, training):
+    """The outputs and the state of `layer.num_layers` layers like `layer` (book, section 10.3.2).
+
+    Each has weights of its own. In training, `layer.dropout` of what goes from one to the next is zeroed.
+    """
+    outputs, new = inputs, []
+    for i, H in enumerate(split(state, layer.num_layers)):
+        if i > 0:
+            outputs = nn.Dropout(layer.dropout, deterministic=not training)(outputs)
+        rnn = layer.clone(num_inputs=None, num_layers=1, dropout=0, parent=layer, name=f"rnns_{i}")
+        outputs, H = rnn(outputs, H)  # (num_steps, batch_size, num_hiddens)
+        new.append(H)
+    return outputs, join(new)
+
+
+def split(state, parts):
+    """The states (n, batch_size, num_hiddens) of each of the parts that `state` is of; None is of None."""
+    return [jax.tree.map(lambda H: jnp.split(H, parts)[i], state) for i in range(parts)]  # noqa: B023
+
+
+def join(states):
+    """The way back, along the first axis."""
+    return jax.tree.map(lambda *parts: concat(parts), *states)

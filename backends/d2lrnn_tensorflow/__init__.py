@@ -58,6 +58,10 @@ with _without_log_lines():
 from d2lrnn.backend import REQUIRED
 
 from . import weights
+from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
+from .deep_rnn import StackedRNNScratch
+from .gru import GRU, GRUScratch
+from .lstm import LSTM, LSTMScratch
 from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
 
 # isort: off

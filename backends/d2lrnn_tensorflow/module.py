@@ -120,13 +120,13 @@ class Module(core.Module, tf.keras.Model):
         return float(loss), {p: g[0] if is_held(trained[p]) else g for p, g in found.items()}
 
 
-def recurrent_options(layer):
-    """Of a layer's inner one of Keras's: what it draws from by seed and path, and that it returns all."""
-    seed = seed_at(layer.seed, layer.path)
+def recurrent_options(seed, start):
+    """Of a recurrent layer of Keras's: what it draws from at `start`, its place, and that it returns all."""
+    seed = seed_at(seed, start)
     return {
         "kernel_initializer": GlorotUniform(seed=stream(seed, 0)),
         "recurrent_initializer": Orthogonal(seed=stream(seed, 1)),
-        "seed": stream(seed, 0),  # of dropout, which is off
+        "seed": stream(seed, 0),  # of dropout inside, which is off
         "return_sequences": True,
         "return_state": True,
     }

@@ -1,86 +1,101 @@
 """The recurrent network on Keras's own layer, `keras.layers.SimpleRNN` (book, section 9.6)."""
 
-from tensorflow.keras.initializers import GlorotUniform
-from tensorflow.keras.layers import Dense, SimpleRNN
+from inspect import signature
 
-from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
-from d2lrnn.module import single_state
+import tensorflow as tf
+from tensorflow.keras.initializers import GlorotUniform
+from tensorflow.keras.layers import Dense, Dropout, SimpleRNN
+
+from d2lrnn.arguments import check, check_layers
+from d2lrnn.hyperparameters import check_inputs
+from d2lrnn.weights import seed_at
 
 from .module import Module, recurrent_options
-from .ops import numpy, swapaxes
-from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED, RNNLMScratch
-from .weights import assign, places, stream
+from .ops import stack, swapaxes
+from .rnn_scratch import LONGEST_UNROLLED, RNNLMScratch
+from .weights import arrays, assign, directions, has_sizes, stream
 
 
 class RNN(Module):
-    """A recurrent layer on `keras.layers.SimpleRNN` (book, section 9.6.1).
+    """Recurrent layers above each other, on `keras.layers.SimpleRNN` (book, sections 9.6.1 and 10.3.2).
 
     H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
 
     Args:
         num_hiddens: size of H_t.
+        num_layers: how many; each but the first runs over the outputs of the one below.
+        dropout: the share of these outputs that is dropped between two layers, in training.
         num_inputs: size of X_t; left out, that of the vocabulary, or of the first input.
         activation: 'tanh' or 'relu'.
         seed: of Keras's own initialisers; None draws from Keras's global stream.
     """
 
-    def __init__(self, num_hiddens, num_inputs=None, *, activation="tanh", seed=0):
+    def __init__(
+        self, num_hiddens, num_layers=1, dropout=0, *, num_inputs=None, activation="tanh", seed=0
+    ):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_hiddens=num_hiddens)
-        check_one_of("activation", activation, ACTIVATIONS)
-        self.rnn = self.layer(num_inputs)
+        check(num_hiddens=num_hiddens, activation=activation)
+        check_layers(num_layers, dropout)
+        self.drop = Dropout(dropout, seed=seed)
+        several = [self.layer(f"{i}.") for i in range(num_layers) if num_layers > 1]
+        self.rnn = several or self.layer("")
         if num_inputs is not None:
             self.build(num_inputs)
 
-    def layer(self, num_inputs):
-        """Keras's layer; the size of its inputs is told to its `build`."""
-        return SimpleRNN(self.num_hiddens, self.activation, **recurrent_options(self))
+    def layer(self, start):
+        """Keras's layer, drawn from the seed and `start`, the place of its weights; `build` gives sizes."""
+        return SimpleRNN(self.num_hiddens, self.activation, **recurrent_options(self.seed, start))
 
     def build(self, num_inputs):
         """Make the weights for inputs of this size."""
-        check_sizes(num_inputs=num_inputs)
+        check(num_inputs=num_inputs)
         self.num_inputs = num_inputs
-        self.rnn.build((None, None, num_inputs))
+        shape = None, None, num_inputs
+        for layer in tf.nest.flatten(self.rnn):
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)[0]  # beside those of the states
         if self.path:
             assign(self, self.initial(self.path))
 
     def initial(self, path):
         """The initial weights of a layer at `path` below the model."""
-        if not self.rnn.built:
-            return {}
-        before, self.path = self.path, path
-        layer, self.path = self.layer(self.num_inputs), before
-        layer.build((None, None, self.num_inputs))
-        return {name: numpy(variable) for name, variable in places(layer, "rnn").items()}
+        options = {name: self.hparams[name] for name in signature(type(self)).parameters}
+        options |= {"num_inputs": self.num_inputs, "seed": seed_at(self.seed, path)}
+        return arrays(type(self)(**options))
 
     def forward(self, inputs, state=None):
-        """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (1, batch_size, num_hiddens).
+        """Run over `inputs` (num_steps, batch_size, num_inputs) from `state`, by default zeros.
 
-        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...).
+        Returns all outputs, likewise, and the last state H or (H, C), (num_layers, batch_size, num_hiddens).
         """
-        if not self.rnn.built:
+        layers = tf.nest.flatten(self.rnn)
+        if not layers[0].built:
             self.build(inputs.shape[-1])
         check_inputs(inputs.shape[-1], self.num_inputs)
-        self.rnn.unroll = 0 < (inputs.shape[0] or 0) <= LONGEST_UNROLLED  # None in some graphs
-        state = None if state is None else single_state(state)  # (batch_size, num_hiddens)
-        outputs, *states = self.rnn(swapaxes(inputs, 0, 1), state)  # Keras takes the batch first
-        states = tuple(H[None] for H in states)  # (1, batch_size, num_hiddens)
-        return swapaxes(outputs, 0, 1), states if len(states) > 1 else states[0]
+        before = tf.nest.flatten(() if state is None else state)  # H, or H and C
+        outputs, after = swapaxes(inputs, 0, 1), []  # Keras takes the batch first
+        for index, layer in enumerate(layers):
+            both = directions(layer)
+            for one in both:
+                one.unroll = 0 < (inputs.shape[0] or 0) <= LONGEST_UNROLLED  # None in some graphs
+            rows = range(index * len(both), (index + 1) * len(both))
+            start = [H[row] if len(H.shape) == 3 else H for row in rows for H in before]
+            outputs, *last = layer(self.drop(outputs) if index else outputs, start or None)
+            after += last
+        kinds = len(last) // len(both)  # 2 of an LSTM: H and C
+        states = tuple(stack(after[kind::kinds]) for kind in range(kinds))
+        return swapaxes(outputs, 0, 1), states if kinds > 1 else states[0]
 
 
 class RNNLM(RNNLMScratch):
-    """A language model on Keras's own layers (book, section 9.6.1): `RNN`, then `keras.layers.Dense`.
+    """A language model on Keras's own layers (book, section 9.6.1): a layer, then `keras.layers.Dense`.
 
-    Args:
-        rnn: the recurrent layer.
-        vocab_size: number of tokens.
-        lr: learning rate of SGD.
-        seed: of Keras's own initialiser; None draws from Keras's global stream.
+    Its arguments are those of `RNNLMScratch`; a seed None draws from Keras's global stream.
     """
 
     def init_params(self):
-        if isinstance(self.rnn, RNN) and not self.rnn.rnn.built:
+        if isinstance(self.rnn, RNN) and not has_sizes(self.rnn):
             self.rnn.build(self.vocab_size)
         self.linear = Dense(self.vocab_size, kernel_initializer=GlorotUniform(stream(self.seed, 2)))
         self.linear.build((None, None, self.rnn.num_hiddens))

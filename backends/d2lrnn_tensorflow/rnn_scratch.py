@@ -110,7 +110,8 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def output_layer(self, rnn_outputs):
         """num_steps outputs (batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
-        hiddens = stack(rnn_outputs, 1)  # (batch_size, num_steps, num_hiddens)
+        listed = isinstance(rnn_outputs, list)  # or one tensor (num_steps, batch_size, num_hiddens)
+        hiddens = stack(rnn_outputs, 1) if listed else swapaxes(rnn_outputs, 0, 1)
         return tf.tensordot(hiddens, self.W_hq, 1) + self.b_q
 
     def forward(self, X, state=None):

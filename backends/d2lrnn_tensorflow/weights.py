@@ -4,6 +4,7 @@ Keras stores matrices as the book does, (in, out). The bias of its GRU is (2, 3 
 layer that holds the second row at zero marks the variable by an attribute `held`.
 """
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.keras import layers as kl
 from tensorflow.keras.activations import linear, sigmoid, tanh
@@ -14,54 +15,51 @@ from d2lrnn.weights import Piece, gates_of, prefix_of
 from .ops import numpy
 
 GATES = {kl.SimpleRNNCell: "h", kl.LSTMCell: "ifco", kl.GRUCell: "zrh"}  # side by side
-BY_HAND = {"W_hq": "linear.W_hq", "b_q": "linear.b_q"}  # of a model from scratch, as of `linear`
 
 
 def layout(model):
     """The canonical weights in each variable of `model`; a tied one comes once."""
-    paths = {id(variable): path for path, variable in variables(model).items()}
-    pieces = [
-        Piece(paths.pop(id(variable)), names)
-        for path, layer in layers(model)
-        for variable, names in weights_of(path, layer)
-        if id(variable) in paths
-    ]
-    return core.unambiguous([*pieces, *(Piece(path, (path,)) for path in paths.values())])
+    paths, inside = {id(v): path for path, v in variables(model).items()}, [*layers(model)]
+    named = [pair for path, layer in inside for pair in of_the_book(path, layer)]
+    for path, layer in inside:
+        named += [(v, (core.name_by_hand(path, name),)) for name, v in own_variables(layer)]
+    return core.unambiguous(
+        Piece(paths.pop(id(variable)), names) for variable, names in named if id(variable) in paths
+    )
 
 
-def weights_of(path, layer):
-    """The variables of `layer` itself and the weights in each; `path` is where it stands in the model."""
-    prefix = prefix_of(path)
+def of_the_book(path, layer):
+    """The variables inside `layer`, at `path` of the model, of which the book has names, and these."""
+    prefix, two_way = prefix_of(path), len(directions(layer)) - 1
     cells = cells_of(layer)
-    two_way = type(layer) is kl.Bidirectional
     parts = core.recurrent_parts(prefix, len(cells) // (1 + two_way), two_way)
     for cell, (_, _, names) in zip(cells, parts, strict=False):
         gates = "zrn" if getattr(cell, "reset_after", False) else GATES[type(cell)]
         for array, letter in ("kernel", "W_x"), ("recurrent_kernel", "W_h"), ("bias", "b_"):
             yield getattr(cell, array), gates_of(names, letter, gates)
-    is_output = (
-        type(layer) is kl.Dense and path.split(".")[-1] in core.OUTPUT_LAYERS and layer.built
-    )
-    if is_output and layer.activation is linear:
+    is_output = type(layer) is kl.Dense and path.split(".")[-1] in core.OUTPUT_LAYERS
+    if is_output and layer.built and layer.activation is linear:
         yield from ((layer.kernel, (f"{prefix}W_hq",)), (layer.bias, (f"{prefix}b_q",)))
-    for name, variable in own_variables(layer):
-        yield variable, (prefix + name if path else BY_HAND.get(name, name),)
 
 
 def cells_of(layer):
     """The cells of a recurrent layer of Keras's; none if the book's names do not tell all it computes."""
-    two_way = type(layer) is kl.Bidirectional and layer.merge_mode == "concat"
-    both = [layer.forward_layer, layer.backward_layer] if two_way else [layer]
-    if any(
-        type(one) not in (kl.SimpleRNN, kl.LSTM, kl.GRU, kl.RNN) or one.stateful for one in both
-    ):
-        return []
-    if both[0].go_backwards:
+    both = directions(layer)
+    known = all(type(one) in (kl.SimpleRNN, kl.LSTM, kl.GRU, kl.RNN) for one in both)
+    if not known or both[0].go_backwards or any(one.stateful for one in both):
         return []
     cells = [one.cell for one in both]
-    if type(layer) is kl.RNN and type(layer.cell) is kl.StackedRNNCells:
-        cells = layer.cell.cells
+    if len(both) == 1:
+        cells = getattr(layer.cell, "cells", cells)  # of a `StackedRNNCells`
+    elif layer.merge_mode != "concat":
+        return []
     return cells if all(map(has_equations, cells)) else []
+
+
+def directions(layer):
+    """The layer of Keras's itself or, of one in both directions, the two inside."""
+    two_way = type(layer) is kl.Bidirectional
+    return [layer.forward_layer, layer.backward_layer] if two_way else [layer]
 
 
 def has_equations(cell):
@@ -69,8 +67,8 @@ def has_equations(cell):
     if type(cell) not in GATES or not cell.built or not cell.use_bias:
         return False
     held = not getattr(cell, "reset_after", False) or is_held(cell.bias)
-    plain = type(cell) is kl.SimpleRNNCell or cell.recurrent_activation is sigmoid
-    return held and plain and (cell.activation is tanh or type(cell) is kl.SimpleRNNCell)
+    gated = type(cell) is not kl.SimpleRNNCell
+    return held and not (gated and (cell.activation, cell.recurrent_activation) != (tanh, sigmoid))
 
 
 def is_held(variable):
@@ -78,47 +76,37 @@ def is_held(variable):
     return getattr(variable, "held", False)
 
 
-def variables(model, start=""):
-    """The variables of `model` by path: attributes, but of a layer of Keras's their place in it.
-
-    Keras's own names count the layers of the process, so they would not be found again.
-    """
+def variables(model):
+    """The variables of `model`, each once, by path: the attributes that lead to it."""
     found = {}  # by identity: several attributes may name one
-    for name, item in attributes(model):
-        path, inside = start + name, {}
-        if isinstance(item, tf.Variable | tf.keras.Variable):
-            inside = {path: item}
-        elif isinstance(item, kl.Layer):
-            is_module = hasattr(item, "batch_loss")
-            inside = variables(item, f"{path}.") if is_module else places(item, path)
-        for place, variable in inside.items():
-            found.setdefault(id(variable), (place, variable))
+    for path, layer in layers(model):
+        for name, variable in own_variables(layer):
+            found.setdefault(id(variable), (f"{path}.{name}" if path else name, variable))
     return dict(found.values())
 
 
-def places(layer, path):
-    """The variables of a layer of Keras's, by their place in it."""
-    return {f"{path}.{i}.{variable.name}": variable for i, variable in enumerate(layer.weights)}
+def own_variables(layer):
+    """The variables, by name, that are attributes of `layer`, or stand in a list that is one."""
+    return [
+        (name.removeprefix("_"), value)  # `_kernel`, as some layers of Keras's call it
+        for name, value in attributes(layer)
+        if hasattr(type(value), "assign") and isinstance(value, tf.Variable | tf.keras.Variable)
+    ]
 
 
 def attributes(layer):
-    """Names and values of the attributes, those of Keras last; a list or dict is given item by item."""
-    for name, value in sorted(vars(layer).items(), key=lambda item: item[0].startswith("_")):
+    """Names and values of the attributes, Keras's records last; a list or dict is given item by item."""
+
+    def rank(item):
+        return item[0].startswith("_"), isinstance(item[1], list | dict)
+
+    for name, value in sorted(vars(layer).items(), key=rank):
         if isinstance(value, dict) and name != "hparams":
             yield from ((f"{name}.{key}", item) for key, item in value.items())
         elif isinstance(value, list | tuple):
             yield from ((f"{name}.{index}", item) for index, item in enumerate(value))
         else:
             yield name, value
-
-
-def own_variables(layer):
-    """The `tf.Variable`s, by name, that are attributes of `layer`, or stand in a list that is one."""
-    return [
-        (name, value)
-        for name, value in attributes(layer)
-        if hasattr(type(value), "assign") and isinstance(value, tf.Variable)  # the first is faster
-    ]
 
 
 def layers(model, path="", known=None):
@@ -141,17 +129,17 @@ def assign(model, arrays):
     """Replace the variables by `arrays`, named as by the function of that name."""
     for path, variable in variables(model).items():
         array = arrays[path]
-        variable.assign(tf.stack([array, 0 * array]) if is_held(variable) else array)
+        one_of_two = np.ndim(array) < len(variable.shape)  # the second is held at zero
+        variable.assign(np.stack([array, 0 * array]) if one_of_two else array)
 
 
 def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
     inside = [layer for _, layer in layers(model)]
-    kinds = {
-        one.activation for one in inside if hasattr(one, "W_xh") and hasattr(one, "activation")
-    }
-    functions = [one.activation for one in inside if type(one) is kl.SimpleRNNCell]
-    kinds |= {getattr(phi, "__name__", type(phi).__name__) for phi in functions}
+    functions = {one.activation for one in inside if type(one) is kl.SimpleRNN}
+    kinds = {getattr(phi, "__name__", type(phi).__name__) for phi in functions}
+    scratch = [one for one in inside if hasattr(one, "W_xh") and not hasattr(one, "W_xz")]
+    kinds |= {one.activation for one in scratch if hasattr(one, "activation")}
     return {"activation": kinds.pop()} if len(kinds) == 1 else {}
 
 

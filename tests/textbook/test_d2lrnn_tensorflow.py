@@ -623,19 +623,19 @@ READERS_MODELS = {
     "output layer renamed": (
         Renamed,
         lambda: d2l.RNN(7),
-        RNN_NAMES | {"head.0.kernel", "head.1.bias"},
+        RNN_NAMES | {"head.kernel", "head.bias"},
     ),
     "tied": (Tied, lambda: d2l.RNN(7), {"rnn.W_xh", "rnn.W_hh", "rnn.b_h"}),
     "LSTM": (d2l.RNNLM, lambda: OfKeras(tf.keras.layers.LSTM), LSTM | OUTPUT),
     "without a bias": (
         d2l.RNNLM,
         lambda: OfKeras(tf.keras.layers.LSTM, use_bias=False),
-        {"rnn.rnn.0.kernel", "rnn.rnn.1.recurrent_kernel"} | OUTPUT,
+        {"rnn.rnn.cell.kernel", "rnn.rnn.cell.recurrent_kernel"} | OUTPUT,
     ),
     "GRU, of two biases": (
         d2l.RNNLM,
         lambda: OfKeras(tf.keras.layers.GRU),
-        {"rnn.rnn.0.kernel", "rnn.rnn.1.recurrent_kernel", "rnn.rnn.2.bias"} | OUTPUT,
+        {f"rnn.rnn.cell.{array}" for array in ("kernel", "recurrent_kernel", "bias")} | OUTPUT,
     ),
 }
 

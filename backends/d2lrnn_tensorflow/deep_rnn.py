@@ -1,0 +1,44 @@
+"""Deep recurrent networks from scratch (book, section 10.3); `RNN`, `LSTM` and `GRU` take `num_layers`."""
+
+from d2lrnn.hyperparameters import check_positive, check_sizes
+from d2lrnn.module import draw_by_path
+
+from .module import Module
+from .ops import stack
+from .rnn_scratch import RNNScratch
+
+
+class StackedRNNScratch(Module):
+    """Recurrent layers above each other (book, section 10.3.1).
+
+    H_t^(l) = tanh(H_t^(l-1) W_xh^(l) + H_{t-1}^(l) W_hh^(l) + b_h^(l)),  H_t^(0) = X_t.
+
+    Args:
+        num_inputs: size of X_t.
+        num_hiddens: size of H_t, in each layer.
+        num_layers: how many.
+        sigma: standard deviation of the initial weights.
+        seed: of the initial weights, which are the same on every backend.
+    """
+
+    def __init__(self, num_inputs, num_hiddens, num_layers, sigma=0.01, *, seed=0):
+        super().__init__()
+        self.save_hyperparameters()
+        check_sizes(num_inputs=num_inputs, num_hiddens=num_hiddens, num_layers=num_layers)
+        check_positive(sigma=sigma)
+        sizes = [num_inputs] + [num_hiddens] * (num_layers - 1)
+        self.rnns = [RNNScratch(size, num_hiddens, sigma, seed=seed) for size in sizes]
+        draw_by_path(self, "rnn")  # of one seed they are copies
+
+    def forward(self, inputs, Hs=None):
+        """Run over `inputs` (num_steps, batch_size, num_inputs) from the states `Hs`, by default zeros.
+
+        Returns the last layer's outputs (num_steps, batch_size, num_hiddens), and the list of the last
+        state (batch_size, num_hiddens) of each layer.
+        """
+        outputs, states = inputs, []
+        for index, rnn in enumerate(self.rnns):
+            outputs, H = rnn(outputs, None if Hs is None else Hs[index])
+            outputs = stack(outputs, 0)  # (num_steps, batch_size, num_hiddens)
+            states.append(H)
+        return outputs, states

@@ -179,13 +179,28 @@ class LanguageModel:
 
     def check_direction(self) -> None:
         """Raise an ArgumentError if the recurrent layer reads its inputs in both directions."""
-        if getattr(self.rnn, "bidirectional", False):
+        if self.reads_the_future():
             raise ArgumentError(
                 f"{type(self.rnn).__name__} reads its inputs in both directions: what it makes of a token "
                 "follows from those after it, which are not there yet, so no text can be continued with it "
                 "(section 10.4). Its outputs over a whole sequence are `model.states(X)` and "
                 "`model.logits(X)`; a text is continued by a layer in one direction, such as d2l.GRU."
             )
+
+    def reads_the_future(self) -> bool:
+        """Whether what the recurrent layer makes of a token depends on the token after it.
+
+        The library's layers say so; one of a reader's is tried, once.
+        """
+        layer = type(self.rnn)
+        if is_library_code(layer) or not is_library_code(self.forward) or self.vocab_size < 2:
+            return getattr(self.rnn, "bidirectional", False)
+        tried: dict[type, bool] = self.__dict__.setdefault("_reads_the_future", {})
+        if layer not in tried:
+            logits = self.logits(np.array([[0, 0], [0, 1]]))  # (2, 2, vocab_size)
+            difference = np.abs(logits[0, 0] - logits[1, 0]).max()
+            tried[layer] = bool(difference > 1e-4 * np.abs(logits).max())
+        return tried[layer]
 
     def check_data(self, data: Any, train_loader: Any, val_loader: Any) -> None:
         """Raise an ArgumentError if the vocabulary, the tokens or the layer are not of this model's size."""

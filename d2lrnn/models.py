@@ -21,6 +21,7 @@ class Model(NamedTuple):
         options: of `d2lrnn train`, those that the layer takes besides its sizes, and their defaults.
         language_model: the class of the whole.
         num_inputs: whether the layer must be told the size of its inputs.
+        numbered: whether its layers have numbers also where there is one, `rnn.0.W_xh`.
     """
 
     section: str
@@ -31,6 +32,7 @@ class Model(NamedTuple):
     options: Mapping[str, Any]
     language_model: str = "RNNLM"
     num_inputs: bool = False
+    numbered: bool = False
 
 
 def _scratch(
@@ -68,7 +70,7 @@ MODELS = {
         *("10.3", "10.3.1", "recurrent layers above each other, from scratch", "rnn"),
         *("StackedRNNScratch",),
         num_layers=2,
-    ),
+    )._replace(numbered=True),
 }
 
 
@@ -97,26 +99,30 @@ def build(options: Mapping[str, Any], vocab_size: int) -> Any:
 def num_parameters(model: Model, vocab_size: int, num_hiddens: int) -> int:
     """How many numbers a model of the table learns, as it is without options."""
     options = {**model.options, "num_hiddens": num_hiddens}
-    of_all = _shapes(model.kind, options, vocab_size).values()
+    of_all = _shapes(model, options, vocab_size).values()
     return sum(math.prod(shape) for shape in of_all)
 
 
 def shapes(options: Mapping[str, Any], vocab_size: int) -> dict[str, tuple[int, ...]]:
     """The shape of each weight of that model by canonical name; no framework is needed to know them."""
-    return _shapes(MODELS[options["model"]].kind, options, vocab_size)
+    return _shapes(MODELS[options["model"]], options, vocab_size)
 
 
-def _shapes(kind: str, options: Mapping[str, Any], vocab_size: int) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    model: Model, options: Mapping[str, Any], vocab_size: int
+) -> dict[str, tuple[int, ...]]:
     from d2lrnn.cells import GATES  # not above: the command line lists the table without NumPy
 
     h = options["num_hiddens"]
     num_layers = options.get("num_layers") or 1
     found: dict[str, tuple[int, ...]] = {}
     for index in range(num_layers):
-        path = f"rnn.{index}." if num_layers > 1 else "rnn."
+        path = f"rnn.{index}." if num_layers > 1 or model.numbered else "rnn."
         num_inputs = h if index else vocab_size
         of_gate = {"W_x": (num_inputs, h), "W_h": (h, h), "b_": (h,)}
-        found |= {f"{path}{part}{g}": shape for g in GATES[kind] for part, shape in of_gate.items()}
+        found |= {
+            f"{path}{part}{g}": shape for g in GATES[model.kind] for part, shape in of_gate.items()
+        }
     return {**found, "linear.W_hq": (h, vocab_size), "linear.b_q": (vocab_size,)}
 
 

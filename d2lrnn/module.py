@@ -263,9 +263,15 @@ def draw_by_path(model: Any, at: str = "") -> None:
         below = path_below(canonical_path(start + path)) if path else ""
         if not below or not is_library_code(type(layer)) or not hasattr(layer, "initial"):
             continue
-        if layer.seed is not None and same_arrays(layer.initial(""), own.arrays(layer)):
+        if layer.seed is not None and same_arrays(as_drawn(layer), own.arrays(layer)):
             layer.path = below
             own.assign(layer, layer.initial(below))
+
+
+def as_drawn(layer: Any) -> Weights:
+    """The initial weights that a layer was given when it was made, or drawn anew."""
+    initial: Weights = layer.initial(getattr(layer, "path", ""))
+    return initial
 
 
 def same_arrays(one: Weights, other: Weights) -> bool:

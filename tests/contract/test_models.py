@@ -78,6 +78,25 @@ def test_a_network_in_both_directions_is_not_continued(layers, data):
         model.step(0, None)
 
 
+def test_a_layer_of_the_readers_in_both_directions_is_found(data):
+    class Readers(d2l.BiGRU):
+        bidirectional = False  # as of a layer that says nothing
+
+        def forward(self, inputs, *state):
+            return super().forward(inputs, *state)
+
+    class Forward(d2l.GRU):
+        def forward(self, inputs, *state):
+            return super().forward(inputs, *state)
+
+    sizes = {"num_inputs": len(data.vocab), "num_hiddens": NUM_HIDDENS}
+    model = d2l.RNNLM(Readers(**sizes), vocab_size=len(data.vocab), lr=1)
+    with pytest.raises(ArgumentError, match="Readers reads its inputs in both directions"):
+        model.predict("it has", 3, data.vocab)
+    model = d2l.RNNLM(Forward(**sizes), vocab_size=len(data.vocab), lr=1)
+    assert len(model.predict("it has", 3, data.vocab)) == 9
+
+
 @with_a_choice
 @pytest.mark.parametrize("activation, low", [("tanh", -1), ("relu", 0)])
 def test_activation(layers, activation, low):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from layers import CHAPTER_9, LAYERS, PAIRS
+from layers import CHAPTER_9, FEW_LAYERS, LAYERS, PAIRS
 from safetensors.numpy import load_file, save_file
 from small_models import (
     NUM_HIDDENS,
@@ -176,6 +176,7 @@ def parts_of(weights):
     ]
 
 
+@pytest.mark.parametrize("layers", [*FEW_LAYERS, "StackedRNNScratch"])
 def test_two_layers_of_one_size_do_not_start_as_copies(layers):
     lower, upper = parts_of(two_layers(layers).get_weights())
     assert set(lower) == set(upper)

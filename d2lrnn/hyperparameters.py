@@ -76,6 +76,19 @@ def check_shape(a: Any, shape: Iterable[int]) -> None:
         raise ArgumentError(f"Expected shape {expected}. Received: shape {received}.")
 
 
+def check_labels(outputs: Any, labels: Any) -> None:
+    """Raise `ArgumentError` unless `labels` have the shape of `outputs`.
+
+    A difference of (n, 1) and (n,) would be spread to (n, n), and the model trained to a mean.
+    """
+    expected, received = tuple(outputs.shape), tuple(labels.shape)
+    if received != expected:
+        raise ArgumentError(
+            f"Expected labels of the shape of the model's outputs, {expected}. Received: labels of shape "
+            f"{received}. Give the data labels of that shape, as d2l.reshape(y, (-1, 1)) does."
+        )
+
+
 def check_integer(name: str, value: Any, minimum: int) -> int:
     """`value` as an `int`; `ArgumentError` if it is none or is below `minimum`."""
     expect(name, value, Integer(minimum))

@@ -1,4 +1,4 @@
-"""`Module`, `Classifier`, `LinearRegression` and the data modules, in PyTorch (book, chapters 3 and 4)."""
+"""`Module`, `Classifier` and the data modules, in PyTorch (book, chapters 3 and 4)."""
 
 import contextlib
 
@@ -10,6 +10,8 @@ from d2lrnn import data as core_data
 from d2lrnn import module as core
 
 from .ops import exp, from_numpy, numpy, reshape
+
+nn_Module = nn.Module  # the book's name of what a model is made of
 
 
 class Module(core.Module, nn.Module):
@@ -71,23 +73,6 @@ class Classifier(Module):
         """How often the largest logit is the class, or for each example whether it is."""
         hits = (Y_hat.argmax(-1) == Y).float()
         return hits.mean() if averaged else hits
-
-
-class LinearRegression(Module):
-    """y = X w + b under the squared error, with PyTorch's layer (book, section 3.5)."""
-
-    def __init__(self, lr):
-        super().__init__()
-        self.save_hyperparameters()
-        self.net = nn.LazyLinear(1)
-
-    def loss(self, Y_hat, Y):
-        """Mean of (Y_hat - Y)^2 / 2."""
-        return F.mse_loss(Y_hat, Y) / 2
-
-    def get_w_b(self):
-        """The weights (num_inputs, 1) and the bias (1,)."""
-        return self.net.weight.T, self.net.bias
 
 
 @contextlib.contextmanager

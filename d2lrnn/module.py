@@ -46,6 +46,14 @@ class Module(HyperParameters):
 
     trainer: Any
 
+    # What belongs to a training that was, not to the model: a copy has none of it. A backend whose models
+    # keep more (what was compiled out of them, say) names it too.
+    not_copied: tuple[str, ...] = ("trainer", "_board")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What `copy.deepcopy` and `pickle` keep: all but `not_copied`."""
+        return {name: value for name, value in vars(self).items() if name not in self.not_copied}
+
     # What a backend adds ---------------------------------------------------------------------------
 
     @property
@@ -146,11 +154,12 @@ class Module(HyperParameters):
     # Weights by canonical name ------------------------------------------------------------------------
 
     def get_weights(self) -> Weights:
-        """The weights as float32 NumPy arrays, by name: see `d2lrnn.weights`.
+        """The weights as NumPy arrays (float32), by name: see `d2lrnn.weights`.
 
         Of the language model of sections 9.5 and 9.6: `rnn.W_xh` (num_inputs, num_hiddens), `rnn.W_hh`
         (num_hiddens, num_hiddens), `rnn.b_h` (num_hiddens,), `linear.W_hq` (num_hiddens, vocab_size),
-        `linear.b_q` (vocab_size,). What is not the book's keeps the framework's own names.
+        `linear.b_q` (vocab_size,). What is not the book's keeps the framework's own names, as do arrays
+        that are not trained, such as the running statistics of a normalisation.
         """
         own = self._sized()
         return to_canonical(own.layout(self), own.arrays(self))
@@ -163,7 +172,8 @@ class Module(HyperParameters):
         """
         own = self._sized()
         layout, arrays = own.layout(self), own.arrays(self)
-        checked = check_weights(weights, canonical_shapes(layout, arrays))
+        types = {name: array.dtype for name, array in to_canonical(layout, arrays).items()}
+        checked = check_weights(weights, canonical_shapes(layout, arrays), types)
         own.assign(self, from_canonical(layout, checked, arrays))
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -208,8 +208,14 @@ def _reading(path: str | os.PathLike[str], read: Callable[[Any], T]) -> T:
         ) from error
 
 
-def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> Weights:
-    """The arrays of `weights` as float32, after checking that they fit a model of these `shapes`.
+def check_weights(
+    weights: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    types: Mapping[str, np.dtype[Any]] | None = None,
+) -> Weights:
+    """The arrays of `weights`, after checking that they fit a model of these `shapes`.
+
+    They are of the types `types`, by default all float32: a count or a mask of a reader's is none.
 
     Raises:
         WeightsError: lists every missing, unknown and wrongly shaped weight.
@@ -225,13 +231,13 @@ def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ..
     faults += [
         f"not numbers: {name} is of dtype {a.dtype}"
         for name, a in arrays.items()
-        if a.dtype.kind not in "fiu"
+        if a.dtype.kind not in "fiub"
     ]
     if faults:
         raise WeightsError(
             "The weights do not fit this model; nothing was loaded.\n  " + "\n  ".join(faults)
         )
-    return {name: arrays[name].astype(np.float32) for name in shapes}
+    return {name: arrays[name].astype(types[name] if types else np.float32) for name in shapes}
 
 
 def check_reset(found: Iterable[str], wanted: Iterable[str]) -> None:

@@ -227,7 +227,7 @@ def _array(name: str, series: Any) -> NDArray[Any]:
     else:
         if array.dtype != object:
             return array
-    if backend.loaded() and not isinstance(series, list | tuple):
+    if backend.loaded() and hasattr(series, "shape"):
         return np.asarray(backend.active().numpy(series))
     try:
         return np.array([float(value) for value in series])

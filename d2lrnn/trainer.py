@@ -298,7 +298,7 @@ class Trainer(HyperParameters):
 
     def record(self, key: str, value: Any, train: bool) -> None:
         """Keep a plotted scalar until the end of the epoch; see `Module.plot`."""
-        if isinstance(value, int | float | np.generic | np.ndarray):
+        if isinstance(value, np.generic | np.ndarray) or not hasattr(value, "shape"):
             value = scalar(key, value)
         elif hasattr(value, "shape") and math.prod(value.shape) != 1:
             raise ArgumentError(

@@ -370,14 +370,15 @@ class Arrays(d2l.DataModule):
 V = 7
 TOKENS = np.random.RandomState(0).randint(V, size=(12, NUM_STEPS)).astype(np.int32)
 TOO_LARGE, NEGATIVE = TOKENS.copy(), TOKENS.copy()
+HALVES = TOKENS.astype(np.float32) + np.float32(0.5)
 TOO_LARGE[3, 2], NEGATIVE[3, 2] = V, -1
 MISMATCHES = {
     "an input too large": (TOO_LARGE, TOKENS, r"X has tokens from 0 to 7.*vocab_size=7"),
     "a label too large": (TOKENS, TOO_LARGE, r"Y has tokens from 0 to 7.*vocab_size=7"),
     "a negative input": (NEGATIVE, TOKENS, r"X has tokens from -1 to 6"),
     "a negative label": (TOKENS, NEGATIVE, r"Y has tokens from -1 to 6"),
-    "inputs that are no tokens": (TOKENS + np.float32(0.5), TOKENS, r"X to be tokens.*float32"),
-    "labels that are no tokens": (TOKENS, TOKENS + np.float32(0.5), r"Y to be tokens.*float32"),
+    "inputs that are no tokens": (HALVES, TOKENS, r"X to be tokens.*float32"),
+    "labels that are no tokens": (TOKENS, HALVES, r"Y to be tokens.*float32"),
     "one label a sequence": (TOKENS, TOKENS[:, 0], r"Y to be tokens.*\(12,\)"),
     "shorter labels": (TOKENS, TOKENS[:, 1:], r"X of shape \(12, 5\) and Y of shape \(12, 4\)"),
     "vectors": (np.eye(V, dtype=np.float32)[TOKENS], TOKENS, r"X to be tokens.*\(12, 5, 7\)"),

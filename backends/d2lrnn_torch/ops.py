@@ -49,7 +49,13 @@ zeros_like = torch.zeros_like
 
 def numpy(x):
     """The values of `x` as a NumPy array on the host."""
-    return x.detach().cpu().numpy()
+    x = x.detach().cpu()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()  # a type that NumPy lacks
+
+
+def indices(x):
+    """Whole numbers of any type as int64, as PyTorch wants indices."""
+    return x if x.is_floating_point() else x.long()
 
 
 def reshape(x, shape):

@@ -75,7 +75,7 @@ class RNN(Module):
         """
         if self.rnn is None:
             self.build(inputs.shape[-1])
-            self.to(inputs.device)
+            self.rnn.to(inputs.device).train(self.training)
         check_inputs(inputs.shape[-1], self.num_inputs)
         return self.rnn(inputs, state)
 
@@ -91,7 +91,7 @@ class RNNLM(RNNLMScratch):
     """
 
     def init_params(self):
-        if isinstance(self.rnn, RNN) and self.rnn.rnn is None:
+        if getattr(self.rnn, "rnn", self) is None:
             self.rnn.build(self.vocab_size)
         with seeded(self.seed, stream=1):
             self.linear = nn.Linear(self.rnn.num_hiddens, self.vocab_size)

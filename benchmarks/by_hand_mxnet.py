@@ -27,7 +27,7 @@ class Loss(gluon.HybridBlock):
 class ByHand:
     """Section 9.6; a subclass has another of gluon's recurrent layers."""
 
-    layer, gates, num_layers, options = rnn.RNN, 1, 1, {"activation": "tanh"}  # noqa: RUF012
+    layer, gates, num_layers, options = rnn.RNN, 1, 1, {"activation": "tanh"}
 
     def __init__(self, setting):
         self.s = setting
@@ -87,11 +87,11 @@ class ByHand:
 
 
 class OnLSTM(ByHand):
-    layer, gates, options = rnn.LSTM, 4, {}  # noqa: RUF012
+    layer, gates, options = rnn.LSTM, 4, {}
 
 
 class OnGRU(ByHand):
-    layer, gates, options = rnn.GRU, 3, {}  # noqa: RUF012
+    layer, gates, options = rnn.GRU, 3, {}
 
 
 class OnTwoGRUs(OnGRU):

@@ -362,7 +362,7 @@ def test_training_of_any_size(layers, path, **sizes):
 # Small, for the oracle takes a forward pass for each number in the weights.
 VOCAB_SIZE, NUM_HIDDENS, BATCH_SIZE, NUM_STEPS = 5, 2, 3, 4
 NUM_WINDOWS = 20 * BATCH_SIZE - 2  # twenty minibatches, the last smaller
-BOUND = 0.15  # clips the first step of every layer
+BOUND = 0.1  # clips the first step of every layer
 
 
 @functools.cache

@@ -39,8 +39,8 @@ ROOT = Path(__file__).parent
 LENT = os.environ.get("D2LRNN_NOX")  # the .nox of the checkout of which this is a copy (`bare`)
 NOX = Path(LENT or ROOT / ".nox")
 TOOLS = (
-    *("hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "types-requests"),
-    *("ipykernel", "nbclient", "nbformat"),
+    *("hypothesis", "mypy", "pytest", "pytest-timeout", "pytest-xdist"),
+    *("ruff", "types-requests", "ipykernel", "nbclient", "nbformat"),
 )
 BOOK = (
     *("sphinx", "furo", "myst-nb", "sphinx-autoapi", "sphinx-copybutton", "sphinx-design"),
@@ -75,6 +75,11 @@ STATE = {
 }
 
 
+# Whole suites run in two processes: their matrices are small, and the threads of one wait for each other.
+SIDE_BY_SIDE = ("-n", "2", "--dist", "worksteal")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+
+
 # Sessions ---------------------------------------------------------------------------------------
 
 
@@ -91,7 +96,7 @@ def lint(session: nox.Session) -> None:
 def core(session: nox.Session) -> None:
     """The tests of what needs no framework, where none is installed."""
     python = environment(session, "core")
-    tests = session.posargs or ["tests/core", "tests/parity/test_oracle.py"]
+    tests = session.posargs or [*SIDE_BY_SIDE, "tests/core", "tests/parity/test_oracle.py"]
     pytest(session, python, "-W", "error", *tests, D2LRNN_BACKEND=None)
 
 
@@ -99,8 +104,8 @@ def tests(session: nox.Session, name: str) -> None:
     """The shared suite on one framework."""
     python = environment(session, name)
     cells = [str(path) for path in (ROOT / "tests/textbook").glob(f"test_d2lrnn_{name}*.py")]
-    tests = session.posargs or ["tests/contract", "tests/parity", *sorted(cells)]
-    pytest(session, python, *tests, D2LRNN_BACKEND=name)
+    tests = session.posargs or [*SIDE_BY_SIDE, "tests/contract", "tests/parity", *sorted(cells)]
+    pytest(session, python, *tests, D2LRNN_BACKEND=name, **ONE_THREAD)
 
 
 for _name in FRAMEWORKS:

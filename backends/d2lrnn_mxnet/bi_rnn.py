@@ -3,12 +3,12 @@
 from mxnet import np
 from mxnet.gluon import rnn
 
-from d2lrnn.hyperparameters import check_positive, check_sizes
 from d2lrnn.module import draw_by_path
 
+from .gru import GRU
+from .lstm import LSTM
 from .module import Module
 from .ops import concat
-from .rnn import RNN
 from .rnn_scratch import RNNScratch
 
 
@@ -17,12 +17,9 @@ class BiRNNScratch(Module):
 
     H_t = [forward H_t, backward H_t], of which each is a state of `RNNScratch` in its direction.
 
-    The state is a list of two, (batch_size, num_hiddens) each. Of the layer, once made, `num_hiddens` is
-    the size of its outputs, twice that.
-
     Args:
         num_inputs: size of X_t.
-        num_hiddens: size of the H_t of each direction.
+        num_hiddens: size of the H_t of each direction; the attribute is that of both, twice as large.
         sigma: standard deviation of the initial weights.
         seed: of the initial weights, which are the same on every backend; see `draw`.
     """
@@ -32,12 +29,10 @@ class BiRNNScratch(Module):
     def __init__(self, num_inputs, num_hiddens, sigma=0.01, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_inputs=num_inputs, num_hiddens=num_hiddens)
-        check_positive(sigma=sigma)
         self.f_rnn = RNNScratch(num_inputs, num_hiddens, sigma, seed=seed)
         self.b_rnn = RNNScratch(num_inputs, num_hiddens, sigma, seed=seed)
         self.num_hiddens *= 2
-        draw_by_path(self, "rnn")
+        draw_by_path(self, "rnn")  # the two do not start as copies
 
     def forward(self, inputs, Hs=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from the states `Hs`, by default zeros.
@@ -52,21 +47,17 @@ class BiRNNScratch(Module):
         return [concat(pair, -1) for pair in both], [f_H, b_H]
 
 
-class BiGRU(RNN):
+class BiGRU(GRU):
     """GRU layers in both directions, on `mxnet.gluon.rnn.GRU` (book, section 10.4.2).
 
+    Arguments are those of `GRU`; the attribute `num_hiddens` is the size of the outputs, twice the argument.
     The state is H (2 num_layers, batch_size, num_hiddens): layer 0 forward, layer 0 backward, layer 1 ...
-    Of the layer, once made, `num_hiddens` is the size of its outputs, twice that.
-
-    Args:
-        num_hiddens: size of the H_t of each direction.
-        num_layers, dropout, num_inputs, seed: as of `RNN`.
     """
 
     bidirectional = True
 
-    def __init__(self, num_hiddens, num_layers=1, dropout=0, *, num_inputs=None, seed=0):
-        super().__init__(num_hiddens, num_layers, dropout, num_inputs=num_inputs, seed=seed)
+    def begin(self):
+        super().begin()
         self.num_hiddens *= 2
 
     def layer(self, num_inputs):
@@ -74,8 +65,14 @@ class BiGRU(RNN):
         return rnn.GRU(*sizes, bidirectional=True, input_size=num_inputs)
 
 
-class BiLSTM(BiGRU):
-    """As `BiGRU`, on `mxnet.gluon.rnn.LSTM`; the state is (H, C), of the same shape each."""
+class BiLSTM(LSTM):
+    """LSTM layers in both directions: as `BiGRU`, on `mxnet.gluon.rnn.LSTM`; the state is (H, C) of such."""
+
+    bidirectional = True
+
+    def begin(self):
+        super().begin()
+        self.num_hiddens *= 2
 
     def layer(self, num_inputs):
         sizes = self.hparams["num_hiddens"], self.num_layers

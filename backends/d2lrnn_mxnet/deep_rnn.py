@@ -1,9 +1,9 @@
-"""Deep recurrent networks from scratch, and dropout in those on gluon's layers (book, section 10.3)."""
+"""Recurrent layers above each other from scratch, and dropout between gluon's (book, section 10.3)."""
 
-from mxnet import npx
+from mxnet import autograd, npx
 from mxnet.gluon import nn
 
-from d2lrnn.hyperparameters import check_positive, check_sizes
+from d2lrnn.hyperparameters import check_sizes
 from d2lrnn.module import draw_by_path
 
 from .module import Module
@@ -13,7 +13,7 @@ from .weights import has_sizes
 
 
 class StackedRNNScratch(Module):
-    """Recurrent layers above each other (book, section 10.3.1); on gluon's layers that is `num_layers`.
+    """Recurrent layers above each other (book, section 10.3.1); on gluon's, `RNN` with `num_layers`.
 
     H_t^(l) = tanh(H_t^(l-1) W_xh^(l) + H_{t-1}^(l) W_hh^(l) + b_h^(l)),  H_t^(0) = X_t.
 
@@ -30,12 +30,11 @@ class StackedRNNScratch(Module):
     def __init__(self, num_inputs, num_hiddens, num_layers, sigma=0.01, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_inputs=num_inputs, num_hiddens=num_hiddens, num_layers=num_layers)
-        check_positive(sigma=sigma)
+        check_sizes(num_layers=num_layers)
         sizes = [num_inputs] + [num_hiddens] * (num_layers - 1)
         self.rnns = nn.Sequential()
         self.rnns.add(*(RNNScratch(size, num_hiddens, sigma, seed=seed) for size in sizes))
-        draw_by_path(self, "rnn")
+        draw_by_path(self, "rnn")  # no two start as copies
 
     def forward(self, inputs, Hs=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from the states `Hs`, by default zeros.
@@ -50,11 +49,12 @@ class StackedRNNScratch(Module):
 
 
 def with_dropout(layer, dropout, inputs, state):
-    """What gluon's `layer` computes in training, layer by layer, with dropout between those.
+    """Gluon's `layer` over `inputs` and, in training, with dropout between the layers that it is made of.
 
-    Told of dropout, gluon's own drops nothing on a CPU. In both directions its first axis of a state is
-    layer 0 forward, layer 0 backward, layer 1 ...
+    Told of dropout, gluon's own drops nothing on a CPU; so in training its layers are run one by one.
     """
+    if not (dropout and autograd.is_training()):
+        return layer(inputs, state)
     if not has_sizes(layer):
         layer(inputs, state)
     n, outputs, last = layer._dir, inputs, []  # n: directions
@@ -65,7 +65,7 @@ def with_dropout(layer, dropout, inputs, state):
             outputs = npx.dropout(outputs, dropout)
         arrays = [getattr(layer, f"{d}{i}_{g}_{what}").data() for d, g, what in parts]
         weights = concat([reshape(array, -1) for array in arrays])
-        H_C = [S[n * i : n * (i + 1)] for S in state]  # (n, batch_size, num_hiddens)
+        H_C = [S[n * i : n * (i + 1)] for S in state]  # each (n, batch_size, num_hiddens)
         # (num_steps, batch_size, n * num_hiddens)
         outputs, *H_C = npx.rnn(outputs, weights, *H_C, num_layers=1, state_outputs=True, **kind)
         last.append(H_C)

@@ -60,7 +60,9 @@ class GRU(RNN):
     """
 
     def __init__(self, num_hiddens, num_layers=1, dropout=0, *, num_inputs=None, seed=0):
-        super().__init__(num_hiddens, num_layers, dropout, num_inputs=num_inputs, seed=seed)
+        Module.__init__(self)
+        self.save_hyperparameters()
+        self.begin()
 
     def layer(self, num_inputs):
         return rnn.GRU(self.num_hiddens, self.num_layers, input_size=num_inputs)

@@ -1,6 +1,5 @@
 """The recurrent network on MXNet's own layer, `mxnet.gluon.rnn.RNN` (book, section 9.6)."""
 
-from mxnet import autograd
 from mxnet.gluon import nn, rnn
 
 from d2lrnn.arguments import check_layers
@@ -15,14 +14,14 @@ from .weights import SeededUniform, arrays, initial
 
 
 class RNN(Module):
-    """A recurrent layer on `mxnet.gluon.rnn.RNN` (book, section 9.6.1).
+    """Recurrent layers above each other, on `mxnet.gluon.rnn.RNN` (book, section 9.6.1).
 
     H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h),  phi = tanh or ReLU.
 
     Args:
         num_hiddens: size of H_t.
         num_layers: how many; each but the first runs over the outputs of the one below.
-        dropout: share of these outputs that is dropped, between two layers, in training.
+        dropout: the share of these outputs that is dropped, between two layers, in training.
         num_inputs: size of X_t; left out, that of the first input.
         activation: 'tanh' or 'relu', gluon's default, with which the book's MXNet run was made.
         seed: of the initial weights, see `SeededUniform`; None draws them from MXNet's global stream.
@@ -30,15 +29,19 @@ class RNN(Module):
 
     num_inputs, dropout = None, 0  # unless a subclass of a reader's says otherwise
 
-    def __init__(
-        self, num_hiddens, num_layers=1, dropout=0, *, num_inputs=None, activation="tanh", seed=0
-    ):
+    def __init__(self, num_hiddens, num_layers=1, dropout=0, *, num_inputs=None,
+                 activation="tanh", seed=0):  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
-        check_layers(num_layers, dropout)
-        check_sizes(num_hiddens=num_hiddens, num_inputs=1 if num_inputs is None else num_inputs)
         check_one_of("activation", activation, ACTIVATIONS)
-        self.build(num_inputs or 0)  # 0: not known yet
+        self.begin()
+
+    def begin(self):
+        """Check the sizes, and build the layer, for inputs of a size that may not be known yet."""
+        num_inputs = 1 if self.num_inputs is None else self.num_inputs
+        check_sizes(num_hiddens=self.num_hiddens, num_inputs=num_inputs)
+        check_layers(self.num_layers, self.dropout)
+        self.build(self.num_inputs or 0)
 
     def layer(self, num_inputs):
         """Gluon's layer for inputs of this size."""
@@ -71,10 +74,7 @@ class RNN(Module):
         if state is None:
             state = self.rnn.begin_state(inputs.shape[1], ctx=inputs.ctx)
         state = state if isinstance(state, tuple | list) else [state]
-        if self.dropout and autograd.is_training():
-            outputs, state = with_dropout(self.rnn, self.dropout, inputs, state)
-        else:
-            outputs, state = self.rnn(inputs, state)
+        outputs, state = with_dropout(self.rnn, self.dropout, inputs, state)
         return outputs, state[0] if len(state) == 1 else tuple(state)
 
 

@@ -64,8 +64,7 @@ class RNNScratch(Module):
         Returns a list of num_steps outputs (batch_size, num_hiddens), and the last state.
         """
         check_inputs(inputs.shape[-1], self.num_inputs)
-        if state is None:
-            state = self.begin_state(inputs.shape[1], inputs.ctx)
+        state = self.begin_state(inputs.shape[1], inputs.ctx) if state is None else state
         state, outputs = single_state(state), []
         for X in inputs:  # (batch_size, num_inputs)
             state, output = self.step(X, state)
@@ -95,8 +94,10 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def init_params(self):
         shape = (self.rnn.num_hiddens, self.vocab_size)
-        self.W_hq = trained(draw("W_hq", shape, self.rnn.sigma, self.seed))
-        self.b_q = trained(zeros(self.vocab_size))
+        self.W_hq = np.array(draw("W_hq", shape, self.rnn.sigma, self.seed))
+        self.b_q = zeros(self.vocab_size)
+        for array in self.get_scratch_params():  # those of a reader's layer too
+            array.attach_grad()
 
     def one_hot(self, X):
         """Tokens (batch_size, num_steps) as vectors (num_steps, batch_size, vocab_size)."""

@@ -185,66 +185,226 @@ def test_9_6_concise(data, perplexities):
     assert last < 0.8 * first
 
 
-def names_of(layer):
-    """The book's of an LSTM; of a GRU whose second bias is trained, they would not tell all: gluon's own."""
-    if isinstance(layer.rnn, rnn.LSTM):
-        return {f"rnn.{letter}{gate}" for letter in ("W_x", "W_h", "b_") for gate in "ifco"}
-    parts = [f"{part}_{kind}" for part in ("i2h", "h2h") for kind in ("weight", "bias")]
-    return {f"rnn.rnn.l0_{part}" for part in parts}
+def triple(num_inputs, num_hiddens, sigma):
+    """The parameters of a gate, as the cells of chapter 10 draw them."""
+    shapes = (num_inputs, num_hiddens), (num_hiddens, num_hiddens)
+    return *(d2l.randn(*shape) * sigma for shape in shapes), d2l.zeros(num_hiddens)
 
 
-def test_10_1_other_recurrent_layers(data, perplexities):
+def affine(X, H, W_x, W_h, b):
+    return d2l.matmul(X, W_x) + d2l.matmul(H, W_h) + b
+
+
+def assert_same(model, others, X):
+    """The names of the weights tell the equations: with them `others` compute the same."""
+    for other in others:
+        other.set_weights(model.get_weights())
+        onp.testing.assert_allclose(other.logits(X), model.logits(X), atol=1e-5)
+        onp.testing.assert_allclose(other.states(X)[1], model.states(X)[1], atol=1e-5)
+
+
+def test_10_1_lstm_from_scratch(data, perplexities):
+    class LSTMScratch(d2l.Module):
+        def __init__(self, num_inputs, num_hiddens, sigma=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            self.W_xi, self.W_hi, self.b_i = triple(num_inputs, num_hiddens, sigma)
+            self.W_xf, self.W_hf, self.b_f = triple(num_inputs, num_hiddens, sigma)
+            self.W_xo, self.W_ho, self.b_o = triple(num_inputs, num_hiddens, sigma)
+            self.W_xc, self.W_hc, self.b_c = triple(num_inputs, num_hiddens, sigma)
+
+    @d2l.add_to_class(LSTMScratch)
+    def forward(self, inputs, H_C=None):
+        zeros = d2l.zeros((inputs.shape[1], self.num_hiddens), ctx=inputs.ctx)
+        H, C = (zeros, zeros) if H_C is None else H_C
+        outputs = []
+        for X in inputs:
+            I = d2l.sigmoid(affine(X, H, self.W_xi, self.W_hi, self.b_i))
+            F = d2l.sigmoid(affine(X, H, self.W_xf, self.W_hf, self.b_f))
+            O = d2l.sigmoid(affine(X, H, self.W_xo, self.W_ho, self.b_o))
+            C = F * C + I * d2l.tanh(affine(X, H, self.W_xc, self.W_hc, self.b_c))
+            H = O * d2l.tanh(C)
+            outputs.append(H)
+        return outputs, (H, C)
+
+    v = len(data.vocab)
+    lstm = LSTMScratch(num_inputs=v, num_hiddens=16, sigma=0.1)
+    before = lstm.W_hf.copy()
+    model = d2l.RNNLMScratch(lstm, vocab_size=v, lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert (
+        d2l.numpy(abs(lstm.W_hf - before)).max() > 1e-3
+    )  # 9.5 attaches gradients to what is in it
+    others = d2l.RNNLMScratch(d2l.LSTMScratch(v, 16), v), d2l.RNNLM(d2l.LSTM(16), v)
+    assert_same(model, others, data.X[:3])
+
+
+def test_10_1_lstm_concise(data, perplexities):
     class LSTM(d2l.RNN):
         def __init__(self, num_hiddens):
             d2l.Module.__init__(self)
             self.save_hyperparameters()
             self.rnn = rnn.LSTM(num_hiddens)
-            self.rnn.initialize()
 
         def forward(self, inputs, H_C=None):
             if H_C is None:
                 H_C = self.rnn.begin_state(inputs.shape[1], ctx=inputs.ctx)
             return self.rnn(inputs, H_C)
 
+    model = d2l.RNNLM(LSTM(num_hiddens=16), vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert len(model.predict("it has", 20, data.vocab, d2l.try_gpu())) == 26
+    # Gluon's second bias, which trains here, is an addend of the first.
+    assert_same(model, [d2l.RNNLM(d2l.LSTM(16), len(data.vocab))], data.X[:3])
+
+
+def test_10_2_gru_from_scratch(data, perplexities):
+    class GRUScratch(d2l.Module):
+        def __init__(self, num_inputs, num_hiddens, sigma=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            self.W_xz, self.W_hz, self.b_z = triple(num_inputs, num_hiddens, sigma)
+            self.W_xr, self.W_hr, self.b_r = triple(num_inputs, num_hiddens, sigma)
+            self.W_xh, self.W_hh, self.b_h = triple(num_inputs, num_hiddens, sigma)
+
+    @d2l.add_to_class(GRUScratch)
+    def forward(self, inputs, H=None):
+        if H is None:
+            H = d2l.zeros((inputs.shape[1], self.num_hiddens), ctx=inputs.ctx)
+        outputs = []
+        for X in inputs:
+            Z = d2l.sigmoid(affine(X, H, self.W_xz, self.W_hz, self.b_z))
+            R = d2l.sigmoid(affine(X, H, self.W_xr, self.W_hr, self.b_r))
+            H_tilde = d2l.tanh(affine(X, R * H, self.W_xh, self.W_hh, self.b_h))
+            H = Z * H + (1 - Z) * H_tilde
+            outputs.append(H)
+        return outputs, H
+
+    v = len(data.vocab)
+    gru = GRUScratch(num_inputs=v, num_hiddens=16, sigma=0.1)
+    before = gru.W_hr.copy()
+    model = d2l.RNNLMScratch(gru, vocab_size=v, lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert d2l.numpy(abs(gru.W_hr - before)).max() > 1e-3  # 9.5 attaches gradients to what is in it
+    assert_same(model, [d2l.RNNLMScratch(d2l.GRUScratch(v, 16), v)], data.X[:3])
+
+
+def test_10_2_gru_concise(data, perplexities):
     class GRU(d2l.RNN):
-        def __init__(self, num_hiddens):
+        def __init__(self, num_inputs, num_hiddens):
             d2l.Module.__init__(self)
             self.save_hyperparameters()
             self.rnn = rnn.GRU(num_hiddens)
 
-    for layer in LSTM(16), GRU(16):
-        model = d2l.RNNLM(layer, vocab_size=len(data.vocab), lr=4)
+    gru = GRU(num_inputs=len(data.vocab), num_hiddens=16)
+    model = d2l.RNNLM(gru, vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert len(model.predict("it has", 20, data.vocab, d2l.try_gpu())) == 26
+    # A second bias that trains is no part of the book's GRU: the layer keeps gluon's names.
+    parts = [f"{part}_{kind}" for part in ("i2h", "h2h") for kind in ("weight", "bias")]
+    names = {f"rnn.rnn.l0_{part}" for part in parts}
+    assert set(model.get_weights()) == {*names, "linear.W_hq", "linear.b_q"}
+
+
+def test_10_3_deep_from_scratch(data, perplexities):
+    class StackedRNNScratch(d2l.Module):
+        """Its layers are in a plain list, in which gluon does not look."""
+
+        def __init__(self, num_inputs, num_hiddens, num_layers, sigma=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            sizes = [num_inputs] + [num_hiddens] * (num_layers - 1)
+            self.rnns = [d2l.RNNScratch(size, num_hiddens, sigma) for size in sizes]
+
+    @d2l.add_to_class(StackedRNNScratch)
+    def forward(self, inputs, Hs=None):
+        outputs = inputs
+        Hs = [None] * self.num_layers if Hs is None else Hs
+        for i in range(self.num_layers):
+            outputs, Hs[i] = self.rnns[i](outputs, Hs[i])
+            outputs = d2l.stack(outputs, 0)
+        return outputs, Hs
+
+    v = len(data.vocab)
+    models = [
+        d2l.RNNLMScratch(kind(num_inputs=v, num_hiddens=16, num_layers=2, sigma=0.1), v, lr=2)
+        for kind in (StackedRNNScratch, d2l.StackedRNNScratch)
+    ]
+    for model in models:
+        assert len(model.get_weights()) == 2 * 3 + 2
         first, last = perplexities(model)
         assert last < 0.8 * first
         assert len(model.predict("it has", 5, data.vocab)) == 11
-        assert set(model.get_weights()) == {*names_of(layer), "linear.W_hq", "linear.b_q"}
+    for name, weight in models[0].get_weights().items():  # drawn and trained alike
+        other = models[1].get_weights()[name]
+        onp.testing.assert_allclose(weight, other, atol=1e-5, err_msg=name)
 
 
-def test_10_3_layers_in_a_plain_list(data, perplexities):
-    class StackedRNNScratch(d2l.Module):
-        def __init__(self, num_inputs, num_hiddens, num_layers, sigma=0.1):
+def test_10_3_deep_concise(data, perplexities):
+    class GRU(d2l.RNN):
+        def __init__(self, num_hiddens, num_layers, dropout=0):
+            d2l.Module.__init__(self)
+            self.save_hyperparameters()
+            self.rnn = rnn.GRU(num_hiddens, num_layers, dropout=dropout)
+
+    for kind in GRU, d2l.GRU:
+        gru = kind(num_hiddens=16, num_layers=2, dropout=0.1)
+        model = d2l.RNNLM(gru, vocab_size=len(data.vocab), lr=4)
+        first, last = perplexities(model)
+        assert last < 0.9 * first
+        assert len(model.predict("it has", 20, data.vocab, d2l.try_gpu())) == 26
+        X = d2l.randn(7, 3, len(data.vocab))
+        _, state = gru(X)
+        d2l.check_shape(state, (2, 3, 16))
+        gru(X, state)
+        with autograd.record():  # gluon's layer alone, told of dropout, drops nothing on a CPU
+            one, two = gru(X)[0], gru(X)[0]
+        assert d2l.numpy(abs(one - two)).max() > 0
+
+
+def test_10_4_both_directions(data, perplexities):
+    class BiRNNScratch(d2l.Module):
+        def __init__(self, num_inputs, num_hiddens, sigma=0.01):
             super().__init__()
             self.save_hyperparameters()
-            self.rnns = [
-                d2l.RNNScratch(num_hiddens if i else num_inputs, num_hiddens, sigma)
-                for i in range(num_layers)
-            ]
+            self.f_rnn = d2l.RNNScratch(num_inputs, num_hiddens, sigma)
+            self.b_rnn = d2l.RNNScratch(num_inputs, num_hiddens, sigma)
+            self.num_hiddens *= 2
 
-        def forward(self, inputs, Hs=None):
-            outputs = inputs
-            if Hs is None:
-                Hs = [None] * self.num_layers
-            for i in range(self.num_layers):
-                outputs, Hs[i] = self.rnns[i](outputs, Hs[i])
-                outputs = d2l.stack(outputs, 0)
-            return outputs, Hs
+    @d2l.add_to_class(BiRNNScratch)
+    def forward(self, inputs, Hs=None):
+        f_H, b_H = (None, None) if Hs is None else Hs
+        f_outputs, f_H = self.f_rnn(inputs, f_H)
+        b_outputs, b_H = self.b_rnn(inputs[::-1], b_H)  # reversed(inputs) is no array in MXNet
+        pairs = zip(f_outputs, reversed(b_outputs), strict=True)
+        return [d2l.concat(pair, -1) for pair in pairs], (f_H, b_H)
 
-    rnn_block = StackedRNNScratch(num_inputs=len(data.vocab), num_hiddens=16, num_layers=2)
-    model = d2l.RNNLMScratch(rnn_block, vocab_size=len(data.vocab), lr=2)
-    assert len(model.get_weights()) == 2 * 3 + 2
-    first, last = perplexities(model)
-    assert last < 0.8 * first
-    assert len(model.predict("it has", 5, data.vocab)) == 11
+    class BiGRU(d2l.RNN):
+        def __init__(self, num_inputs, num_hiddens):
+            d2l.Module.__init__(self)
+            self.save_hyperparameters()
+            self.rnn = rnn.GRU(num_hiddens, bidirectional=True)
+            self.num_hiddens *= 2
+
+    v = len(data.vocab)
+    models = [
+        d2l.RNNLMScratch(kind(v, 8, 0.1), v, lr=2) for kind in (BiRNNScratch, d2l.BiRNNScratch)
+    ]
+    for kind in BiGRU, d2l.BiGRU, d2l.BiLSTM:
+        models.append(d2l.RNNLM(kind(num_inputs=v, num_hiddens=8), v, lr=4))
+    for model in models:
+        assert model.rnn.num_hiddens == 16
+        outputs, _ = model.states(data.X[:3])
+        assert outputs.shape == (6, 3, 16)
+        first, last = perplexities(model)
+        assert last < 0.9 * first
+    for name, weight in models[0].get_weights().items():  # drawn and trained alike
+        other = models[1].get_weights()[name]
+        onp.testing.assert_allclose(weight, other, atol=1e-5, err_msg=name)
 
 
 def test_a_reader_replaces_the_epoch():
@@ -439,6 +599,51 @@ def test_layers_in_a_container_do_not_start_as_copies(data):
         weights = model.get_weights()
         one, two = (weights[key] for key in sorted(weights) if key.endswith("W_xh"))
         assert onp.abs(one - two).max() > 0, name
+
+
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU", "BiGRU", "BiLSTM"])
+def test_the_second_bias_neither_moves_nor_is_told_to_the_optimiser(layer, data):
+    layer = getattr(d2l, layer)(16, num_layers=2, dropout=0.1)
+    model = d2l.RNNLM(layer, len(data.vocab), lr=1)
+    d2l.Trainer(2, gradient_clip_val=1, progress=False).fit(model, data)
+    second = layer.rnn.collect_params(".*h2h_bias")
+    assert len(second.keys()) == 2 * layer.rnn._dir
+    assert not any(d2l.numpy(bias.data()).any() for bias in second.values())
+    assert not set(second.keys()) & set(model.parameters().keys())
+
+
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU", "BiGRU", "BiLSTM"])
+def test_layers_run_one_by_one_compute_what_gluons_does(layer, data):
+    """In training with dropout: here of a share that drops nothing, and with states."""
+    layer = getattr(d2l, layer)(9, num_layers=3, dropout=0.5)
+    layer(d2l.randn(7, 4, 5))
+    layer.dropout = 1e-12
+    inputs, (_, state) = d2l.randn(7, 4, 5), layer(d2l.randn(7, 4, 5))
+    with autograd.record():
+        outputs, last = layer(inputs, state)
+    expected, expected_last = layer(inputs, state)
+    pairs = zip([outputs, *last], [expected, *expected_last], strict=True)
+    for found, wanted in pairs:
+        onp.testing.assert_allclose(d2l.numpy(found), d2l.numpy(wanted), rtol=0, atol=1e-6)
+
+
+def test_gradients_are_shown_without_dropout(data):
+    v, X = len(data.vocab), data.X[:3]
+    with_it, without = (d2l.RNNLM(d2l.LSTM(16, 2, dropout), v) for dropout in (0.5, 0))
+    loss, gradients = with_it.gradients(X, X)
+    expected_loss, expected = without.gradients(X, X)
+    assert loss == expected_loss
+    for name, gradient in gradients.items():
+        onp.testing.assert_array_equal(gradient, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("layer", ["LSTMScratch", "GRUScratch", "LSTM", "GRU", "BiGRU", "BiLSTM"])
+def test_a_layer_without_a_choice_of_activation_has_none(layer):
+    made = getattr(d2l, layer)(num_inputs=3, num_hiddens=4)
+    assert not hasattr(made, "activation")
+    assert "activation" not in made.hparams
+    with pytest.raises(TypeError, match="activation"):
+        getattr(d2l, layer)(num_inputs=3, num_hiddens=4, activation="relu")
 
 
 # What MXNet ends the process for, and what its graphs cannot do ---------------------------------------

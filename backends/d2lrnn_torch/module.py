@@ -12,8 +12,6 @@ from d2lrnn import module as core
 
 from .ops import exp, from_numpy, indices, numpy, reshape
 
-nn_Module = nn.Module  # the book's name of what a model is made of
-
 
 class Module(core.Module, nn.Module):
     """A `torch.nn.Module` with the book's hooks (section 3.2.2)."""
@@ -52,14 +50,13 @@ class Module(core.Module, nn.Module):
         return core.nested(lambda array: from_numpy(array, self.device), arrays)
 
     def gradients_of(self, *batch):
-        self.zero_grad()
+        own = {path: p for path, p in self.named_parameters() if p.requires_grad}
         # cuDNN's layers go backward in training mode alone.
         with evaluating(self.modules()), torch.backends.cudnn.flags(enabled=False):
             loss = self.batch_loss(self.tensors(batch))
-            loss.backward()
-        gradients = {n: numpy(p.grad) for n, p in self.named_parameters() if p.grad is not None}
-        self.zero_grad()
-        return loss.item(), gradients
+            gradients = torch.autograd.grad(loss, list(own.values()), allow_unused=True)
+        pairs = zip(own, gradients, strict=True)
+        return loss.item(), {path: numpy(grad) for path, grad in pairs if grad is not None}
 
 
 class Classifier(Module):

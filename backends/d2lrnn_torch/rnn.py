@@ -7,7 +7,7 @@ from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.weights import seed_at
 
 from .module import Module, seeded
-from .ops import swapaxes
+from .ops import stack, swapaxes
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
 from .weights import arrays
 
@@ -98,4 +98,5 @@ class RNNLM(RNNLMScratch):
 
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
+        hiddens = stack(hiddens, 0) if isinstance(hiddens, list) else hiddens
         return swapaxes(self.linear(hiddens), 0, 1)

@@ -21,7 +21,9 @@ class Trainer(core.Trainer):
         self._examples = {}
 
     def prepare_batch(self, batch):
-        return [x.to(self.device) if isinstance(x, torch.Tensor) else x for x in batch]
+        if isinstance(batch, tuple | list):
+            return [self.prepare_batch(part) for part in batch]
+        return batch.to(self.device) if isinstance(batch, torch.Tensor) else batch
 
     def batches(self, loader):
         known = self._examples
@@ -50,19 +52,23 @@ class Trainer(core.Trainer):
     def seeded_epoch(self, seed, epoch):
         return seeded(np.random.RandomState([seed, epoch]).randint(2**31), devices=self.gpus)
 
+    def record(self, key, value, train):
+        # As it is now, without what it was made of: it is read at the end of the epoch.
+        is_tensor = isinstance(value, torch.Tensor)
+        super().record(key, value.detach().clone() if is_tensor else value, train)
+
     def to_host(self, scalars):
-        scalars = [s.detach().reshape(()).to(self.device) for s in scalars]
+        scalars = [scalar.detach().reshape(()).to(self.device) for scalar in scalars]
         return numpy(torch.stack(scalars)) if scalars else np.empty(0)
 
     def optimizer_state(self):
         if not isinstance(self.optim, torch.optim.Optimizer):
             return core.numbers_of(self.optim)
         everything = self.optim.state_dict()
-        parts = {f"{index}": state for index, state in everything["state"].items()}
-        parts |= {f"group {i}": group for i, group in enumerate(everything["param_groups"])}
+        groups = {f"group {i}": group for i, group in enumerate(everything["param_groups"])}
         arrays = {
             f"{part}/{key}": numpy(value) if isinstance(value, torch.Tensor) else np.asarray(value)
-            for part, values in parts.items()
+            for part, values in {**everything["state"], **groups}.items()
             for key, value in values.items()
             if key != "params"
         }
@@ -76,14 +82,8 @@ class Trainer(core.Trainer):
             part, key = name.split("/")
             if part.startswith("group"):
                 group = everything["param_groups"][int(part.split()[1])]
-                group[key] = like(group.get(key), array)
+                is_tensor = isinstance(group.get(key), torch.Tensor)
+                group[key] = torch.as_tensor(array) if is_tensor else array.tolist()
             else:
                 everything["state"].setdefault(int(part), {})[key] = torch.as_tensor(array)
         self.optim.load_state_dict(everything)
-
-
-def like(value, array):
-    """`array` as what a hyperparameter is: a tensor, a tuple or a number."""
-    if isinstance(value, torch.Tensor):
-        return value.new_tensor(array)
-    return tuple(array.tolist()) if array.ndim else array.item()

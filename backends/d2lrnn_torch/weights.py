@@ -79,9 +79,9 @@ def assign(model, arrays):
 def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
     kinds = {m.nonlinearity for m in model.modules() if type(m) is nn.RNN}
-    kinds |= {getattr(m, "activation", None) for m in model.modules() if hasattr(m, "W_xh")}
-    (kind,) = kinds if len(kinds) == 1 else (None,)
-    return {"activation": kind} if isinstance(kind, str) else {}  # a reader's may be a function
+    by_hand = {getattr(m, "activation", None) for m in model.modules() if hasattr(m, "W_xh")}
+    kinds |= {kind for kind in by_hand if isinstance(kind, str)}  # a reader's may be a function
+    return {"activation": kinds.pop()} if len(kinds) == 1 else {}
 
 
 def has_sizes(model):

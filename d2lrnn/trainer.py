@@ -57,6 +57,7 @@ class Trainer(HyperParameters):
     gradient_clip_val: float
     progress: bool
     model: Any
+    optim: Any
     data: Any
     train_dataloader: Any
     val_dataloader: Any
@@ -423,6 +424,7 @@ class Trainer(HyperParameters):
         arrays |= {f"bias/{path}": array for path, array in apart.items()}
         seed = getattr(self.data, "seed", None)
         state = {"epoch": len(self.history), "seed": seed, "history": self.history}
+        state["optimizer"] = type(self.optim).__name__
         state |= {
             "model_seed": self.seed,
             "minibatches": [self.train_batch_idx, self.val_batch_idx],
@@ -442,6 +444,12 @@ class Trainer(HyperParameters):
                 f"resume={path!r} was trained on data of seed={checkpoint['seed']}, this data has "
                 f"seed={getattr(self.data, 'seed', None)}: its minibatches would come in another order."
             )
+        optimizer = type(self.optim).__name__
+        if checkpoint.get("optimizer", optimizer) != optimizer:
+            raise WeightsError(
+                f"resume={path!r} was trained by the optimiser {checkpoint['optimizer']}, this model "
+                f"configures {optimizer}: the training would go on as another one. Nothing was loaded."
+            )
         parts: dict[str, Weights] = {"model": {}, "optimizer": {}, "bias": {}}
         for name, array in arrays.items():
             part, _, rest = name.partition("/")
@@ -458,6 +466,21 @@ class Trainer(HyperParameters):
         ]
         self.train_batch_idx, self.val_batch_idx = checkpoint.get("minibatches", done)
         return int(checkpoint["epoch"])
+
+
+def numbers_of(optimizer: Any) -> Weights:
+    """The attributes that are numbers (the learning rate) of an optimiser that is not the framework's."""
+    return {
+        name: np.asarray(value)
+        for name, value in vars(optimizer).items()
+        if isinstance(value, int | float | np.generic)
+    }
+
+
+def set_numbers(optimizer: Any, numbers: Weights) -> None:
+    """Replace the attributes that `numbers_of` returned."""
+    for name, array in numbers.items():
+        setattr(optimizer, name, array.item())
 
 
 def _repeatable(loader: Any) -> Any:

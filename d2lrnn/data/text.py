@@ -133,7 +133,10 @@ class TextData(DataModule):
             return None
         end = self.num_train + self.num_val
         windows = slice(0, self.num_train) if train else slice(self.num_train, end)
-        return self.get_tensorloader([self.X, self.Y], train, windows)
+        arrays = [self.X, self.Y]
+        if not self.get_tensorloader.__module__.startswith("d2lrnn"):  # a reader's takes tensors
+            arrays = [self.tensor(array) for array in arrays]
+        return self.get_tensorloader(arrays, train, windows)
 
 
 class OwnTokenizer(Tokenizer):

@@ -46,7 +46,7 @@ def lstm(A: Array, state: tuple[Array, Array], W_h: Array) -> tuple[Array, Array
     """I, F, O, C~: C_t = F * C_{t-1} + I * C~, H_t = O * tanh(C_t) (book, section 10.1)."""
     H, C = state
     A = A + H @ W_h  # (batch_size, 4 num_hiddens)
-    h = W_h.shape[0]
+    h = W_h.shape[-2]
     gates = sigmoid(A[..., : 3 * h])
     I, F, O = gates[..., :h], gates[..., h : 2 * h], gates[..., 2 * h :]
     C = F * C + I * np.tanh(A[..., 3 * h :])
@@ -55,17 +55,17 @@ def lstm(A: Array, state: tuple[Array, Array], W_h: Array) -> tuple[Array, Array
 
 def gru_before(A: Array, H: Array, W_h: Array) -> Array:
     """The book's GRU (section 10.2): H~ = tanh(A_h + (R * H_{t-1}) W_hh), the reset before the product."""
-    h = W_h.shape[0]
-    gates = sigmoid(A[..., : 2 * h] + H @ W_h[:, : 2 * h])
+    h = W_h.shape[-2]
+    gates = sigmoid(A[..., : 2 * h] + H @ W_h[..., : 2 * h])
     Z, R = gates[..., :h], gates[..., h:]
-    H_tilde = np.tanh(A[..., 2 * h :] + (R * H) @ W_h[:, 2 * h :])
+    H_tilde = np.tanh(A[..., 2 * h :] + (R * H) @ W_h[..., 2 * h :])
     H = Z * H + (1 - Z) * H_tilde
     return H
 
 
 def gru_after(A: Array, H: Array, W_h: Array) -> Array:
     """The frameworks' GRU: H~ = tanh(A_n + R * (H_{t-1} W_hn)), the reset after the product."""
-    h = W_h.shape[0]
+    h = W_h.shape[-2]
     B = H @ W_h  # (batch_size, 3 num_hiddens)
     gates = sigmoid(A[..., : 2 * h] + B[..., : 2 * h])
     Z, R = gates[..., :h], gates[..., h:]
@@ -98,7 +98,7 @@ class Layer(NamedTuple):
 
     def zero_state(self, *batch_size: int) -> State:
         """The state (of an LSTM, the two) at the beginning of a sequence; without a size, of one alone."""
-        zeros = np.zeros((*batch_size, len(self.W_h)), self.W_h.dtype)
+        zeros = np.zeros((*batch_size, self.W_h.shape[-2]), self.W_h.dtype)
         return (zeros, zeros) if self.kind == "lstm" else zeros
 
     def drive(self, inputs: Array) -> Array:
@@ -184,7 +184,8 @@ class Network:
             directions, and the last state H (num_layers, batch_size, num_hiddens), of LSTMs (H, C). In
             two directions its first axis is layer 0 forward, layer 0 backward, layer 1 forward, ...
         """
-        outputs, before, after = inputs, self.split(state, inputs.shape[1]), []
+        batch = inputs.shape[1:] if inputs.dtype.kind in "iu" else inputs.shape[1:-1]
+        outputs, before, after = inputs, self.split(state, *batch), []
         for both in self.layers:
             ran = [
                 one.run(outputs, next(before), backward=direction == 1)
@@ -196,8 +197,8 @@ class Network:
             return outputs, tuple(np.stack(states) for states in zip(*after, strict=True))
         return outputs, np.stack(after)
 
-    def split(self, state: Any, batch_size: int) -> Iterator[State]:
+    def split(self, state: Any, *batch_size: int) -> Iterator[State]:
         """The state of each layer in each direction, in turn."""
         if state is None:
-            return (one.zero_state(batch_size) for both in self.layers for one in both)
+            return (one.zero_state(*batch_size) for both in self.layers for one in both)
         return zip(*state, strict=True) if isinstance(state, tuple | list) else iter(state)

@@ -77,46 +77,60 @@ def loss(logits, Y):
     """Mean cross-entropy in nats per token, over all tokens of the minibatch.
 
     L = mean_{i,t} (ln sum_j exp O_{i,t,j} - O_{i,t,Y_{i,t}})
-
-    logits is (batch_size, num_steps, vocab_size), Y (batch_size, num_steps). The loss of complex logits
-    is complex: what is subtracted of all logits is a constant, the largest real part.
     """
-    logits = logits - logits.real.max(axis=-1, keepdims=True)  # (batch_size, num_steps, vocab_size)
-    chosen = np.take_along_axis(logits, np.asarray(Y)[..., None], axis=-1)[..., 0]
-    return np.mean(np.log(np.exp(logits).sum(axis=-1)) - chosen).item()
+    return losses(logits, Y).mean().item()
 
 
-def complex_step(f, x, h=1e-30):
-    """The gradient of f() in the complex array x: Im f(x + ih) / h, where f is analytic.
+def losses(logits, Y):
+    """The cross-entropy of each token of logits (..., batch_size, num_steps, vocab_size).
 
-    x, which f reads, is moved in place and put back. A function of a real number, such as relu
-    off its kink, is analytic if it takes its branch by the real part.
+    That of complex logits is complex: what is subtracted of all logits is a constant, the largest real part.
     """
-    gradient = np.empty(x.shape)
-    for i in np.ndindex(x.shape):
-        kept = x[i]
-        x[i] = kept + 1j * h
-        gradient[i] = f().imag / h
-        x[i] = kept
-    return gradient
+    logits = logits - logits.real.max(axis=-1, keepdims=True)
+    labels = np.broadcast_to(Y, logits.shape[:-1])[..., None]
+    chosen = np.take_along_axis(logits, labels, axis=-1)[..., 0]
+    return np.log(np.exp(logits).sum(axis=-1)) - chosen
 
 
-def gradients(weights, X, Y, state=None, activation="tanh"):
+def complex_steps(x, h=1e-30):
+    """For each number of x a copy of it all, (n, *x.shape), with ih added to that one number."""
+    return x + 1j * h * np.eye(x.size).reshape(x.size, *x.shape)
+
+
+def gradients(weights, X, Y, state=None, activation="tanh", h=1e-30):
     """Of any network: the loss, its gradients by the names of the weights, and that of the state.
 
-    The state's is that of zeros where it is None; of an LSTM it is one array (2, num_layers, batch_size,
-    num_hiddens), for H and C.
+    Im L(w + ih) / h for each number w. All of an array go at once: weights have an axis of n variants
+    before their own, biases (n, 1, num_hiddens), and states one before the minibatch. A function of a
+    real number, such as relu off its kink, is analytic if it takes its branch by the real part.
+
+    The state's gradient is that of zeros where it is None; of an LSTM it is one array (2, num_layers,
+    batch_size, num_hiddens), for H and C.
     """
-    weights = {name: np.array(w, np.complex128) for name, w in weights.items()}
-    _, last, _ = forward(weights, X, state, activation)
-    state = np.array(0 * np.array(last) if state is None else state, np.complex128)
+    weights = {name: precise(w) for name, w in weights.items()}
+    _, last, logits = forward(weights, X, state, activation)
+    pair = isinstance(last, tuple)
+    state = precise(np.array(0 * np.array(last) if state is None else state))
+    inputs = one_hot(X, len(logits[0, 0]))[:, None]  # (num_steps, 1, batch_size, vocab_size)
 
-    def L():
-        start = tuple(state) if isinstance(last, tuple) else state
-        return loss(forward(weights, X, start, activation)[2], Y)
+    def derivatives(name):
+        x = state if name is None else weights[name]
+        variants = {n: w[None] if w.ndim == 2 else w[None, None] for n, w in weights.items()}
+        start = np.expand_dims(state, -3)
+        if name is None:
+            start = np.moveaxis(complex_steps(x, h), 0, -3)  # (..., n, batch_size, num_hiddens)
+        else:
+            steps = complex_steps(x, h)  # (n, *x.shape)
+            variants[name] = steps if x.ndim == 2 else steps[:, None]
+            # Gates lie side by side, so all of them have as many variants.
+            variants = {n: np.broadcast_to(w, (x.size, *w.shape[1:])) for n, w in variants.items()}
+        network = cells.Network(variants, "rnn.", activation)
+        outputs, _ = network.run(inputs, tuple(start) if pair else start)
+        O = outputs @ variants["linear.W_hq"] + variants["linear.b_q"]
+        # O is (num_steps, n, batch_size, vocab_size): to (n, batch_size, num_steps, vocab_size)
+        return (losses(O.transpose(1, 2, 0, 3), Y).mean(axis=(1, 2)).imag / h).reshape(x.shape)
 
-    of_weights = {name: complex_step(L, w) for name, w in weights.items()}
-    return L().real, of_weights, complex_step(L, state)
+    return loss(logits, Y), {name: derivatives(name) for name in weights}, derivatives(None)
 
 
 def one_hot(tokens, size):

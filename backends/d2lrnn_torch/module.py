@@ -9,8 +9,10 @@ from torch.nn import functional as F
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
+from d2lrnn.errors import WeightsError
 
 from .ops import exp, from_numpy, indices, numpy, reshape
+from .weights import plain_tensors
 
 
 class Module(core.Module, nn.Module):
@@ -19,6 +21,7 @@ class Module(core.Module, nn.Module):
     def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
         super().__init__()
         self.save_hyperparameters()
+        self.register_state_dict_pre_hook(check_state_dict)
 
     def plot_loss(self, loss, train):
         loss = loss.detach()
@@ -57,6 +60,15 @@ class Module(core.Module, nn.Module):
             gradients = torch.autograd.grad(loss, list(own.values()), allow_unused=True)
         pairs = zip(own, gradients, strict=True)
         return loss.item(), {path: numpy(grad) for path, grad in pairs if grad is not None}
+
+
+def check_state_dict(module, prefix, keep_vars):
+    """Refuse to save what PyTorch would leave out without a word."""
+    if names := ", ".join(prefix + name for name in plain_tensors(module)):
+        raise WeightsError(
+            f"state_dict() leaves out {names}: PyTorch saves parameters and buffers alone. Make each an "
+            "nn.Parameter, or write the weights with model.save(path), which knows them."
+        )
 
 
 class Classifier(Module):

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from d2lrnn import trainer as core
+from d2lrnn.module import nested
 
 from .epoch import Examples
 from .module import seeded
@@ -21,9 +22,7 @@ class Trainer(core.Trainer):
         self._examples = {}
 
     def prepare_batch(self, batch):
-        if isinstance(batch, tuple | list):
-            return [self.prepare_batch(part) for part in batch]
-        return batch.to(self.device) if isinstance(batch, torch.Tensor) else batch
+        return nested(lambda x: x.to(self.device) if isinstance(x, torch.Tensor) else x, batch)
 
     def batches(self, loader):
         known = self._examples

@@ -56,12 +56,17 @@ def recurrent_pieces(start, prefix, layer):
 def tensors(model):
     """By PyTorch's own paths: parameters, buffers (running statistics), other tensors to be trained."""
     yield from model.named_parameters()
-    saved = model.state_dict()  # not the buffers that follow from others
-    yield from ((path, buffer) for path, buffer in model.named_buffers() if path in saved)
     for path, module in model.named_modules():
-        for name, value in vars(module).items():
-            if isinstance(value, torch.Tensor) and value.requires_grad and value.is_leaf:
-                yield f"{path}.{name}" if path else name, value
+        not_saved = module._non_persistent_buffers_set  # which follow from others
+        buffers = {n: b for n, b in module.named_buffers(recurse=False) if n not in not_saved}
+        for name, tensor in {**buffers, **plain_tensors(module)}.items():
+            yield f"{path}.{name}" if path else name, tensor
+
+
+def plain_tensors(module):
+    """Attributes of `module` that are to be trained and no parameters, as in section 3.4."""
+    tensors = {n: v for n, v in vars(module).items() if isinstance(v, torch.Tensor)}
+    return {name: v for name, v in tensors.items() if v.requires_grad and v.is_leaf}
 
 
 def arrays(model):

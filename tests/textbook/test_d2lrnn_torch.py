@@ -155,6 +155,13 @@ def test_3_4_from_scratch(name, tmp_path):
     fit(2, checkpoint=str(tmp_path / "checkpoint"))
     resumed = fit(9, resume=str(tmp_path / "checkpoint"))
     assert torch.equal(resumed.w, model.w) and torch.equal(resumed.b, model.b)
+    with pytest.raises(WeightsError, match=r"leaves out w, b"):
+        model.state_dict()
+    model.save(tmp_path / "weights")
+    loaded = linear_regression_of_the_readers(Descent)
+    loaded.load(tmp_path / "weights")
+    for other in loaded, copy.deepcopy(model):
+        assert torch.equal(other.w, model.w) and other.w.requires_grad and other.w is not model.w
 
 
 def test_3_4_the_librarys_is_the_same():

@@ -1,16 +1,19 @@
-"""`Module`, `Classifier`, `LinearRegression` and the data modules, in MXNet (book, chapters 3 and 4)."""
+"""`Module`, `Classifier`, `SGD` and the data modules, in MXNet (book, chapters 3 and 4)."""
 
 import warnings
 
 import mxnet
-from mxnet import autograd, gluon, init, np, npx
+from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
+from d2lrnn.hyperparameters import HyperParameters
 
 from .ops import astype, cpu, exp, from_numpy, numpy, reshape
 from .weights import layers, own, places
+
+nn_Module = nn.Block  # the book's name of what a model is made of
 
 
 class Module(core.Module, nn.Block):
@@ -104,14 +107,20 @@ class Module(core.Module, nn.Block):
         return mxnet.Context(device) == self.device
 
 
-class SGD:
-    """Stochastic gradient descent on arrays with gradients attached (book, section 3.4.3)."""
+class SGD(HyperParameters):
+    """Stochastic gradient descent on minibatches: w <- w - lr * dl/dw (book, section 3.4.3).
+
+    Args:
+        params: the parameters, arrays with gradients attached.
+        lr: the learning rate.
+    """
 
     def __init__(self, params, lr):
-        self.params, self.lr = params, lr
+        params = list(params)
+        self.save_hyperparameters()
 
     def step(self, batch_size=1):
-        """Take a step down the gradients, those of a mean loss: they are not divided by `batch_size`."""
+        """Move each parameter against its gradient, that of a mean: it is not divided by `batch_size`."""
         for param in self.params:
             param -= self.lr * param.grad
 
@@ -142,24 +151,6 @@ def cross_entropy(logits, classes):
         p = npx.pick(npx.softmax(logits), classes)
         correction = np.where(p > 1e-30, np.log(p) - log_p, np.zeros_like(p))
     return -(log_p + correction)
-
-
-class LinearRegression(Module):
-    """y = X w + b under the squared error, with gluon's layer (book, section 3.5)."""
-
-    def __init__(self, lr):
-        super().__init__()
-        self.save_hyperparameters()
-        self.net = nn.Dense(1)
-        self.net.initialize(init.Normal(sigma=0.01))
-
-    def loss(self, Y_hat, Y):
-        """Mean of (Y_hat - Y)^2 / 2."""
-        return gluon.loss.L2Loss()(Y_hat, Y).mean()
-
-    def get_w_b(self):
-        """The weights (num_inputs, 1) and the bias (1,)."""
-        return self.net.weight.data().T, self.net.bias.data()
 
 
 class DataModule(core_data.DataModule):

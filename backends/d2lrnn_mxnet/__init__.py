@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402  MXNet is prepared for, and imported, before all that uses it.
 
+import threading as _threading
 import warnings
 
 import numpy as _numpy
@@ -23,7 +24,16 @@ except AttributeError as _error:
         f"{_shell.python()} -m pip install {_shell.quoted('numpy<2')}"
     ) from _error
 
+
+class EveryThread(_threading.local):
+    """What `set_np` says in one thread, and here in all that are started."""
+
+    value = mxnet.util._NumpyArrayScope(True)
+
+
 mxnet.npx.set_np()  # NumPy's semantics of shapes and arrays, as in the book
+mxnet.util.set_np_shape(2)  # 2: in all threads
+mxnet.util._NumpyArrayScope._current = EveryThread()
 
 from . import weights
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch

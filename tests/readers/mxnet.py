@@ -2,7 +2,8 @@
 
 import mxnet
 from mxnet import autograd, gluon, np
-from mxnet.gluon import nn, rnn
+from mxnet.gluon import nn
+from mxnet.gluon import rnn as layers
 
 import d2lrnn as d2l
 
@@ -52,11 +53,8 @@ class Adam(d2l.RNNLM):
 class ReplacedAndAdam(Adam):
     def __init__(self, rnn, vocab_size, lr, seed):
         super().__init__(rnn, vocab_size, lr=lr, seed=seed)
-        self.rnn.rnn = seeded(gru(rnn.num_hiddens, vocab_size), seed)
-
-
-def gru(num_hiddens, num_inputs):
-    return rnn.GRU(num_hiddens, input_size=num_inputs)
+        # Gluon takes no layer of another class in the place of one: "Changing attribute type".
+        self.rnn.rnn = seeded(layers.RNN(rnn.num_hiddens, input_size=vocab_size), seed)
 
 
 def seeded(layer, seed=0):
@@ -68,14 +66,14 @@ def seeded(layer, seed=0):
 class ReLU(d2l.RNN):
     def __init__(self, num_inputs, num_hiddens):
         super().__init__(num_hiddens, num_inputs=num_inputs)
-        self.rnn = seeded(rnn.RNN(num_hiddens, input_size=num_inputs))  # relu is gluon's default
+        self.rnn = seeded(layers.RNN(num_hiddens, input_size=num_inputs))  # relu is gluon's default
 
 
 class Own(d2l.RNN):
     def __init__(self, num_inputs, num_hiddens):
         d2l.Module.__init__(self)
         self.save_hyperparameters(ignore="num_inputs")
-        self.rnn = seeded(rnn.RNN(num_hiddens, activation="tanh", input_size=num_inputs))
+        self.rnn = seeded(layers.RNN(num_hiddens, activation="tanh", input_size=num_inputs))
 
 
 class WithoutBias(d2l.RNNLM):

@@ -1,4 +1,4 @@
-"""`Module`, `Classifier`, `LinearRegression` and the data, in Flax (book, chapters 3 and 4)."""
+"""`Module`, `Classifier` and the data, in Flax (book, chapters 3 and 4)."""
 
 import inspect
 
@@ -9,11 +9,12 @@ from jax import numpy as jnp
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
-from d2lrnn.hyperparameters import check_positive
 
 from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape, typed
 from .parameters import Parameters
 from .weights import arrays_of
+
+nn_Module = nn.Module  # the book's name of what a model is made of
 
 
 class Module(Parameters, nn.Module, core.Module):
@@ -138,28 +139,6 @@ def cross_entropy_of(logits, Y):
     logits = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))  # no exp overflows
     of_labels = jnp.take_along_axis(logits, jnp.expand_dims(Y, -1), -1)[..., 0]
     return jnp.log(reduce_sum(exp(logits), -1)) - of_labels
-
-
-class LinearRegression(Module):
-    """y = X w + b under the squared error, with Flax's layer (book, section 3.5)."""
-
-    lr: float
-
-    def __post_init__(self):
-        check_positive(lr=self.lr)
-        super().__post_init__()
-
-    def setup(self):
-        self.net = nn.Dense(1)
-
-    def loss(self, params, X, Y, state):
-        """Mean of (Y_hat - Y)^2 / 2."""
-        return reduce_mean(optax.l2_loss(state.apply_fn({"params": params}, *X), Y))
-
-    def get_w_b(self, state=None):
-        """The weights (num_inputs, 1) and the bias (1,)."""
-        net = (self.params if state is None else state.params)["net"]
-        return net["kernel"], net["bias"]
 
 
 class DataModule(core_data.DataModule):

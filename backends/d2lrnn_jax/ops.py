@@ -13,6 +13,7 @@ from d2lrnn.errors import ArgumentError
 
 arange = jnp.arange
 argmax = jnp.argmax
+astype = jnp.astype
 concat = jnp.concatenate
 exp = jnp.exp
 expand_dims = jnp.expand_dims
@@ -34,10 +35,6 @@ tensor = jnp.array
 to = jax.device_put
 transpose = jnp.transpose
 zeros = jnp.zeros
-
-
-def astype(x, dtype):
-    return x.astype(dtype)
 
 
 _seed, _drawn = 0, itertools.count()

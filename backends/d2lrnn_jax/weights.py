@@ -57,14 +57,10 @@ def book_path(path):
     return ".".join(name for name in parts if not re.fullmatch(r"(\w*C|c)ell(_\d+)?", name))
 
 
-def arrays(model):
-    """The parameters as NumPy arrays, by their dotted paths."""
-    return arrays_of(model.params)
-
-
-def arrays_of(params):
-    """A tree of parameters, or of their gradients, as NumPy arrays by their dotted paths."""
-    return {path: np.asarray(a) for path, a in flatten_dict(unfreeze(params), sep=".").items()}
+def arrays(model, tree=None):
+    """The parameters, or a tree like them such as their gradients, as NumPy arrays by their dotted paths."""
+    leaves = flatten_dict(unfreeze(model.params if tree is None else tree), sep=".")
+    return {path: np.asarray(leaf) for path, leaf in leaves.items()}
 
 
 def assign(model, arrays):

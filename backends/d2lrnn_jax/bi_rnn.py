@@ -11,7 +11,7 @@ from .gru import GRU
 from .lstm import LSTM
 from .module import Module
 from .ops import concat
-from .rnn import Recurrent
+from .rnn import RNN
 from .rnn_scratch import RNNScratch
 
 
@@ -64,12 +64,14 @@ def both_ways(f_rnn, b_rnn, inputs, f_H, b_H):
     return concat((f_outputs, b_outputs[::-1]), -1), [f_H, b_H]
 
 
-class BiRecurrent(TwoWay, Recurrent):
+class BiRecurrent(TwoWay, RNN):
     """Layers of `one_way` in both directions, one above the other.
 
-    The arguments are those of `Recurrent`. A state is (2 num_layers, batch_size, num_hiddens): the lowest
-    layer's forward and backward, then those of the layer above it.
+    The arguments are those of `RNN`, but for an activation. A state is (2 num_layers, batch_size,
+    num_hiddens): the lowest layer's forward and backward, then those of the layer above it.
     """
+
+    activation: None = field(default=None, init=False)  # there is none to choose
 
     @nn.compact
     def forward(self, inputs, state=None, training=False):

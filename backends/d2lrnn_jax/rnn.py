@@ -35,14 +35,15 @@ class RNNCell(nn.Module):
         return H, H
 
 
-class Recurrent(Module):
-    """A recurrent layer, a cell run over time by `nn.scan`, or several above each other (section 10.3.2).
+class RNN(Module):
+    """A recurrent layer: `RNNCell`, run over time by `nn.scan` (book, section 9.6.1).
 
     Args:
         num_hiddens: size of H_t.
         num_layers: how many; each but the first runs over the outputs of the one below.
         dropout: the share of these outputs that is dropped, between two layers, in training.
         num_inputs: size of X_t; if left out, taken from the first input.
+        activation: 'tanh' or 'relu'.
         seed: of the initial weights; None leaves them to the key of `init`.
     """
 
@@ -50,11 +51,15 @@ class Recurrent(Module):
     num_layers: int = 1
     dropout: float = 0
     num_inputs: int | None = field(default=None, kw_only=True)
+    activation: str = field(default="tanh", kw_only=True)
     seed: int | None = field(default=0, kw_only=True)
 
     def __post_init__(self):
         check_layers(self.num_layers, self.dropout)
         super().__post_init__()
+
+    def layer(self):  # the cell that is run over time
+        return RNNCell(self.num_hiddens, self.activation, self.seed, name="cell")
 
     def begin_state(self, batch_size):
         return zeros((batch_size, self.num_hiddens))
@@ -75,15 +80,6 @@ class Recurrent(Module):
         )
         state, outputs = run(cell, state, inputs)
         return outputs, jax.tree.map(lambda H: expand_dims(H, 0), state)
-
-
-class RNN(Recurrent):
-    """`RNNCell`, run over time (book, section 9.6.1); its `activation` is 'tanh' or 'relu'."""
-
-    activation: str = field(default="tanh", kw_only=True)
-
-    def layer(self):  # the cell that is run over time
-        return RNNCell(self.num_hiddens, self.activation, self.seed, name="cell")
 
 
 class RNNLM(RNNLMScratch):

@@ -71,7 +71,7 @@ def assign(model, arrays):
 def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layer, if it has one."""
     layer = getattr(model, "rnn", model)
-    told = is_library_code(getattr(layer, "forward", None)) and hasattr(layer, "activation")
+    told = is_library_code(getattr(layer, "forward", None)) and getattr(layer, "activation", None)
     return {"activation": layer.activation} if told else {}
 
 

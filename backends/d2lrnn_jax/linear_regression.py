@@ -7,12 +7,12 @@ import optax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from d2lrnn.hyperparameters import HyperParameters, check_labels, check_positive, check_sizes
+from d2lrnn.hyperparameters import HyperParameters, check_labels, check_sizes
 from d2lrnn.weights import draw
 
 from .module import DataModule, Module
 from .ops import from_numpy, matmul, reduce_mean, reshape
-from .parameters import drawn
+from .parameters import seeded
 
 
 class SyntheticRegressionData(DataModule):
@@ -50,7 +50,7 @@ class LinearRegressionScratch(Module):
         num_inputs: size of an example.
         lr: learning rate of SGD.
         sigma: standard deviation of the initial weights.
-        seed: of the initial weights, which are the same on every backend; see `drawn`.
+        seed: of the initial weights, which are the same on every backend; see `seeded`.
     """
 
     num_inputs: int
@@ -58,13 +58,8 @@ class LinearRegressionScratch(Module):
     sigma: float = 0.01
     seed: int | None = field(default=0, kw_only=True)
 
-    def __post_init__(self):
-        check_sizes(num_inputs=self.num_inputs)
-        check_positive(lr=self.lr, sigma=self.sigma)
-        super().__post_init__()
-
     def setup(self):
-        self.w = self.param("w", drawn(self, "w", self.sigma), (self.num_inputs, 1))
+        self.w = self.param("w", seeded(self, "w", self.sigma), (self.num_inputs, 1))
         self.b = self.param("b", nn.initializers.zeros, (1,))
 
     def forward(self, X):
@@ -113,10 +108,6 @@ class LinearRegression(Module):
     """
 
     lr: float
-
-    def __post_init__(self):
-        check_positive(lr=self.lr)
-        super().__post_init__()
 
     def setup(self):
         self.net = nn.Dense(1)

@@ -14,6 +14,7 @@ from d2lrnn.errors import ArgumentError
 abs = jnp.abs
 arange = jnp.arange
 argmax = jnp.argmax
+astype = jnp.astype
 batch_matmul = jnp.matmul
 concat = jnp.concatenate
 cos = jnp.cos
@@ -47,10 +48,6 @@ to = jax.device_put
 transpose = jnp.transpose
 zeros = jnp.zeros
 zeros_like = jnp.zeros_like
-
-
-def astype(x, dtype):
-    return x.astype(dtype)
 
 
 _seed, _drawn = 0, itertools.count()

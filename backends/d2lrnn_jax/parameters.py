@@ -13,6 +13,7 @@ from jax import numpy as jnp
 
 from d2lrnn import language_model as core
 from d2lrnn.errors import ArgumentError
+from d2lrnn.module import methods_of
 from d2lrnn.weights import draw, path_below, prefix_of
 
 from .ops import cpu, get_key, int32, zeros
@@ -43,12 +44,12 @@ class Parameters:
     @property
     def params(self):
         """The parameters of this model, a dict of JAX arrays: drawn from its seed at first need."""
-        if not self.has_params and self.dummy_input() is None:
-            raise ArgumentError(
-                f"{type(self).__name__} has no parameters yet: their shapes follow from the data. "
-                "Train it with Trainer.fit, or set model.params = model.init(key, X)['params']."
-            )
         if not self.has_params:
+            if self.dummy_input() is None:
+                raise ArgumentError(
+                    f"{type(self).__name__} has no parameters yet: their shapes follow from the data. "
+                    "Train it with Trainer.fit, or set model.params = model.init(key, X)['params']."
+                )
             self.params = self.draw_variables(self.dummy_input())["params"]
         return self.__dict__["_params"]
 
@@ -104,10 +105,21 @@ class Parameters:
         other.params = params
         return other
 
-    def train_state(self, key):
-        """The state in which a training of this model begins, whose dropout follows from `key`."""
+    @nn.nowrap
+    def compiled(self, name, function):
+        """`function` under `jax.jit`, traced once for this model and `name`.
+
+        It is traced anew in the other mode, training or not, and after a method has been replaced.
+        """
+        methods = methods_of(self), methods_of(getattr(self, "rnn", None))
+        key = (name, getattr(self, "training", None), *methods)
+        functions = self.__dict__.setdefault("_compiled", {})
+        return functions.get(key) or functions.setdefault(key, jax.jit(function, inline=True))
+
+    def train_state(self):
+        """The state in which a training of this model begins; each epoch brings its own key for dropout."""
         optimizer, batch_stats = self.configure_optimizers(), getattr(self, "batch_stats", {})
-        more = {"batch_stats": batch_stats, "dropout_rng": key}
+        more = {"batch_stats": batch_stats, "dropout_rng": jax.random.key(0)}
         return TrainState.create(apply_fn=self.apply, params=self.params, tx=optimizer, **more)
 
 
@@ -128,27 +140,23 @@ class LanguageModel(core.LanguageModel):
 # Initialisers, which draw a layer's weight by its name in the model, so that no two start as copies.
 
 
-def drawn(layer, name, sigma):
-    """N(0, sigma^2), drawn in NumPy, for every backend alike; of a layer without a seed, from init's key."""
-    if layer.seed is None:
-        return nn.initializers.normal(sigma)
-    name = path_below(prefix_of(book_path(layer.path)) + name)
-    return lambda _, shape: jnp.asarray(draw(name, shape, sigma, layer.seed))
-
-
 def seeded(layer, name, initializer):
-    """`initializer`, drawing from the layer's seed; of a layer without one, from the key of `init`."""
+    """`initializer`, drawing from the layer's seed; of a layer without one, from the key of `init`.
+
+    A number sigma stands for N(0, sigma^2), drawn in NumPy, for every backend alike.
+    """
+    is_sigma = not callable(initializer)
     if layer.seed is None:
-        return initializer
+        return nn.initializers.normal(initializer) if is_sigma else initializer
     name = path_below(prefix_of(book_path(layer.path)) + name)
+    if is_sigma:
+        return lambda _, shape: jnp.asarray(draw(name, shape, initializer, layer.seed))
     key = jax.random.fold_in(jax.random.key(layer.seed), zlib.crc32(name.encode()))
     return lambda _, *args: initializer(key, *args)
 
 
 def unseeded(module):
     """`module`, but with the initial weights of all its layers left to the key given to `init`."""
-    changes = {} if getattr(module, "seed", None) is None else {"seed": None}
-    for name in module.__dataclass_fields__.keys() - {"parent"}:
-        if isinstance(getattr(module, name), nn.Module):
-            changes[name] = unseeded(getattr(module, name))
-    return module.clone(**changes)
+    inner = {n: getattr(module, n) for n in module.__dataclass_fields__.keys() - {"parent"}}
+    changes = {n: unseeded(layer) for n, layer in inner.items() if isinstance(layer, nn.Module)}
+    return module.clone(**changes, **({"seed": None} if "seed" in inner else {}))

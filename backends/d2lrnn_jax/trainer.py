@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Mapping
-from functools import partial
 
 import jax
 import numpy as np
@@ -12,7 +11,7 @@ from d2lrnn import trainer as core
 from d2lrnn.errors import WeightsError
 
 from .epoch import compile_epoch
-from .module import loss_and_gradients, with_aux
+from .module import with_aux
 from .ops import cpu, numpy
 
 
@@ -42,8 +41,7 @@ class Trainer(core.Trainer):
             dummy_input = model.dummy_input() or next(iter(self.train_dataloader))[:-1]
             variables = model.draw_variables(dummy_input, self._key)
             model.params, model.batch_stats = variables["params"], variables.get("batch_stats", {})
-        state = model.train_state(jax.random.key(getattr(model, "seed", None) or 0))
-        self.state = jax.device_put(state, self.device)
+        self.state = jax.device_put(model.train_state(), self.device)
         self._epochs = {}
 
     @property
@@ -99,12 +97,13 @@ class Trainer(core.Trainer):
         """The epoch in one compiled call; the host waits for the device once, at its end."""
         self.model.training = train
         loader = self.train_dataloader if train else self.val_dataloader
+        with_gradients = jax.value_and_grad(self.batch_loss, has_aux=True)
 
         def step(state, batch):
             batch = self.prepare_batch(batch)
             if train:
-                return self.step(partial(loss_and_gradients, self.batch_loss), state, batch)
-            return state, with_aux(self.batch_loss(state.params, batch, state))[0]
+                return self.step(with_gradients, state, batch)
+            return state, self.batch_loss(state.params, batch, state)[0]
 
         if (train, loader) not in self._epochs:
             self._epochs[train, loader] = compile_epoch(step, loader, self.device)

@@ -57,14 +57,10 @@ def book_path(path):
     return ".".join(name for name in parts if not re.fullmatch(r"(\w*C|c)ell(_\d+)?", name))
 
 
-def arrays(model):
-    """The parameters as NumPy arrays, by their dotted paths."""
-    return arrays_of(model.params)
-
-
-def arrays_of(params):
-    """A tree of parameters, or of their gradients, as NumPy arrays by their dotted paths."""
-    return {path: np.asarray(a) for path, a in flatten_dict(unfreeze(params), sep=".").items()}
+def arrays(model, tree=None):
+    """The parameters, or a tree like them such as their gradients, as NumPy arrays by their dotted paths."""
+    leaves = flatten_dict(unfreeze(model.params if tree is None else tree), sep=".")
+    return {path: np.asarray(leaf) for path, leaf in leaves.items()}
 
 
 def assign(model, arrays):
@@ -75,7 +71,7 @@ def assign(model, arrays):
 def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layer, if it has one."""
     layer = getattr(model, "rnn", model)
-    told = is_library_code(getattr(layer, "forward", None)) and hasattr(layer, "activation")
+    told = is_library_code(getattr(layer, "forward", None)) and getattr(layer, "activation", None)
     return {"activation": layer.activation} if told else {}
 
 

@@ -22,6 +22,8 @@ nn_Module = nn.Module  # the book's name of what a model is made of
 class Module(Parameters, nn.Module, core.Module):
     """A `flax.linen.Module` with the book's hooks (section 3.2.2), and with parameters of its own."""
 
+    not_copied = (*core.Module.not_copied, "_compiled")
+
     def __post_init__(self):
         """Check the fields that are the library's; None stands for what may be left out."""
         library = next(filter(core.is_library_code, type(self).__mro__))
@@ -60,7 +62,8 @@ class Module(Parameters, nn.Module, core.Module):
         self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
 
     def configure_optimizers(self):
-        return optax.sgd(self.lr)
+        # Injected, the learning rate is state: it can be changed, and stands in checkpoints.
+        return optax.inject_hyperparams(optax.sgd)(self.lr)
 
     @nn.nowrap
     def evaluator(self, function):
@@ -69,7 +72,7 @@ class Module(Parameters, nn.Module, core.Module):
             return model.apply(variables, *tensors, method=function)
 
         def run_on_arrays(*inputs):
-            variables = {"params": self.params, "batch_stats": getattr(self, "batch_stats", {})}
+            variables = {"params": self.params, "batch_stats": self.batch_stats}
             # In NumPy until they are called with: to put each on the device first would cost more.
             return jax.tree.map(numpy, compiled(variables, *jax.tree.map(typed, inputs)))
 

@@ -1,8 +1,7 @@
 """The parameters of a model, which Flax keeps outside of it, and how they are drawn."""
 
-import copy
 import zlib
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -31,8 +30,11 @@ class Parameters:
     """What makes a linen module own its parameters, so that it can also be used by itself.
 
     `model.apply({"params": params}, X)` is ordinary linen; `model.params` holds the parameters that a
-    trainer has left there or, before any training, new ones drawn from the seed of the model.
+    trainer has left there or, before any training, new ones drawn from the seed of the model. So does
+    `model.batch_stats`, the running statistics of a normalisation.
     """
+
+    batch_stats: ClassVar = {}
 
     def __setattr__(self, name, value):
         """Linen freezes its fields; what a training ties to the model is no field of it."""
@@ -50,23 +52,30 @@ class Parameters:
                     f"{type(self).__name__} has no parameters yet: their shapes follow from the data. "
                     "Train it with Trainer.fit, or set model.params = model.init(key, X)['params']."
                 )
-            self.params = self.draw_variables(self.dummy_input())["params"]
+            self.set_variables(self.draw_variables(self.dummy_input()))
         return self.__dict__["_params"]
 
     @params.setter
     def params(self, params):
-        self.__dict__["_params"] = params
+        """Take parameters, of which NumPy's become JAX's: a file of Flax's is read as such."""
+        self.__dict__["_params"] = jax.tree.map(as_jax, params)
+
+    def set_variables(self, variables):
+        """Take the parameters and the running statistics of what `init` or `draw_variables` returns."""
+        self.params, self.batch_stats = variables["params"], variables.get("batch_stats", {})
 
     def set_weights(self, weights):
         """As on every framework; parameters that are replaced need no drawing, only their shapes."""
         model = self
         if not self.has_params and self.dummy_input() is not None:
-            shapes = jax.eval_shape(self.draw_variables, self.dummy_input())["params"]
-            model = self.with_params(
-                jax.tree.map(lambda p: jax.device_put(np.zeros(p.shape, p.dtype), cpu()), shapes)
+            shapes = jax.eval_shape(self.draw_variables, self.dummy_input())
+            blank = jax.tree.map(
+                lambda p: jax.device_put(np.zeros(p.shape, p.dtype), cpu()), shapes
             )
+            model = self.with_params(blank["params"])
+            model.set_variables(blank)
         super(Parameters, model).set_weights(weights)
-        self.params = model.params
+        self.params, self.batch_stats = model.params, model.batch_stats
 
     @property
     def has_params(self):
@@ -78,7 +87,9 @@ class Parameters:
         return next((d for p in jax.tree.leaves(self.params) for d in p.devices()), cpu())
 
     def is_on(self, device):
-        return device == self.device
+        """Whether this is the device, or its name: 'cpu', 'gpu', 'gpu:0'."""
+        own = self.device
+        return device in (own, own.platform, f"{own.platform}:{own.id}")
 
     def dummy_input(self):
         """Inputs, a tuple, from which the parameters' shapes follow; None if only data can tell."""
@@ -101,7 +112,8 @@ class Parameters:
     def with_params(self, params):
         """This model with other parameters; what is compiled for one of the two serves both."""
         self.__dict__.setdefault("_compiled", {})
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
         other.params = params
         return other
 
@@ -118,9 +130,16 @@ class Parameters:
 
     def train_state(self):
         """The state in which a training of this model begins; each epoch brings its own key for dropout."""
-        optimizer, batch_stats = self.configure_optimizers(), getattr(self, "batch_stats", {})
-        more = {"batch_stats": batch_stats, "dropout_rng": jax.random.key(0)}
-        return TrainState.create(apply_fn=self.apply, params=self.params, tx=optimizer, **more)
+        optimizer, params = self.configure_optimizers(), self.params
+        more = {"batch_stats": self.batch_stats, "dropout_rng": jax.random.key(0)}
+        state = TrainState.create(apply_fn=self.apply, params=params, tx=optimizer, **more)
+        # The SGD of section 3.4 has the class of an empty state as its state, which JAX takes for no value.
+        made = jax.tree.map(lambda s: s() if isinstance(s, type) else s, state.opt_state)
+        return state.replace(opt_state=made)
+
+
+def as_jax(array):
+    return jnp.asarray(array) if isinstance(array, np.ndarray) else array
 
 
 class LanguageModel(core.LanguageModel):

@@ -1,11 +1,15 @@
-"""Cells of chapters 9 and 10 in MXNet."""
+"""Cells of chapters 3, 9 and 10 in MXNet."""
 
+import copy
 import math
+import subprocess
+import sys
 from importlib.util import find_spec
 
+import mxnet
 import numpy as onp
 import pytest
-from mxnet import autograd, gluon, np, npx
+from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 
 import d2lrnn as d2l
@@ -13,6 +17,220 @@ from d2lrnn import backend
 from d2lrnn.errors import ArgumentError
 
 npx.set_np()
+
+
+class Lines(d2l.DataModule):
+    """Section 3.3: points of a line with some noise, drawn from MXNet's global stream."""
+
+    def __init__(self, w, b, noise=0.01, num_train=300, num_val=100, batch_size=32):
+        super().__init__()
+        self.save_hyperparameters()
+        n = num_train + num_val
+        self.X = d2l.randn(n, len(w))
+        self.y = d2l.matmul(self.X, d2l.reshape(w, (-1, 1))) + b + d2l.randn(n, 1) * noise
+
+
+W, BIAS = d2l.tensor([2, -3.4]), 4.2
+
+
+def test_3_1_vectors():
+    a, b, c = d2l.ones(50), d2l.ones(50), d2l.zeros(50)
+    for i in range(50):
+        c[i] = a[i] + b[i]
+    assert (c == a + b).all()
+
+
+def test_3_2_classes_as_the_book_writes_them():
+    class Module(d2l.nn_Module, d2l.HyperParameters):
+        def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
+            super().__init__()
+            self.save_hyperparameters()
+            self.board = d2l.ProgressBoard()
+
+    assert Module(plot_train_per_epoch=3).plot_train_per_epoch == 3
+
+
+def attach_the_loader():
+    """Section 3.3.3."""
+
+    @d2l.add_to_class(d2l.DataModule)
+    def get_tensorloader(self, tensors, train, indices=slice(0, None)):
+        dataset = gluon.data.ArrayDataset(*(a[indices] for a in tensors))
+        return gluon.data.DataLoader(dataset, self.batch_size, shuffle=train)
+
+
+def test_3_3_a_generator_and_then_a_loader():
+    data = Lines(W, BIAS)
+    assert (data.X[0].shape, data.y[0].shape) == ((2,), (1,))
+
+    @d2l.add_to_class(Lines)
+    def get_dataloader(self, train):
+        rows = list(range(self.num_train) if train else range(self.num_train, len(self.X)))
+        for start in range(0, len(rows), self.batch_size):
+            some = d2l.tensor(rows[start : start + self.batch_size])  # of float32, as the book's
+            yield self.X[some], self.y[some]
+
+    X, y = next(iter(data.train_dataloader()))
+    assert (X.shape, y.shape) == ((32, 2), (32, 1))
+    trainer = d2l.Trainer(max_epochs=2)
+    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.1), data)
+    assert trainer.history[-1]["val_loss"] < 1
+    attach_the_loader()
+
+    @d2l.add_to_class(Lines)
+    def get_dataloader(self, train):  # noqa: F811
+        rows = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader((self.X, self.y), train, rows)
+
+    for lines in data, d2l.SyntheticRegressionData(W, BIAS, num_train=300, num_val=100):
+        X, y = next(iter(lines.train_dataloader()))
+        assert (X.shape, y.shape) == ((32, 2), (32, 1))
+        assert len(lines.train_dataloader()) == 10
+
+
+def test_a_text_in_the_loader_of_section_3_3(data, perplexities):
+    attach_the_loader()
+    first, last = perplexities(d2l.RNNLM(d2l.RNN(16), len(data.vocab), lr=1))
+    assert last < 0.8 * first
+
+
+def linear_regression_of_the_readers(make_optimizer):
+    class LinearRegressionScratch(d2l.Module):
+        def __init__(self, num_inputs, lr, sigma=0.01):
+            super().__init__()
+            self.save_hyperparameters()
+            self.w = d2l.normal(0, sigma, (num_inputs, 1))
+            self.b = d2l.zeros(1)
+            self.w.attach_grad()
+            self.b.attach_grad()
+
+        def forward(self, X):
+            return d2l.matmul(X, self.w) + self.b
+
+        def loss(self, y_hat, y):
+            return d2l.reduce_mean((y_hat - y) ** 2 / 2)
+
+        def configure_optimizers(self):
+            return make_optimizer([self.w, self.b], self.lr)
+
+    return LinearRegressionScratch(2, lr=0.1)
+
+
+class Descent(d2l.HyperParameters):
+    """Section 3.4.3."""
+
+    def __init__(self, params, lr):
+        self.save_hyperparameters()
+
+    def step(self, _):
+        for param in self.params:
+            param -= self.lr * param.grad
+
+
+class Halving(d2l.Trainer):
+    def fit_epoch(self):
+        super().fit_epoch()
+        if self.epoch == 0:
+            self.optim.lr /= 2
+
+
+@pytest.mark.parametrize("optimizer", [Descent, d2l.SGD])
+def test_3_4_from_scratch(optimizer, tmp_path):
+    data = d2l.SyntheticRegressionData(W, BIAS, num_train=300, num_val=100)
+
+    def fit(max_epochs, **files):
+        mxnet.random.seed(1)
+        model = linear_regression_of_the_readers(optimizer)
+        Halving(max_epochs, progress=False).fit(model, data, **files)
+        return model
+
+    model = fit(9)
+    assert abs(data.w - d2l.reshape(model.w, data.w.shape)).max() < 0.05
+    assert abs(data.b - model.b) < 0.05
+    fit(2, checkpoint=str(tmp_path / "checkpoint"))
+    resumed = fit(9, resume=str(tmp_path / "checkpoint"))
+    assert (resumed.w == model.w).all() and (resumed.b == model.b).all()
+    model.save(tmp_path / "weights")
+    model.save_parameters(str(tmp_path / "parameters"))
+    loaded, of_gluons = (linear_regression_of_the_readers(Descent) for _ in range(2))
+    loaded.load(tmp_path / "weights")
+    of_gluons.load_parameters(str(tmp_path / "parameters"))
+    for other in loaded, of_gluons, copy.deepcopy(model):
+        assert (other.w == model.w).all() and other.w.grad is not None and other.w is not model.w
+
+
+def test_3_4_the_librarys_is_the_same():
+    data = d2l.SyntheticRegressionData(W, BIAS)
+    models = d2l.LinearRegressionScratch(2, lr=0.03), d2l.LinearRegression(lr=0.03)
+    for model in models:
+        trainer = d2l.Trainer(max_epochs=3)
+        trainer.fit(model, data)
+        losses = [row["val_loss"] for row in trainer.history]
+        assert losses[-1] < 0.1 * losses[0]
+    w, b = models[1].get_w_b()
+    assert (w.shape, b.shape) == ((2, 1), (1,))
+    w, b = models[0].w, models[0].b
+    assert (w.shape, b.shape) == ((2, 1), (1,))
+
+
+def test_3_4_the_epoch_of_the_book():
+    @d2l.add_to_class(d2l.Trainer)
+    def prepare_batch(self, batch):
+        return batch
+
+    @d2l.add_to_class(d2l.Trainer)
+    def fit_epoch(self):
+        for batch in self.train_dataloader:
+            with autograd.record():
+                loss = self.model.training_step(self.prepare_batch(batch))
+            loss.backward()
+            if self.gradient_clip_val > 0:
+                self.clip_gradients(self.gradient_clip_val, self.model)
+            self.optim.step(1)
+            self.train_batch_idx += 1
+        if self.val_dataloader is None:
+            return
+        for batch in self.val_dataloader:
+            self.model.validation_step(self.prepare_batch(batch))
+            self.val_batch_idx += 1
+
+    for num_val in 100, 0:
+        data = d2l.SyntheticRegressionData(W, BIAS, num_val=num_val)
+        trainer = d2l.Trainer(max_epochs=3)
+        trainer.fit(linear_regression_of_the_readers(Descent), data)
+        assert trainer.history[-1]["train_loss"] < 0.1 * trainer.history[0]["train_loss"]
+
+
+def test_3_5_concise():
+    class LinearRegression(d2l.Module):
+        def __init__(self, lr):
+            super().__init__()
+            self.save_hyperparameters()
+            self.net = nn.Dense(1)
+            self.net.initialize(init.Normal(sigma=0.01))
+
+        def loss(self, y_hat, y):
+            return gluon.loss.L2Loss()(y_hat, y).mean()
+
+        def configure_optimizers(self):
+            return gluon.Trainer(self.collect_params(), "sgd", {"learning_rate": self.lr})
+
+    data = d2l.SyntheticRegressionData(W, BIAS)
+    model = LinearRegression(lr=0.1)
+    d2l.Trainer(max_epochs=3).fit(model, data)
+    w, b = model.net.weight.data(), model.net.bias.data()
+    assert abs(data.w - d2l.reshape(w, data.w.shape)).max() < 0.05 and abs(data.b - b) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(-1,), (1, -1)])
+@pytest.mark.parametrize(
+    "make", [d2l.LinearRegression, lambda lr: d2l.LinearRegressionScratch(2, lr)]
+)
+def test_labels_of_another_shape_are_refused(make, shape):
+    data = d2l.SyntheticRegressionData(W, BIAS, num_train=8, batch_size=8)
+    model = make(lr=0.1)
+    with pytest.raises(ArgumentError, match=r"\(8, 1\).*\((1, )?8,?\)"):
+        model.loss(model(data.X[:8]), d2l.reshape(data.y[:8], shape))
 
 
 class Sine(d2l.DataModule):

@@ -49,11 +49,17 @@ class Module(Parameters, core.Module, nn.Block):
         return core.nested(lambda array: from_numpy(array, device), arrays)
 
     def gradients_of(self, *batch):
+        trained = {path: array for path, array in own(self).items() if array.grad is not None}
+        before = {path: array.grad.copy() for path, array in trained.items()}
+        for array in trained.values():  # those that the loss does not reach too
+            array.grad[:] = 0
         with autograd.record(train_mode=False):
             loss = self.batch_loss(self.tensors(batch))
         loss.backward()
-        trained = {path: array for path, array in own(self).items() if array.grad is not None}
-        return loss.item(), {path: numpy(array.grad) for path, array in trained.items()}
+        gradients = {path: numpy(array.grad) for path, array in trained.items()}
+        for path, array in trained.items():
+            array.grad[:] = before[path]
+        return loss.item(), gradients
 
 
 class SGD(HyperParameters):

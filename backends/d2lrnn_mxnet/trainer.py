@@ -9,6 +9,7 @@ from mxnet import autograd, gluon, np
 
 from d2lrnn import trainer as core
 from d2lrnn.errors import WeightsError
+from d2lrnn.module import nested
 
 from .ops import concat, cpu, numpy, reshape, stack, to
 from .weights import places
@@ -27,7 +28,7 @@ class Trainer(core.Trainer):
         self.optim = model.configure_optimizers()
 
     def prepare_batch(self, batch):
-        return [to(x, self.device) if isinstance(x, np.ndarray) else x for x in batch]
+        return nested(lambda x: to(x, self.device) if isinstance(x, np.ndarray) else x, batch)
 
     def update(self, loss_of, batch):
         with autograd.record():
@@ -64,9 +65,18 @@ class Trainer(core.Trainer):
             finally:
                 mxnet.random.seed(after)
 
+    def record(self, key, value, train):
+        # As it is now, without what it was made of: it is read at the end of the epoch.
+        value = value.data() if isinstance(value, gluon.Parameter) else value
+        if isinstance(value, mxnet.nd.NDArray):
+            with autograd.pause():
+                value = value.as_np_ndarray().copy()
+        super().record(key, value, train)
+
     def to_host(self, scalars):
-        scalars = [reshape(s.as_np_ndarray(), ()) for s in scalars]
-        return numpy(stack(scalars)) if scalars else onp.empty(0)
+        if len({scalar.dtype for scalar in scalars}) > 1:
+            return onp.array([scalar.item() for scalar in scalars])
+        return numpy(stack([reshape(s, ()) for s in scalars])) if scalars else onp.empty(0)
 
     def optimizer_state(self):
         if not isinstance(self.optim, gluon.Trainer):

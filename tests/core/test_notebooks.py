@@ -151,6 +151,7 @@ def test_names_no_machine_and_no_registry(path):
     assert re.findall(r"/home/|/work/|/tmp/|index-url|pypi\.org|C:\\\\", text) == []
 
 
+@pytest.mark.timeout(300)  # two kernels, one after the other
 def test_a_short_run_is_marked_and_keeps_what_is_written(tmp_path):
     cells = [
         nbformat.v4.new_code_cell("max_epochs=100\nmax_epochs", metadata={"tags": ["quick-3"]}),

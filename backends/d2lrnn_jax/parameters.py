@@ -4,7 +4,6 @@ import zlib
 from typing import Any, ClassVar
 
 import jax
-import numpy as np
 from flax import linen as nn
 from flax.core import unfreeze
 from flax.training import train_state
@@ -57,25 +56,11 @@ class Parameters:
 
     @params.setter
     def params(self, params):
-        """Take parameters, of which NumPy's become JAX's: a file of Flax's is read as such."""
-        self.__dict__["_params"] = jax.tree.map(as_jax, params)
+        self.__dict__["_params"] = jax.tree.map(jnp.asarray, params)  # Flax reads a file as NumPy's
 
     def set_variables(self, variables):
         """Take the parameters and the running statistics of what `init` or `draw_variables` returns."""
         self.params, self.batch_stats = variables["params"], variables.get("batch_stats", {})
-
-    def set_weights(self, weights):
-        """As on every framework; parameters that are replaced need no drawing, only their shapes."""
-        model = self
-        if not self.has_params and self.dummy_input() is not None:
-            shapes = jax.eval_shape(self.draw_variables, self.dummy_input())
-            blank = jax.tree.map(
-                lambda p: jax.device_put(np.zeros(p.shape, p.dtype), cpu()), shapes
-            )
-            model = self.with_params(blank["params"])
-            model.set_variables(blank)
-        super(Parameters, model).set_weights(weights)
-        self.params, self.batch_stats = model.params, model.batch_stats
 
     @property
     def has_params(self):
@@ -133,13 +118,10 @@ class Parameters:
         optimizer, params = self.configure_optimizers(), self.params
         more = {"batch_stats": self.batch_stats, "dropout_rng": jax.random.key(0)}
         state = TrainState.create(apply_fn=self.apply, params=params, tx=optimizer, **more)
-        # The SGD of section 3.4 has the class of an empty state as its state, which JAX takes for no value.
-        made = jax.tree.map(lambda s: s() if isinstance(s, type) else s, state.opt_state)
-        return state.replace(opt_state=made)
-
-
-def as_jax(array):
-    return jnp.asarray(array) if isinstance(array, np.ndarray) else array
+        # A reader's SGD, as in section 3.4, gives the class of an empty state, which JAX takes for no value.
+        return state.replace(
+            opt_state=jax.tree.map(lambda s: s() if isinstance(s, type) else s, state.opt_state)
+        )
 
 
 class LanguageModel(core.LanguageModel):

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-import optax
 from jax import numpy as jnp
 
 from d2lrnn import trainer as core
@@ -14,8 +13,6 @@ from d2lrnn.errors import ArgumentError, WeightsError
 from .epoch import compile_epoch
 from .module import with_aux
 from .ops import cpu, numpy
-
-SGD_STATE = {".count", ".hyperparams['learning_rate']"}
 
 
 class Trainer(core.Trainer):
@@ -48,8 +45,8 @@ class Trainer(core.Trainer):
 
     @property
     def state(self):
-        """The `TrainState`; its parameters are the model's, whoever has set them."""
-        return self._state.replace(params=self.model.params)
+        """The `TrainState`; its parameters and statistics are the model's, whoever has set them."""
+        return self._state.replace(params=self.model.params, batch_stats=self.model.batch_stats)
 
     @state.setter
     def state(self, state):
@@ -129,15 +126,13 @@ class Trainer(core.Trainer):
 
     def numbers(self):
         """What a reader may change in an optimiser that is none of Optax's, such as section 3.4's SGD."""
-        optax_own = isinstance(self.optim, optax.GradientTransformation)
-        return {} if optax_own else core.numbers_of(self.optim)
+        return core.numbers_of(self.optim) if hasattr(self.optim, "__dict__") else {}
 
     def optimizer_state(self):
         if self.optim is not self._configured:
             raise ArgumentError(
-                "The optimiser was replaced in this training, and Optax does not tell its learning rate: a "
-                "checkpoint would go on with the old one. Make it by optax.inject_hyperparams(optax.sgd)(lr) "
-                "in configure_optimizers, and set trainer.state.opt_state.hyperparams['learning_rate']."
+                "The optimiser was replaced in training, and Optax does not tell its learning rate. Make it "
+                "by optax.inject_hyperparams(optax.sgd)(lr), and set what opt_state.hyperparams holds."
             )
         leaves, _ = jax.tree_util.tree_flatten_with_path(self.state.opt_state)
         arrays = {jax.tree_util.keystr(path): numpy(leaf) for path, leaf in leaves} | self.numbers()
@@ -148,7 +143,7 @@ class Trainer(core.Trainer):
     def set_optimizer_state(self, state):
         self._key = jax.random.wrap_key_data(state["key"]) if "key" in state else None
         own = self.optimizer_state()
-        if not state and own.keys() == SGD_STATE:
+        if not state and own.keys() == {".count", ".hyperparams['learning_rate']"}:
             return  # written when the learning rate of SGD was no state
         if state.keys() != own.keys():
             raise WeightsError(

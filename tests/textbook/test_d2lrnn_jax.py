@@ -1,6 +1,8 @@
-"""Cells of chapters 9 and 10 in JAX and Flax."""
+"""Cells of chapters 3, 9 and 10 in JAX and Flax."""
 
+from dataclasses import field
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,6 +14,277 @@ from jax import numpy as jnp
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError
 from d2lrnn_jax.rnn import RNNCell
+
+
+class Lines(d2l.DataModule):
+    """Section 3.3: points of a line with some noise, drawn from keys of JAX."""
+
+    def __init__(self, w, b, noise=0.01, num_train=300, num_val=100, batch_size=32):
+        super().__init__()
+        self.save_hyperparameters()
+        of_X, of_noise = jax.random.split(jax.random.PRNGKey(0))
+        n = num_train + num_val
+        self.X = jax.random.normal(of_X, (n, w.shape[0]))
+        noise = jax.random.normal(of_noise, (n, 1)) * noise
+        self.y = d2l.matmul(self.X, d2l.reshape(w, (-1, 1))) + b + noise
+
+
+W, BIAS = d2l.tensor([2, -3.4]), 4.2
+
+
+def test_3_1_vectors():
+    a, b, c = d2l.ones(50), d2l.ones(50), d2l.zeros(50)
+    for i in range(50):
+        c = c.at[i].set(a[i] + b[i])
+    assert bool((c == a + b).all())
+
+
+def test_3_2_classes_as_the_book_writes_them():
+    class Module(d2l.nn_Module, d2l.HyperParameters):
+        plot_train_per_epoch: int = field(default=2, init=False)
+        board: d2l.ProgressBoard = field(default_factory=lambda: d2l.ProgressBoard(), init=False)
+
+    assert Module().plot_train_per_epoch == 2
+
+
+class NumPyBatches:
+    """What section 3.3 makes by TensorFlow Datasets: minibatches in NumPy, whose number is known."""
+
+    def __init__(self, arrays, batch_size):
+        self.arrays, self.batch_size = [np.asarray(a) for a in arrays], batch_size
+
+    def __len__(self):
+        return -(-len(self.arrays[0]) // self.batch_size)
+
+    def __iter__(self):
+        for i in range(len(self)):
+            rows = slice(i * self.batch_size, (i + 1) * self.batch_size)
+            yield tuple(a[rows] for a in self.arrays)
+
+
+def test_3_3_a_generator_and_then_a_loader():
+    data = Lines(W, BIAS)
+    assert (data.X[0].shape, data.y[0].shape) == ((2,), (1,))
+
+    @d2l.add_to_class(Lines)
+    def get_dataloader(self, train):
+        rows = np.random.permutation(self.num_train) if train else np.arange(300, 400)
+        for i in range(0, len(rows), self.batch_size):
+            some = d2l.tensor(rows[i : i + self.batch_size])
+            yield self.X[some], self.y[some]
+
+    X, y = next(iter(data.train_dataloader()))
+    assert (X.shape, y.shape) == ((32, 2), (32, 1))
+    trainer = d2l.Trainer(max_epochs=2)
+    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.1), data)
+    assert trainer.history[-1]["val_loss"] < 1
+
+    @d2l.add_to_class(d2l.DataModule)
+    def get_tensorloader(self, tensors, train, indices=slice(0, None)):
+        return NumPyBatches([a[indices] for a in tensors], self.batch_size)
+
+    @d2l.add_to_class(Lines)
+    def get_dataloader(self, train):  # noqa: F811
+        rows = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader((self.X, self.y), train, rows)
+
+    for lines in data, d2l.SyntheticRegressionData(W, BIAS, num_train=300, num_val=100):
+        X, y = next(iter(lines.train_dataloader()))
+        assert (X.shape, y.shape) == ((32, 2), (32, 1))
+        assert len(lines.train_dataloader()) == 10
+        trainer = d2l.Trainer(max_epochs=3)
+        trainer.fit(d2l.LinearRegression(lr=0.1), lines)
+        assert trainer.history[-1]["val_loss"] < 0.1
+
+
+def test_a_text_in_the_loader_of_section_3_3(data, perplexities):
+    @d2l.add_to_class(d2l.DataModule)
+    def get_tensorloader(self, tensors, train, indices=slice(0, None)):
+        return NumPyBatches([a[indices] for a in tensors], self.batch_size)
+
+    first, last = perplexities(d2l.RNNLM(d2l.RNN(16), len(data.vocab), lr=1), max_epochs=5)
+    assert last < 0.9 * first
+
+
+class Descent(d2l.HyperParameters):
+    """Section 3.4.3: its state is the class of an empty one."""
+
+    def __init__(self, lr):
+        self.save_hyperparameters()
+
+    def init(self, params):
+        return optax.EmptyState
+
+    def update(self, updates, state, params=None):
+        return jax.tree_util.tree_map(lambda g: -self.lr * g, updates), state
+
+
+class Scratch(d2l.Module):
+    num_inputs: int
+    lr: float
+    optimizer: Any
+    sigma: float = 0.01
+
+    def setup(self):
+        self.w = self.param("w", nn.initializers.normal(self.sigma), (self.num_inputs, 1))
+        self.b = self.param("b", nn.initializers.zeros, (1))
+
+    def forward(self, X):
+        return d2l.matmul(X, self.w) + self.b
+
+    def loss(self, params, X, y, state):
+        y_hat = state.apply_fn({"params": params}, *X)
+        return d2l.reduce_mean((y_hat - d2l.reshape(y, y_hat.shape)) ** 2 / 2)
+
+    def configure_optimizers(self):
+        return self.optimizer(self.lr)
+
+
+def halve_injected(trainer):
+    trainer.state.opt_state.hyperparams["learning_rate"] /= 2
+
+
+def halve_attribute(trainer):
+    trainer.optim.lr /= 2
+
+
+OPTIMIZERS = {
+    "the reader's": (Descent, halve_attribute),
+    "the library's": (d2l.SGD, halve_attribute),
+    "Optax's": (optax.inject_hyperparams(optax.sgd), halve_injected),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_3_4_from_scratch(name, tmp_path):
+    """A learning rate that is changed by hand is seen in the next epoch, and is state."""
+    data = d2l.SyntheticRegressionData(W, BIAS, num_train=300, num_val=100)
+    optimizer, halve = OPTIMIZERS[name]
+
+    class Halving(d2l.Trainer):
+        def fit_epoch(self):
+            super().fit_epoch()
+            if self.epoch == 0:
+                halve(self)
+
+    def fit(max_epochs, trainer=Halving, **files):
+        model = Scratch(2, 0.3, optimizer)
+        trainer(max_epochs, progress=False).fit(model, data, **files)
+        return model.params
+
+    params = fit(6)
+    assert np.abs(data.w - d2l.reshape(params["w"], data.w.shape)).max() < 0.05
+    assert np.abs(data.b - params["b"]) < 0.05
+    assert np.abs(fit(6, d2l.Trainer)["w"] - params["w"]).max() > 1e-6
+    fit(2, checkpoint=str(tmp_path / "checkpoint"))
+    resumed = fit(6, resume=str(tmp_path / "checkpoint"))
+    for key in "wb":
+        np.testing.assert_array_equal(resumed[key], params[key])
+
+
+def test_an_optimizer_that_is_replaced_in_training(tmp_path):
+    """It is used from then on; but Optax does not tell its learning rate, so there is no checkpoint."""
+
+    class Replacing(d2l.Trainer):
+        def fit_epoch(self):
+            super().fit_epoch()
+            self.optim = optax.sgd(1e-9)
+
+    data = d2l.SyntheticRegressionData(W, BIAS, num_train=30, num_val=10)
+    model = Scratch(2, 0.1, optax.sgd)
+    trainer = Replacing(2, progress=False)
+    trainer.fit(model, data)
+    one = model.params
+    trainer = Replacing(3, progress=False)
+    model = Scratch(2, 0.1, optax.sgd)
+    trainer.fit(model, data)
+    np.testing.assert_allclose(model.params["w"], one["w"], atol=1e-6)
+    with pytest.raises(ArgumentError, match="inject_hyperparams"):
+        trainer.save_checkpoint(str(tmp_path / "checkpoint"))
+
+
+def test_3_4_the_librarys_is_the_same():
+    data = d2l.SyntheticRegressionData(W, BIAS)
+    models = d2l.LinearRegressionScratch(2, lr=0.03), d2l.LinearRegression(lr=0.03)
+    for model in models:
+        trainer = d2l.Trainer(max_epochs=3)
+        trainer.fit(model, data)
+        losses = [row["val_loss"] for row in trainer.history]
+        assert losses[-1] < 0.1 * losses[0]
+    w, b = models[1].get_w_b(trainer.state)
+    assert (w.shape, b.shape) == ((2, 1), (1,))
+    params = models[0].params
+    assert (params["w"].shape, params["b"].shape) == ((2, 1), (1,))
+
+
+def test_3_4_the_epoch_of_the_book():
+    @d2l.add_to_class(d2l.Trainer)
+    def prepare_batch(self, batch):
+        return batch
+
+    @d2l.add_to_class(d2l.Trainer)
+    def fit_epoch(self):
+        self.model.training = True
+        for batch in self.train_dataloader:
+            _, grads = self.model.training_step(
+                self.state.params, self.prepare_batch(batch), self.state
+            )
+            self.state = self.state.apply_gradients(grads=grads)
+            rng = jax.random.split(self.state.dropout_rng)[0]
+            self.state = self.state.replace(dropout_rng=rng)
+            self.train_batch_idx += 1
+        if self.val_dataloader is None:
+            return
+        self.model.training = False
+        for batch in self.val_dataloader:
+            self.model.validation_step(self.state.params, self.prepare_batch(batch), self.state)
+            self.val_batch_idx += 1
+
+    for num_val in 100, 0:
+        data = d2l.SyntheticRegressionData(W, BIAS, num_val=num_val)
+        trainer = d2l.Trainer(max_epochs=3)
+        trainer.fit(Scratch(2, 0.1, Descent), data)
+        assert trainer.history[-1]["train_loss"] < 0.1 * trainer.history[0]["train_loss"]
+
+
+def test_3_5_concise():
+    class LinearRegression(d2l.Module):
+        lr: float
+
+        def setup(self):
+            self.net = nn.Dense(1, kernel_init=nn.initializers.normal(0.01))
+
+        def loss(self, params, X, y, state):
+            y_hat = state.apply_fn({"params": params}, *X)
+            return d2l.reduce_mean(optax.l2_loss(y_hat, y))
+
+        def configure_optimizers(self):
+            return optax.sgd(self.lr)
+
+    data = d2l.SyntheticRegressionData(W, BIAS)
+    model = LinearRegression(lr=0.06)
+    trainer = d2l.Trainer(max_epochs=3)
+    trainer.fit(model, data)
+    net = trainer.state.params["net"]
+    assert np.abs(data.w - d2l.reshape(net["kernel"], data.w.shape)).max() < 0.05
+    assert np.abs(data.b - net["bias"]) < 0.05
+
+
+@pytest.mark.parametrize("shape", [(-1,), (1, -1)])
+@pytest.mark.parametrize(
+    "make", [d2l.LinearRegression, lambda lr: d2l.LinearRegressionScratch(2, lr)]
+)
+def test_labels_of_another_shape_are_refused(make, shape):
+    """Compiled, too."""
+
+    class Reshaped(d2l.SyntheticRegressionData):
+        def get_dataloader(self, train):
+            batch = (self.X[:8], d2l.reshape(self.y[:8], shape))
+            return self.get_tensorloader(batch, train) if shape == (-1,) else [batch]
+
+    data = Reshaped(W, BIAS, num_train=8, batch_size=8)
+    with pytest.raises(ArgumentError, match=r"\(8, 1\).*\((1, )?8,?\)"):
+        d2l.Trainer(1, progress=False).fit(make(lr=0.1), data)
 
 
 class Sine(d2l.DataModule):

@@ -61,15 +61,22 @@ from . import weights
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
+from .linear_regression import (
+    SGD,
+    LinearRegression,
+    LinearRegressionScratch,
+    SyntheticRegressionData,
+)
 from .lstm import LSTM, LSTMScratch
-from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
+from .module import Classifier, DataModule, Module, TextFile, TimeMachine, nn_Module
 
 # isort: off
 # fmt: off
 from .ops import (
-    arange, argmax, astype, concat, cpu, exp, expand_dims, float32, gpu, int32, int64, matmul,
-    normal, num_gpus, numpy, ones, randn, reduce_mean, reduce_sum, reshape, sigmoid, sin, stack,
-    swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros,
+    abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye,
+    float32, gpu, int32, int64, linspace, log, matmul, meshgrid, normal, num_gpus, numpy, ones,
+    ones_like, rand, randn, reduce_mean, reduce_sum, repeat, reshape, sigmoid, sin, sinh, size,
+    stack, swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros, zeros_like,
 )
 # fmt: on
 # isort: on

@@ -1,4 +1,4 @@
-"""`Module`, `Classifier`, `LinearRegression` and the data modules, in TensorFlow (book, chapters 3 and 4)."""
+"""`Module`, `Classifier` and the data modules, in TensorFlow (book, chapters 3 and 4)."""
 
 import contextlib
 from functools import partial
@@ -15,6 +15,8 @@ from .graph import Traced
 from .ops import argmax, astype, cpu, device_name, exp, from_numpy, numpy, reduce_mean, reshape
 from .variables import dense, distinct, storage
 from .weights import has_sizes, is_held, own_variables, stream, variables
+
+nn_Module = tf.keras.Model  # the book's name of what a model is made of
 
 
 class Module(core.Module, tf.keras.Model):
@@ -145,23 +147,6 @@ class Classifier(Module):
         """How often the largest logit is the class, or for each example whether it is."""
         hits = astype(astype(argmax(Y_hat, -1), Y.dtype) == Y, tf.float32)
         return reduce_mean(hits) if averaged else hits
-
-
-class LinearRegression(Module):
-    """y = X w + b under the squared error, with Keras's layer (book, section 3.5)."""
-
-    def __init__(self, lr):
-        super().__init__()
-        self.save_hyperparameters()
-        self.net = tf.keras.layers.Dense(1)
-
-    def loss(self, Y_hat, Y):
-        """Mean of (Y_hat - Y)^2 / 2."""
-        return reduce_mean((Y_hat - reshape(Y, Y_hat.shape)) ** 2) / 2
-
-    def get_w_b(self):
-        """The weights (num_inputs, 1) and the bias (1,)."""
-        return self.net.kernel, self.net.bias
 
 
 class DataModule(core_data.DataModule):

@@ -24,9 +24,9 @@ def _without_log_lines():
     except OSError:  # it is closed
         yield
         return
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as lines:
         sys.stderr.flush()
-        os.dup2(log.fileno(), 2)
+        os.dup2(lines.fileno(), 2)
         failed = True
         try:
             yield
@@ -35,8 +35,8 @@ def _without_log_lines():
             os.dup2(standard_error, 2)
             os.close(standard_error)
             if failed:
-                log.seek(0)
-                sys.stderr.write(log.read().decode(errors="replace"))
+                lines.seek(0)
+                sys.stderr.write(lines.read().decode(errors="replace"))
 
 
 with _without_log_lines():

@@ -1,6 +1,6 @@
-"""Seconds of an epoch of section 9.6: `Trainer.fit` against a loop written by hand, in one process.
+"""Seconds of an epoch: `Trainer.fit` against a loop written by hand, in one process.
 
-    D2LRNN_BACKEND=torch python benchmarks/epoch.py [--epochs 30] [--num-hiddens 32] ...
+    D2LRNN_BACKEND=torch python benchmarks/epoch.py [--model rnn] [--epochs 30] [--num-hiddens 32] ...
 
 The two take turns, epoch by epoch, on the same model, data and order of minibatches. `Trainer.fit`
 runs with its defaults: history, plot and progress included; what these cost is measured as well. The
@@ -26,6 +26,12 @@ import d2lrnn as d2l
 from d2lrnn.run import peak_memory
 
 
+# Sections 9.6, 10.1, 10.2 and 10.3: the layer, and its options.
+MODELS = {"rnn": ("RNN", {}), "lstm": ("LSTM", {}), "gru": ("GRU", {})}
+MODELS["deep-gru"] = ("GRU", {"num_layers": 2})
+CHOICES = {"tokens": ["char", "word"], "model": list(MODELS)}
+
+
 @dataclass
 class Setting:
     """What is trained: sizes, hyperparameters, and the windows X and Y, training ones first."""
@@ -36,6 +42,7 @@ class Setting:
     num_val: int = 5000
     num_hiddens: int = 32
     tokens: str = "char"
+    model: str = "rnn"
     lr: float = 1
     bound: float = 1
 
@@ -48,8 +55,9 @@ class Setting:
         self.vocab_size = len(self.data.vocab)
         return self
 
-    def model(self):
-        rnn = d2l.RNN(num_hiddens=self.num_hiddens)
+    def made(self):
+        layer, options = MODELS[self.model]
+        rnn = getattr(d2l, layer)(num_hiddens=self.num_hiddens, **options)
         return d2l.RNNLM(rnn, vocab_size=self.vocab_size, lr=self.lr)
 
     def trainer(self, epochs, kind=d2l.Trainer):
@@ -97,7 +105,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=30)
     for name, value in asdict(Setting()).items():
         if isinstance(value, str):
-            parser.add_argument(f"--{name}", choices=["char", "word"], default=value)
+            parser.add_argument(f"--{name}", choices=CHOICES[name], default=value)
         elif name not in ("lr", "bound"):
             parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     parser.add_argument("--slow", action="store_true", help="the slow rivals as well")
@@ -113,20 +121,22 @@ def main():
 
     setting = Setting(**arguments).load()
     by_hand = importlib.import_module(f"by_hand_{d2l.backend.name()}")
-    chosen = by_hand.RIVALS | (getattr(by_hand, "SLOW_RIVALS", {}) if slow else {})
+    chosen = dict(by_hand.RIVALS_OF[setting.model])
+    if slow and setting.model == "rnn":
+        chosen |= getattr(by_hand, "SLOW_RIVALS", {})
     if alone:
         return train_alone(setting, chosen.get(alone), epochs)
     rivals = {name: rival(setting) for name, rival in chosen.items()}
     trainer = setting.trainer(epochs, TakingTurns)
     trainer.start(rivals)
-    trainer.fit(setting.model(), setting.data)
+    trainer.fit(setting.made(), setting.data)
     report(setting, trainer, target, memory.split(","))
 
 
 def train_alone(setting, rival, epochs):
     """Train one of them, and print the peak memory of this process in bytes."""
     if rival is None:
-        setting.trainer(epochs).fit(setting.model(), setting.data)
+        setting.trainer(epochs).fit(setting.made(), setting.data)
     else:
         loop = rival(setting)
         for epoch in range(epochs):
@@ -145,7 +155,7 @@ def report(setting, trainer, target, memory):
     ours = np.array(seconds["d2lrnn"][1:])
     versions = d2l.versions()
     device = ", ".join(versions["devices"]) if trainer.gpus else "CPU"
-    title = f"{versions['framework']} on {device}, {os.cpu_count()} cores"
+    title = f"{setting.model}: {versions['framework']} on {device}, {os.cpu_count()} cores"
     columns = ("median s", "compile s", "d2lrnn / this (quartiles)", "peak memory MB")
     table = Table("", *columns, title=title)
     figures = {"backend": d2l.backend.name(), **asdict(setting), "versions": versions}

@@ -4,7 +4,8 @@
 
 Both continue the same prefix from the same weights and must write the same text; they take turns.
 Then a reader's own model, which the library decodes through the framework, step by step: its rate, and
-the slowest of calls with prefixes of other lengths, where tracing or compiling anew would stand out.
+the slowest of calls with prefixes of other lengths, where tracing or compiling anew would stand out; and
+the layers of chapter 10.
 """
 
 import argparse
@@ -16,6 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 import d2lrnn as d2l
+
+
+CHAPTER_10 = {
+    "LSTM": ("LSTM", {}),
+    "GRU": ("GRU", {}),
+    "GRU of 2 layers": ("GRU", {"num_layers": 2}),
+}
 
 
 class Own(d2l.RNNLM):
@@ -80,6 +88,11 @@ def main():
         "by hand": 1e6 * np.median(hand) / arguments.num_preds,
         "a reader's model": 1e6 * own / few,
     }
+    for name, (layer, options) in CHAPTER_10.items():
+        rnn = getattr(d2l, layer)(num_hiddens=32, **options)
+        model = d2l.RNNLM(rnn, vocab_size=len(data.vocab), lr=1)
+        times = [seconds(model.predict, *call)[0] for _ in range(arguments.repeat)]
+        micros[name] = 1e6 * np.median(times) / arguments.num_preds
     versions = d2l.versions()
     table = Table("", "µs a character", "d2lrnn / this (quartiles)", title=versions["framework"])
     ratios = {"by hand": f"{middle:.3f} ({low:.3f} to {high:.3f})"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 def epochs(figures):
     """A row of `epoch.py` or `growth.py`."""
-    setting = "{tokens} {vocab_size}, {num_hiddens} hiddens, {num_steps} steps, {num_train} windows"
+    setting = "{model}: {tokens} {vocab_size}, {num_hiddens} hiddens, {num_steps} steps, {num_train} windows"
     ours, hand = figures["rivals"]["d2lrnn"], figures["rivals"]["by hand"]
     tokens = (figures["num_train"] + figures["num_val"]) * figures["num_steps"]
     return {
@@ -36,7 +36,11 @@ def predictions(figures):
         "d2lrnn µs a character": f"{figures['micros']['d2lrnn']:.1f}",
         "by hand": f"{figures['micros']['by hand']:.1f}",
         "ratio of time (quartiles)": quartiles(figures["ratio"]),
-        "a reader's model": "{:.0f}".format(figures["micros"]["a reader's model"]),
+        **{
+            name: f"{value:.0f}"
+            for name, value in figures["micros"].items()
+            if name not in ("d2lrnn", "by hand")
+        },
     }
 
 

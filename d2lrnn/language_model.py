@@ -87,8 +87,8 @@ class LanguageModel:
         return (logits if np.ndim(token) else logits[0]), state
 
     def infer_sizes(self) -> None:
-        """Give layers that wait for their first input their sizes, by a step."""
-        self.step(0, None)
+        """Give layers that wait for their first input their sizes, by a run over one token."""
+        self.logits(np.zeros((1, 1), np.int32))
 
     def predict(
         self,

@@ -26,6 +26,10 @@ except AttributeError as _error:
 mxnet.npx.set_np()  # NumPy's semantics of shapes and arrays, as in the book
 
 from . import weights
+from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
+from .deep_rnn import StackedRNNScratch
+from .gru import GRU, GRUScratch
+from .lstm import LSTM, LSTMScratch
 from .module import SGD, Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
 
 # isort: off

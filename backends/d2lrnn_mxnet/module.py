@@ -52,7 +52,7 @@ class Module(core.Module, nn.Block):
         return core.nested(lambda array: from_numpy(array, device), arrays)
 
     def gradients_of(self, *batch):
-        with autograd.record():
+        with autograd.record(train_mode=False):
             loss = self.batch_loss(self.tensors(batch))
         loss.backward()
         trained = {path: array for path, array in own(self).items() if array.grad is not None}

@@ -1,10 +1,13 @@
 """The recurrent network on MXNet's own layer, `mxnet.gluon.rnn.RNN` (book, section 9.6)."""
 
+from mxnet import autograd
 from mxnet.gluon import nn, rnn
 
+from d2lrnn.arguments import check_layers
 from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.weights import seed_at
 
+from .deep_rnn import with_dropout
 from .module import Module
 from .ops import swapaxes
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
@@ -18,23 +21,29 @@ class RNN(Module):
 
     Args:
         num_hiddens: size of H_t.
+        num_layers: how many; each but the first runs over the outputs of the one below.
+        dropout: share of these outputs that is dropped, between two layers, in training.
         num_inputs: size of X_t; left out, that of the first input.
         activation: 'tanh' or 'relu', gluon's default, with which the book's MXNet run was made.
         seed: of the initial weights, see `SeededUniform`; None draws them from MXNet's global stream.
     """
 
-    num_inputs = None
+    num_inputs, dropout = None, 0  # unless a subclass of a reader's says otherwise
 
-    def __init__(self, num_hiddens, *, num_inputs=None, activation="tanh", seed=0):
+    def __init__(
+        self, num_hiddens, num_layers=1, dropout=0, *, num_inputs=None, activation="tanh", seed=0
+    ):
         super().__init__()
         self.save_hyperparameters()
+        check_layers(num_layers, dropout)
         check_sizes(num_hiddens=num_hiddens, num_inputs=1 if num_inputs is None else num_inputs)
         check_one_of("activation", activation, ACTIVATIONS)
         self.build(num_inputs or 0)  # 0: not known yet
 
     def layer(self, num_inputs):
         """Gluon's layer for inputs of this size."""
-        return rnn.RNN(self.num_hiddens, activation=self.activation, input_size=num_inputs)
+        sizes = self.num_hiddens, self.num_layers
+        return rnn.RNN(*sizes, activation=self.activation, input_size=num_inputs)
 
     def build(self, num_inputs):
         """Make the layer for inputs of this size; its second bias is held at zero and not trained."""
@@ -51,16 +60,21 @@ class RNN(Module):
         return initial(arrays(self), seed_at(self.seed, path))
 
     def forward(self, inputs, state=None):
-        """Run over `inputs` (num_steps, batch_size, num_inputs) from `state` (1, batch_size, num_hiddens).
+        """Run over `inputs` (num_steps, batch_size, num_inputs) from `state`, by default zeros.
 
-        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state (1, ...).
+        Returns all outputs (num_steps, batch_size, num_hiddens), and the last state, each of its arrays
+        (num_layers, batch_size, num_hiddens).
         """
         if self.num_inputs is None:
             self.num_inputs = inputs.shape[-1]
         check_inputs(inputs.shape[-1], self.num_inputs)
         if state is None:
             state = self.rnn.begin_state(inputs.shape[1], ctx=inputs.ctx)
-        outputs, state = self.rnn(inputs, state if isinstance(state, tuple | list) else [state])
+        state = state if isinstance(state, tuple | list) else [state]
+        if self.dropout and autograd.is_training():
+            outputs, state = with_dropout(self.rnn, self.dropout, inputs, state)
+        else:
+            outputs, state = self.rnn(inputs, state)
         return outputs, state[0] if len(state) == 1 else tuple(state)
 
 

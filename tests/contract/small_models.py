@@ -65,6 +65,22 @@ def fit(model, data, max_epochs=2, **options):
     return trainer
 
 
+def with_larger_weights(model, sigma=0.5):
+    """`model` with weights from N(0, sigma^2), the same on every backend.
+
+    Some frameworks draw such small initial ones that in deep layers gradients vanish in rounding.
+    """
+    random = np.random.RandomState(0)
+    weights = model.get_weights()
+    model.set_weights({name: random.normal(0, sigma, w.shape) for name, w in weights.items()})
+    return model
+
+
+def lowest_W_x(weights):
+    """That W_x of the lowest layer which makes its (candidate) state of the inputs."""
+    return weights[min(name for name in weights if ".W_x" in name)]  # W_xc, W_xh, W_xn come first
+
+
 def assert_same_weights(found, expected):
     """Bit for bit."""
     assert set(found) == set(expected)

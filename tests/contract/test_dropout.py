@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_models import NUM_HIDDENS, assert_same_weights, fit
+from small_models import NUM_HIDDENS, assert_same_weights, fit, with_larger_weights
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError
@@ -17,7 +17,8 @@ def deep(layer, data, dropout, lr=0.5, seed=0):
     """A language model on two layers."""
     sizes = {"num_inputs": len(data.vocab), "num_hiddens": NUM_HIDDENS, "num_layers": 2}
     rnn = getattr(d2l, layer)(**sizes, dropout=dropout, seed=seed)
-    return d2l.RNNLM(rnn, vocab_size=len(data.vocab), lr=lr, seed=seed)
+    model = d2l.RNNLM(rnn, vocab_size=len(data.vocab), lr=lr, seed=seed)
+    return with_larger_weights(model)
 
 
 @all_deep

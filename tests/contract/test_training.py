@@ -212,7 +212,7 @@ def test_plots_are_kept(model, data):
 
 def test_divergence_names_the_place(layers, data):
     options = {"activation": "relu"} if LAYERS[layers].activations else {}
-    model = make_model(layers, len(data.vocab), lr=1e30, **options)
+    model = make_model(layers, len(data.vocab), lr=3e38, **options)
     with pytest.raises(
         TrainingDiverged, match=r"epoch 1, minibatch \d of \d.*lr.*gradient_clip_val"
     ):

@@ -12,6 +12,7 @@ from small_models import (
     fit,
     make_layer,
     make_model,
+    with_larger_weights,
 )
 
 import d2lrnn as d2l
@@ -193,7 +194,7 @@ def test_the_seed_decides_the_initial_weights_of_layers_in_a_container(layers):
 
 
 def test_layers_in_a_container_train_save_and_load(layers, data, tmp_path):
-    model, other = two_layers(layers), two_layers(layers, seed=1)
+    model, other = with_larger_weights(two_layers(layers)), two_layers(layers, seed=1)
     before = model.get_weights()
     fit(model, Tokens(data))
     after = model.get_weights()

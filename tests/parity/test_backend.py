@@ -29,6 +29,8 @@ WEIGHTS = 1e-5
 # Each of 20 steps starts from the rounding of those before it.
 LOSSES = 1e-4
 SMALLEST_GRADIENT = 1e-3
+# In layers above each other a gradient is a product of many small factors, and as accurate as those.
+SMALLEST_IN_CHAPTER_10 = 1e-5
 # As for the losses: ten times what one step may be off, after twenty.
 TRAINED_WEIGHTS = 1e-4
 
@@ -312,7 +314,8 @@ def check_forward_and_gradients(
     loss, grads, _ = oracle.gradients(weights, X, Y, state, activation)
     largest = [np.abs(g).max() for g in grads.values()]
     # What all but cancels has few digits left in float32; a zero (W_hh of one step) is exact.
-    assume(all(g == 0 or g > SMALLEST_GRADIENT for g in largest))
+    smallest = SMALLEST_GRADIENT if layers in CHAPTER_9 else SMALLEST_IN_CHAPTER_10
+    assume(all(g == 0 or g > smallest for g in largest))
     model = language_model(layers, weights, activation)
     assert_forward(model, X, state, *oracle.forward(weights, X, state, activation))
     assert_gradients(model, X, Y, state, loss, grads)
@@ -358,7 +361,7 @@ def test_training_of_any_size(layers, path, **sizes):
 
 VOCAB_SIZE, NUM_HIDDENS, BATCH_SIZE, NUM_STEPS = 4, 3, 5, 6
 NUM_WINDOWS = 20 * BATCH_SIZE - 2  # twenty minibatches, the last smaller
-BOUND = 0.2  # clips most steps, and not all
+BOUND = 0.1  # clips the first step of every layer
 
 
 @functools.cache

@@ -25,17 +25,15 @@ class Trainer(core.Trainer):
         model.trainer = self
         self._epochs = {}
         context().clear_kernel_cache()  # which holds the states of streams, for seeded_epoch
+        loader = self.train_dataloader
         with self.device:
-            self._build(model)
+            if isinstance(loader, Minibatches) and not has_sizes(
+                model
+            ):  # they follow from an example
+                model(*[from_numpy(array[:1]) for array in loader.arrays[:-1]])
             move(model, self.device)
             self.optim = model.configure_optimizers()
             self._build_optimizer()
-
-    def _build(self, model):
-        """Give layers that have seen no input yet their sizes, by the first example."""
-        loader = self.train_dataloader
-        if isinstance(loader, Minibatches) and not has_sizes(model):
-            model(*[from_numpy(array[:1]) for array in loader.arrays[:-1]])
 
     def _build_optimizer(self):
         keras = isinstance(self.optim, tf.keras.optimizers.Optimizer)  # or one of the reader's
@@ -86,20 +84,17 @@ class Trainer(core.Trainer):
         draw = np.random.RandomState([seed, epoch]).randint
         weights = {id(variable) for variable in self.model.weights}
         states = [v for v in self.model.variables if id(v) not in weights]  # of Keras's generators
-        before = (
-            [numpy(state) for state in states],
-            context()._seed,
-            getattr(context(), "_rng", None),
-        )
+        before = [numpy(state) for state in states]
+        stream = vars(context())  # TensorFlow's own, of `tf.random`
+        kept = {name: stream.get(name) for name in ("_seed", "_rng")}
         for state in states:
             state.assign([draw(2**31), 0])
-        context()._seed = draw(2**31)
-        context()._rng = random.Random(context()._seed)
+        stream |= {"_seed": (own := draw(2**31)), "_rng": random.Random(own)}
         try:
             yield
         finally:
-            arrays, context()._seed, context()._rng = before
-            for state, array in zip(states, arrays, strict=True):
+            stream |= kept
+            for state, array in zip(states, before, strict=True):
                 state.assign(array)
 
     def to_host(self, scalars):

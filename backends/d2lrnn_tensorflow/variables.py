@@ -3,22 +3,22 @@
 import tensorflow as tf
 
 from .ops import device_name
-from .weights import is_held, layers
+from .weights import is_held, layers, variables
 
 
-def distinct(variables, named):
+def distinct(known, named):
     """Each variable once, where several attributes name it."""
-    return list({id(v): v for v in (*variables, *(v for _, v in named))}.values())
+    return list({id(v): v for v in (*known, *(v for _, v in named))}.values())
 
 
-def dense(gradients, variables):
+def dense(gradients, trained):
     """The gradients as tensors, those of rows that are held at zero left out.
 
     TensorFlow gives the gradient of picked rows as a list of rows and indices. A row that was picked
     twice stands there twice, so the list has another norm than the gradient.
     """
     tensors = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
-    pairs = zip(tensors, variables, strict=True)
+    pairs = zip(tensors, trained, strict=True)
     return [g * [[1.0], [0.0]] if is_held(v) and g is not None else g for g, v in pairs]
 
 
@@ -32,22 +32,19 @@ def move(model, device):
 
     TensorFlow's variables stay where they are made, so they are made anew there.
     """
-    name = device_name(device)
-
-    def elsewhere(value):
-        return isinstance(value, tf.Variable) and device_name(value.device) != name
-
-    def moved(variable):
-        label = variable.name.split(":")[0]
-        return tf.Variable(variable, trainable=variable.trainable, name=label)
-
-    with device:
-        for variable in model.variables:
-            if elsewhere(storage(variable)) and storage(variable) is not variable:
-                variable._initialize(moved(variable.value))
-        for _, layer in layers(model):
-            for attribute, value in list(vars(layer).items()):
-                if elsewhere(value):
-                    setattr(layer, attribute, moved(value))
-                elif isinstance(value, list) and any(map(elsewhere, value)):
-                    value[:] = [moved(item) if elsewhere(item) else item for item in value]
+    name, made = device_name(device), {}
+    for variable in (*model.variables, *variables(model).values()):
+        stored = storage(variable)
+        if device_name(stored.device) == name or id(stored) in made:
+            continue
+        with device:
+            label = stored.name.split(":")[0]
+            made[id(stored)] = tf.Variable(stored, trainable=variable.trainable, name=label)
+        if stored is not variable:
+            variable._initialize(made[id(stored)])
+    for _, layer in layers(model):
+        for attribute, value in list(vars(layer).items()):
+            if id(value) in made:
+                setattr(layer, attribute, made[id(value)])
+            elif isinstance(value, list) and any(id(item) in made for item in value):
+                value[:] = [made.get(id(item), item) for item in value]

@@ -1,13 +1,14 @@
-"""Section 9.6 in plain JAX, one compiled scan an epoch: the yardstick of `benchmarks/epoch.py`."""
+"""Sections 9.6 and 10.1 to 10.3 in plain JAX, an epoch a call: the yardstick of `benchmarks/epoch.py`."""
 
 import jax
 import numpy as np
 import optax
 from jax import numpy as jnp
+from jax.nn import sigmoid
 
-UNROLL = (
-    4  # steps a turn of a scan; all of them are hardly faster and take twice as long to compile
-)
+# Steps a turn of a scan; all of them are hardly faster and take twice as long to compile.
+UNROLL = 4
+lecun_normal, orthogonal = jax.nn.initializers.lecun_normal(), jax.nn.initializers.orthogonal()
 
 
 @jax.custom_vjp
@@ -50,21 +51,28 @@ recurrence.defvjp(forward, backward)
 class ByHand:
     def __init__(self, setting):
         self.s = setting
-        v, h = setting.vocab_size, setting.num_hiddens
-        keys = jax.random.split(jax.random.key(0), 3)
+        keys = iter(jax.random.split(jax.random.key(0), 100))
         self.params = {
-            "W_xh": jax.nn.initializers.lecun_normal()(keys[0], (v, h)),
-            "W_hh": jax.nn.initializers.orthogonal()(keys[1], (h, h)),
-            "b_h": jnp.zeros(h),
-            "W_hq": jax.nn.initializers.lecun_normal()(keys[2], (h, v)),
-            "b_q": jnp.zeros(v),
+            **self.initial(keys),
+            "W_hq": lecun_normal(next(keys), (setting.num_hiddens, setting.vocab_size)),
+            "b_q": jnp.zeros(setting.vocab_size),
         }
         self.X, self.Y = jnp.asarray(setting.X), jnp.asarray(setting.Y)
         self.run = jax.jit(self._run)
 
+    def initial(self, keys):
+        v, h = self.s.vocab_size, self.s.num_hiddens
+        W_xh, W_hh = lecun_normal(next(keys), (v, h)), orthogonal(next(keys), (h, h))
+        return {"W_xh": W_xh, "W_hh": W_hh, "b_h": jnp.zeros(h)}
+
+    def hiddens(self, params, X):
+        """The last layer's (num_steps, batch_size, num_hiddens) of tokens X (num_steps, batch_size)."""
+        return recurrence(params["W_xh"], params["W_hh"], params["b_h"], X)
+
     def loss(self, params, X, Y):
-        hiddens = recurrence(params["W_xh"], params["W_hh"], params["b_h"], X.T)
-        hiddens = hiddens.reshape(-1, self.s.num_hiddens)  # all steps below each other
+        hiddens = self.hiddens(params, X.T).reshape(
+            -1, self.s.num_hiddens
+        )  # steps below each other
         logits = hiddens @ params["W_hq"] + params["b_q"]
         logits -= jax.lax.stop_gradient(logits.max(-1, keepdims=True))
         of_labels = jnp.take_along_axis(logits, Y.T.reshape(-1, 1), -1)[:, 0]
@@ -139,7 +147,85 @@ class WrittenOut(StepByStep):
         return optax.softmax_cross_entropy_with_integer_labels(logits, Y.T).mean()
 
 
+class Gated(ByHand):
+    """Layers with gates, whose weights lie side by side: one product with X_t and one with H_{t-1}.
+
+    The scan is not unrolled, and products with the inputs are taken in it: both all at once and four
+    steps at a time took up to twice as long, for more goes through memory.
+    """
+
+    num_gates: int
+    num_layers = 1
+
+    def initial(self, keys):
+        v, h = self.s.vocab_size, self.s.num_hiddens
+
+        def beside(initializer, rows):
+            return jnp.concatenate(
+                [initializer(next(keys), (rows, h)) for _ in range(self.num_gates)], axis=1
+            )
+
+        layers = [
+            (beside(lecun_normal, n), beside(orthogonal, h), jnp.zeros(self.num_gates * h))
+            for n in [v] + [h] * (self.num_layers - 1)
+        ]
+        return {"layers": layers}
+
+    def hiddens(self, params, X):
+        (W_x, W_h, b), *above = params["layers"]
+        rows = W_x + b  # which tokens pick
+        outputs = self.scan(lambda x: rows[x], W_h, X)
+        for W_x, W_h, b in above:
+            outputs = self.scan(lambda x, W_x=W_x, b=b: x @ W_x + b, W_h, outputs)
+        return outputs
+
+    def scan(self, drive, W_h, inputs):
+        def step(state, x):
+            return self.step(drive(x), state, W_h)
+
+        zeros = jnp.zeros((inputs.shape[1], self.s.num_hiddens))
+        return jax.lax.scan(step, self.begin_state(zeros), inputs)[1]
+
+    def begin_state(self, zeros):
+        return zeros
+
+
+class LSTM(Gated):
+    num_gates = 4
+
+    def begin_state(self, zeros):
+        return zeros, zeros
+
+    def step(self, A, state, W_h):
+        H, C = state
+        I, F, O, C_tilde = jnp.split(A + H @ W_h, 4, -1)  # (batch_size, num_hiddens) each
+        C = sigmoid(F) * C + sigmoid(I) * jnp.tanh(C_tilde)
+        H = sigmoid(O) * jnp.tanh(C)
+        return (H, C), H
+
+
+class GRU(Gated):
+    num_gates = 3
+
+    def step(self, A, H, W_h):
+        z, r, n = jnp.split(A, 3, -1)  # (batch_size, num_hiddens) each
+        h_z, h_r, h_n = jnp.split(H @ W_h, 3, -1)
+        Z, R = sigmoid(z + h_z), sigmoid(r + h_r)
+        H = Z * H + (1 - Z) * jnp.tanh(n + R * h_n)
+        return H, H
+
+
+class DeepGRU(GRU):
+    num_layers = 2
+
+
 RIVALS = {"by hand": ByHand}
+RIVALS_OF = {
+    "rnn": RIVALS,
+    "lstm": {"by hand": LSTM},
+    "gru": {"by hand": GRU},
+    "deep-gru": {"by hand": DeepGRU},
+}
 SLOW_RIVALS = {  # what they leave behind in memory slows down whoever comes next
     "loss compiled": StepByStep,
     "not compiled, no scan": WrittenOut,

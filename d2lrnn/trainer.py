@@ -283,8 +283,10 @@ class Trainer(HyperParameters):
         for batch in self.train_dataloader if train else self.val_dataloader:
             if not self._is_checked[train]:
                 check_batch(batch)
-            labels = batch[-1] if is_library_code(count) else backend.active().numpy(batch[-1])
-            self._weights_of_batches[train].append(int(count(labels).sum()))
+            labels = batch[-1] if isinstance(batch, tuple | list) and len(batch) else None
+            if hasattr(labels, "shape"):  # of what is none (a dict), all minibatches weigh the same
+                labels = labels if is_library_code(count) else backend.active().numpy(labels)
+                self._weights_of_batches[train].append(int(count(labels).sum()))
             yield self.prepare_batch(batch)
             self._count_minibatch(train)
         self._is_checked[train] = True

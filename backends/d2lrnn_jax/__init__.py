@@ -7,21 +7,28 @@ import optax as optax
 from d2lrnn.backend import REQUIRED
 
 from . import weights
-from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
+from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
+from .deep_rnn import StackedRNNScratch
+from .gru import GRU, GRUCell, GRUScratch
+from .linear_regression import (
+    SGD,
+    LinearRegression,
+    LinearRegressionScratch,
+    SyntheticRegressionData,
+)
+from .lstm import LSTM, LSTMCell, LSTMScratch
+from .module import Classifier, DataModule, Module, TextFile, TimeMachine, nn_Module
 
 # isort: off
 # fmt: off
 from .ops import (
-    arange, argmax, astype, concat, cpu, exp, expand_dims, float32, get_key, gpu, int32, int64,
-    matmul, normal, num_gpus, numpy, ones, randn, reduce_mean, reduce_sum, reshape, set_seed,
-    sigmoid, sin, stack, swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros,
+    abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye,
+    float32, get_key, gpu, int32, int64, linspace, log, matmul, meshgrid, normal, num_gpus, numpy,
+    ones, ones_like, rand, randn, reduce_mean, reduce_sum, repeat, reshape, set_seed, sigmoid, sin,
+    sinh, size, stack, swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros, zeros_like,
 )
 # fmt: on
 # isort: on
-from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
-from .deep_rnn import StackedRNNScratch
-from .gru import GRU, GRUCell, GRUScratch
-from .lstm import LSTM, LSTMCell, LSTMScratch
 from .rnn import RNN, RNNLM, RNNCell
 from .rnn_scratch import RNNLMScratch, RNNScratch
 from .trainer import Trainer

@@ -4,22 +4,21 @@ from dataclasses import field
 
 from flax import linen as nn
 
-from d2lrnn.hyperparameters import check_inputs, check_positive, check_sizes
+from d2lrnn.hyperparameters import check_sizes
 
 from .deep_rnn import above_each_other, join, split
 from .gru import GRU
 from .lstm import LSTM
 from .module import Module
 from .ops import concat
-from .rnn import Recurrent
+from .rnn import RNN
 from .rnn_scratch import RNNScratch
 
 
 class TwoWay(Module):
     """What a layer in both directions is besides a layer: its outputs are twice as wide as its states."""
 
-    # The size of each direction, which is given as `num_hiddens`. It is a field since Flax copies modules
-    # by their fields: a copy must not double the size again.
+    # What `num_hiddens` was given as. A field, for Flax copies modules by their fields: no copy doubles it.
     half: int | None = field(default=None, kw_only=True)
 
     bidirectional = True
@@ -36,11 +35,7 @@ class BiRNNScratch(TwoWay):
 
     H_t = [forward H_t, backward H_t], of size 2 num_hiddens, which then is `num_hiddens`.
 
-    Args:
-        num_inputs: size of X_t.
-        num_hiddens: size of each H_t.
-        sigma: standard deviation of the initial weights.
-        seed: of the initial weights, as of `RNNScratch`.
+    The arguments are those of `RNNScratch`, but for an activation; `num_hiddens` is the size of each.
     """
 
     num_inputs: int
@@ -49,11 +44,6 @@ class BiRNNScratch(TwoWay):
     seed: int | None = field(default=0, kw_only=True)
 
     activation = "tanh"
-
-    def __post_init__(self):
-        check_sizes(num_inputs=self.num_inputs)
-        check_positive(sigma=self.sigma)
-        super().__post_init__()
 
     def setup(self):
         self.f_rnn = RNNScratch(self.num_inputs, self.half, self.sigma, seed=self.seed)
@@ -74,19 +64,21 @@ def both_ways(f_rnn, b_rnn, inputs, f_H, b_H):
     return concat((f_outputs, b_outputs[::-1]), -1), [f_H, b_H]
 
 
-class BiRecurrent(TwoWay, Recurrent):
+class BiRecurrent(TwoWay, RNN):
     """Layers of `one_way` in both directions, one above the other.
 
-    The arguments are those of `Recurrent`. A state is (2 num_layers, batch_size, num_hiddens): the lowest
-    layer's forward and backward, then those of the layer above it.
+    The arguments are those of `RNN`, but for an activation. A state is (2 num_layers, batch_size,
+    num_hiddens): the lowest layer's forward and backward, then those of the layer above it.
     """
+
+    activation: None = field(default=None, init=False)  # there is none to choose
 
     @nn.compact
     def forward(self, inputs, state=None, training=False):
-        check_inputs(inputs.shape[-1], self.num_inputs or inputs.shape[-1])
         if self.num_layers > 1:
             return above_each_other(self, inputs, state, training)
-        ways = [self.one_way(self.half, seed=self.seed, name=f"{d}_rnn") for d in "fb"]
+        options = {"num_inputs": self.num_inputs, "seed": self.seed}
+        ways = [self.one_way(self.half, **options, name=f"{d}_rnn") for d in "fb"]
         outputs, states = both_ways(*ways, inputs, *split(state, 2))
         return outputs, join(states)
 

@@ -6,9 +6,6 @@ import jax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from d2lrnn.arguments import check_layers
-from d2lrnn.hyperparameters import check_positive, check_sizes
-
 from .module import Module
 from .ops import concat
 from .rnn_scratch import RNNScratch
@@ -19,12 +16,7 @@ class StackedRNNScratch(Module):
 
     H_t^(l) = tanh(H_t^(l-1) W_xh^(l) + H_{t-1}^(l) W_hh^(l) + b_h^(l)),  H_t^(0) = X_t.
 
-    Args:
-        num_inputs: size of X_t.
-        num_hiddens: size of each H_t^(l).
-        num_layers: how many; each but the first runs over the outputs of the one below.
-        sigma: standard deviation of the initial weights.
-        seed: of the initial weights, as of `RNNScratch`.
+    The arguments are those of `RNNScratch`, but for an activation, and num_layers, how many layers.
     """
 
     num_inputs: int
@@ -34,12 +26,6 @@ class StackedRNNScratch(Module):
     seed: int | None = field(default=0, kw_only=True)
 
     activation = "tanh"
-
-    def __post_init__(self):
-        check_sizes(num_inputs=self.num_inputs, num_hiddens=self.num_hiddens)
-        check_layers(self.num_layers, dropout=0)
-        check_positive(sigma=self.sigma)
-        super().__post_init__()
 
     def setup(self):
         sizes = [self.num_inputs] + [self.num_hiddens] * (self.num_layers - 1)
@@ -68,7 +54,12 @@ def above_each_other(layer, inputs, state, training):
     for i, H in enumerate(split(state, layer.num_layers)):
         if i > 0:
             outputs = nn.Dropout(layer.dropout, deterministic=not training)(outputs)
-        rnn = layer.clone(num_inputs=None, num_layers=1, dropout=0, parent=layer, name=f"rnns_{i}")
+        options = {
+            "num_inputs": layer.num_inputs if i == 0 else None,
+            "num_layers": 1,
+            "dropout": 0,
+        }
+        rnn = layer.clone(**options, parent=layer, name=f"rnns_{i}")
         outputs, H = rnn(outputs, H)  # (num_steps, batch_size, num_hiddens)
         new.append(H)
     return outputs, join(new)

@@ -7,7 +7,7 @@ from jax import numpy as jnp
 
 from .lstm import side_by_side
 from .ops import matmul, sigmoid, tanh
-from .rnn import Recurrent
+from .rnn import RNN
 from .rnn_scratch import RNNScratch
 
 
@@ -20,6 +20,8 @@ class GRUScratch(RNNScratch):
     The reset gate acts before the product with W_hh, in `GRU` after it. The arguments are those of
     `RNNScratch`, but for an activation.
     """
+
+    activation: None = field(default=None, init=False)  # there is none to choose
 
     def init_params(self):
         self.W_xz, self.W_hz, self.b_z = self.triple("z")  # update gate
@@ -55,8 +57,10 @@ class GRUCell(nn.Module):
         return H, H
 
 
-class GRU(Recurrent):
+class GRU(RNN):
     """GRU layers: `GRUCell`, run over time (book, sections 10.2.5 and 10.3.2)."""
+
+    activation: None = field(default=None, init=False)  # there is none to choose
 
     def layer(self):
         return GRUCell(self.num_hiddens, seed=self.seed, name="cell")

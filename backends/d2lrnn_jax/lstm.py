@@ -8,7 +8,7 @@ from jax import numpy as jnp
 
 from .ops import concat, matmul, sigmoid, tanh
 from .parameters import seeded
-from .rnn import Recurrent
+from .rnn import RNN
 from .rnn_scratch import RNNScratch
 
 
@@ -21,6 +21,8 @@ class LSTMScratch(RNNScratch):
 
     The arguments are those of `RNNScratch`, but for an activation.
     """
+
+    activation: None = field(default=None, init=False)  # there is none to choose
 
     def init_params(self):
         self.W_xi, self.W_hi, self.b_i = self.triple("i")  # input gate
@@ -73,11 +75,13 @@ def side_by_side(cell, gates, num_inputs):
     return W_x, W_h, of_all("b_", zeros_init(), h)
 
 
-class LSTM(Recurrent):
+class LSTM(RNN):
     """LSTM layers: `LSTMCell`, run over time (book, section 10.1.3).
 
     The state is (H, C), each (num_layers, batch_size, num_hiddens).
     """
+
+    activation: None = field(default=None, init=False)  # there is none to choose
 
     def begin_state(self, batch_size):
         H = super().begin_state(batch_size)

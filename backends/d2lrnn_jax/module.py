@@ -1,5 +1,6 @@
-"""`Module`, `Classifier`, `LinearRegression` and the data, in Flax (book, chapters 3 and 4)."""
+"""`Module`, `Classifier` and the data, in Flax (book, chapters 3 and 4)."""
 
+import dataclasses
 import inspect
 
 import jax
@@ -9,35 +10,50 @@ from jax import numpy as jnp
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
-from d2lrnn.hyperparameters import check_positive
+from d2lrnn.arguments import ARGUMENTS, check
 
 from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape, typed
 from .parameters import Parameters
-from .weights import arrays_of
+from .weights import arrays
+
+nn_Module = nn.Module  # the book's name of what a model is made of
 
 
 class Module(Parameters, nn.Module, core.Module):
     """A `flax.linen.Module` with the book's hooks (section 3.2.2), and with parameters of its own."""
 
+    not_copied = (*core.Module.not_copied, "_compiled")
+
+    def __post_init__(self):
+        """Check the fields that are the library's; None stands for what may be left out."""
+        library = next(filter(core.is_library_code, type(self).__mro__))
+        for field in dataclasses.fields(library):
+            value = getattr(self, field.name)
+            if field.name in ARGUMENTS and not (value is None and "None" in str(field.type)):
+                check(**{field.name: value})
+        super().__post_init__()
+
     def loss(self, params, X, Y, state):
         """The mean loss, or the loss and a dict, of the inputs `X` (a tuple) and the labels `Y`."""
-        name = type(self).__name__
-        raise NotImplementedError(f"{name} defines no loss(self, params, X, Y, state).")
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no loss(self, params, X, Y, state)."
+        )
 
     def __call__(self, X, *args, **kwargs):
         return self.forward(X, *args, **kwargs)
 
     def batch_loss(self, params, batch, state):
-        return self.loss(params, batch[:-1], batch[-1], state)
+        """The mean loss of a minibatch, and a dict of what else `loss` returns; nothing is plotted."""
+        return with_aux(self.loss(params, batch[:-1], batch[-1], state))
 
     def training_step(self, params, batch, state):
         """The loss of a minibatch with what else `loss` returns, and the gradients by `params`."""
-        (loss, aux), grads = loss_and_gradients(self.batch_loss, params, batch, state)
+        (loss, aux), grads = jax.value_and_grad(self.batch_loss, has_aux=True)(params, batch, state)
         self.plot_loss(loss, train=True)
         return (loss, aux), grads
 
     def validation_step(self, params, batch, state):
-        loss, _ = with_aux(self.batch_loss(params, batch, state))
+        loss, _ = self.batch_loss(params, batch, state)
         self.plot_loss(loss, train=False)
         return loss
 
@@ -46,18 +62,8 @@ class Module(Parameters, nn.Module, core.Module):
         self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
 
     def configure_optimizers(self):
-        return optax.sgd(self.lr)
-
-    @nn.nowrap
-    def compiled(self, name, function):
-        """`function` under `jax.jit`, traced once for this model and `name`.
-
-        It is traced anew in the other mode, training or not, and after a method has been replaced.
-        """
-        methods = core.methods_of(self), core.methods_of(getattr(self, "rnn", None))
-        key = (name, getattr(self, "training", None), *methods)
-        functions = self.__dict__.setdefault("_compiled", {})
-        return functions.get(key) or functions.setdefault(key, jax.jit(function, inline=True))
+        # Injected, the learning rate is state: it can be changed, and stands in checkpoints.
+        return optax.inject_hyperparams(optax.sgd)(self.lr)
 
     @nn.nowrap
     def evaluator(self, function):
@@ -65,26 +71,23 @@ class Module(Parameters, nn.Module, core.Module):
             model = self.clone(training=False) if "training" in self.__dataclass_fields__ else self
             return model.apply(variables, *tensors, method=function)
 
-        def run_on_arrays(*arrays):
-            variables = {"params": self.params, "batch_stats": getattr(self, "batch_stats", {})}
+        def run_on_arrays(*inputs):
+            variables = {"params": self.params, "batch_stats": self.batch_stats}
             # In NumPy until they are called with: to put each on the device first would cost more.
-            return jax.tree.map(numpy, compiled(variables, *jax.tree.map(typed, arrays)))
+            return jax.tree.map(numpy, compiled(variables, *jax.tree.map(typed, inputs)))
 
         compiled = self.compiled(function, run)
         return run_on_arrays
 
     def gradients_of(self, *batch):
-        model = self.with_params(self.params)
-        model.training = False
-        state = model.train_state(jax.random.key(0))
         batch = jax.tree.map(lambda array: from_numpy(array, self.device), batch)
-        (loss, _), grads = loss_and_gradients(model.batch_loss, model.params, batch, state)
-        return float(loss), arrays_of(grads)
-
-
-def loss_and_gradients(batch_loss, *arguments):
-    """`batch_loss` of (params, batch, state) with what else it returns, and the gradients by params."""
-    return jax.value_and_grad(lambda *a: with_aux(batch_loss(*a)), has_aux=True)(*arguments)
+        training, self.training = getattr(self, "training", None), False
+        try:
+            run = jax.value_and_grad(self.batch_loss, has_aux=True)
+            (loss, _), grads = run(self.params, batch, self.train_state())
+        finally:
+            self.training = training
+        return float(loss), arrays(self, grads)
 
 
 def with_aux(value):
@@ -138,28 +141,6 @@ def cross_entropy_of(logits, Y):
     logits = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))  # no exp overflows
     of_labels = jnp.take_along_axis(logits, jnp.expand_dims(Y, -1), -1)[..., 0]
     return jnp.log(reduce_sum(exp(logits), -1)) - of_labels
-
-
-class LinearRegression(Module):
-    """y = X w + b under the squared error, with Flax's layer (book, section 3.5)."""
-
-    lr: float
-
-    def __post_init__(self):
-        check_positive(lr=self.lr)
-        super().__post_init__()
-
-    def setup(self):
-        self.net = nn.Dense(1)
-
-    def loss(self, params, X, Y, state):
-        """Mean of (Y_hat - Y)^2 / 2."""
-        return reduce_mean(optax.l2_loss(state.apply_fn({"params": params}, *X), Y))
-
-    def get_w_b(self, state=None):
-        """The weights (num_inputs, 1) and the bias (1,)."""
-        net = (self.params if state is None else state.params)["net"]
-        return net["kernel"], net["bias"]
 
 
 class DataModule(core_data.DataModule):

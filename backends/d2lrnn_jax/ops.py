@@ -11,22 +11,35 @@ from jax import numpy as jnp
 
 from d2lrnn.errors import ArgumentError
 
+abs = jnp.abs
 arange = jnp.arange
 argmax = jnp.argmax
+astype = jnp.astype
+batch_matmul = jnp.matmul
 concat = jnp.concatenate
+cos = jnp.cos
+cosh = jnp.cosh
 exp = jnp.exp
 expand_dims = jnp.expand_dims
+eye = jnp.eye
 float32 = jnp.float32
 int32 = jnp.int32
 int64 = jnp.int64
+linspace = jnp.linspace
+log = jnp.log
 matmul = jnp.matmul
+meshgrid = jnp.meshgrid
 numpy = np.asarray
 ones = jnp.ones
+ones_like = jnp.ones_like
 reduce_mean = jnp.mean
 reduce_sum = jnp.sum
+repeat = jnp.repeat
 reshape = jnp.reshape
 sigmoid = jax.nn.sigmoid
 sin = jnp.sin
+sinh = jnp.sinh
+size = jnp.size
 stack = jnp.stack
 swapaxes = jnp.swapaxes
 tanh = jnp.tanh
@@ -34,10 +47,7 @@ tensor = jnp.array
 to = jax.device_put
 transpose = jnp.transpose
 zeros = jnp.zeros
-
-
-def astype(x, dtype):
-    return x.astype(dtype)
+zeros_like = jnp.zeros_like
 
 
 _seed, _drawn = 0, itertools.count()
@@ -62,6 +72,11 @@ def normal(mean=0.0, std=1.0, size=()):
 def randn(*size):
     """Draws from N(0, 1) under a fresh key."""
     return normal(size=size)
+
+
+def rand(*size):
+    """Draws from the uniform distribution over [0, 1) under a fresh key."""
+    return jax.random.uniform(get_key(), size)
 
 
 def cpu():

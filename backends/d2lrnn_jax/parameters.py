@@ -1,8 +1,7 @@
 """The parameters of a model, which Flax keeps outside of it, and how they are drawn."""
 
-import copy
 import zlib
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -13,6 +12,7 @@ from jax import numpy as jnp
 
 from d2lrnn import language_model as core
 from d2lrnn.errors import ArgumentError
+from d2lrnn.module import methods_of
 from d2lrnn.weights import draw, path_below, prefix_of
 
 from .ops import cpu, get_key, int32, zeros
@@ -30,8 +30,11 @@ class Parameters:
     """What makes a linen module own its parameters, so that it can also be used by itself.
 
     `model.apply({"params": params}, X)` is ordinary linen; `model.params` holds the parameters that a
-    trainer has left there or, before any training, new ones drawn from the seed of the model.
+    trainer has left there or, before any training, new ones drawn from the seed of the model. So does
+    `model.batch_stats`, the running statistics of a normalisation.
     """
+
+    batch_stats: ClassVar = {}
 
     def __setattr__(self, name, value):
         """Linen freezes its fields; what a training ties to the model is no field of it."""
@@ -43,29 +46,36 @@ class Parameters:
     @property
     def params(self):
         """The parameters of this model, a dict of JAX arrays: drawn from its seed at first need."""
-        if not self.has_params and self.dummy_input() is None:
-            raise ArgumentError(
-                f"{type(self).__name__} has no parameters yet: their shapes follow from the data. "
-                "Train it with Trainer.fit, or set model.params = model.init(key, X)['params']."
-            )
         if not self.has_params:
-            self.params = self.draw_variables(self.dummy_input())["params"]
+            if self.dummy_input() is None:
+                raise ArgumentError(
+                    f"{type(self).__name__} has no parameters yet: their shapes follow from the data. "
+                    "Train it with Trainer.fit, or set model.params = model.init(key, X)['params']."
+                )
+            self.set_variables(self.draw_variables(self.dummy_input()))
         return self.__dict__["_params"]
 
     @params.setter
     def params(self, params):
-        self.__dict__["_params"] = params
+        """Take parameters, of which NumPy's become JAX's: a file of Flax's is read as such."""
+        self.__dict__["_params"] = jax.tree.map(as_jax, params)
+
+    def set_variables(self, variables):
+        """Take the parameters and the running statistics of what `init` or `draw_variables` returns."""
+        self.params, self.batch_stats = variables["params"], variables.get("batch_stats", {})
 
     def set_weights(self, weights):
         """As on every framework; parameters that are replaced need no drawing, only their shapes."""
         model = self
         if not self.has_params and self.dummy_input() is not None:
-            shapes = jax.eval_shape(self.draw_variables, self.dummy_input())["params"]
-            model = self.with_params(
-                jax.tree.map(lambda p: jax.device_put(np.zeros(p.shape, p.dtype), cpu()), shapes)
+            shapes = jax.eval_shape(self.draw_variables, self.dummy_input())
+            blank = jax.tree.map(
+                lambda p: jax.device_put(np.zeros(p.shape, p.dtype), cpu()), shapes
             )
+            model = self.with_params(blank["params"])
+            model.set_variables(blank)
         super(Parameters, model).set_weights(weights)
-        self.params = model.params
+        self.params, self.batch_stats = model.params, model.batch_stats
 
     @property
     def has_params(self):
@@ -77,7 +87,9 @@ class Parameters:
         return next((d for p in jax.tree.leaves(self.params) for d in p.devices()), cpu())
 
     def is_on(self, device):
-        return device == self.device
+        """Whether this is the device, or its name: 'cpu', 'gpu', 'gpu:0'."""
+        own = self.device
+        return device in (own, own.platform, f"{own.platform}:{own.id}")
 
     def dummy_input(self):
         """Inputs, a tuple, from which the parameters' shapes follow; None if only data can tell."""
@@ -100,15 +112,34 @@ class Parameters:
     def with_params(self, params):
         """This model with other parameters; what is compiled for one of the two serves both."""
         self.__dict__.setdefault("_compiled", {})
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
         other.params = params
         return other
 
-    def train_state(self, key):
-        """The state in which a training of this model begins, whose dropout follows from `key`."""
-        optimizer, batch_stats = self.configure_optimizers(), getattr(self, "batch_stats", {})
-        more = {"batch_stats": batch_stats, "dropout_rng": key}
-        return TrainState.create(apply_fn=self.apply, params=self.params, tx=optimizer, **more)
+    @nn.nowrap
+    def compiled(self, name, function):
+        """`function` under `jax.jit`, traced once for this model and `name`.
+
+        It is traced anew in the other mode, training or not, and after a method has been replaced.
+        """
+        methods = methods_of(self), methods_of(getattr(self, "rnn", None))
+        key = (name, getattr(self, "training", None), *methods)
+        functions = self.__dict__.setdefault("_compiled", {})
+        return functions.get(key) or functions.setdefault(key, jax.jit(function, inline=True))
+
+    def train_state(self):
+        """The state in which a training of this model begins; each epoch brings its own key for dropout."""
+        optimizer, params = self.configure_optimizers(), self.params
+        more = {"batch_stats": self.batch_stats, "dropout_rng": jax.random.key(0)}
+        state = TrainState.create(apply_fn=self.apply, params=params, tx=optimizer, **more)
+        # The SGD of section 3.4 has the class of an empty state as its state, which JAX takes for no value.
+        made = jax.tree.map(lambda s: s() if isinstance(s, type) else s, state.opt_state)
+        return state.replace(opt_state=made)
+
+
+def as_jax(array):
+    return jnp.asarray(array) if isinstance(array, np.ndarray) else array
 
 
 class LanguageModel(core.LanguageModel):
@@ -128,27 +159,23 @@ class LanguageModel(core.LanguageModel):
 # Initialisers, which draw a layer's weight by its name in the model, so that no two start as copies.
 
 
-def drawn(layer, name, sigma):
-    """N(0, sigma^2), drawn in NumPy, for every backend alike; of a layer without a seed, from init's key."""
-    if layer.seed is None:
-        return nn.initializers.normal(sigma)
-    name = path_below(prefix_of(book_path(layer.path)) + name)
-    return lambda _, shape: jnp.asarray(draw(name, shape, sigma, layer.seed))
-
-
 def seeded(layer, name, initializer):
-    """`initializer`, drawing from the layer's seed; of a layer without one, from the key of `init`."""
+    """`initializer`, drawing from the layer's seed; of a layer without one, from the key of `init`.
+
+    A number sigma stands for N(0, sigma^2), drawn in NumPy, for every backend alike.
+    """
+    is_sigma = not callable(initializer)
     if layer.seed is None:
-        return initializer
+        return nn.initializers.normal(initializer) if is_sigma else initializer
     name = path_below(prefix_of(book_path(layer.path)) + name)
+    if is_sigma:
+        return lambda _, shape: jnp.asarray(draw(name, shape, initializer, layer.seed))
     key = jax.random.fold_in(jax.random.key(layer.seed), zlib.crc32(name.encode()))
     return lambda _, *args: initializer(key, *args)
 
 
 def unseeded(module):
     """`module`, but with the initial weights of all its layers left to the key given to `init`."""
-    changes = {} if getattr(module, "seed", None) is None else {"seed": None}
-    for name in module.__dataclass_fields__.keys() - {"parent"}:
-        if isinstance(getattr(module, name), nn.Module):
-            changes[name] = unseeded(getattr(module, name))
-    return module.clone(**changes)
+    inner = {n: getattr(module, n) for n in module.__dataclass_fields__.keys() - {"parent"}}
+    changes = {n: unseeded(layer) for n, layer in inner.items() if isinstance(layer, nn.Module)}
+    return module.clone(**changes, **({"seed": None} if "seed" in inner else {}))

@@ -7,7 +7,7 @@ from flax import linen as nn
 from flax.linen.initializers import lecun_normal, orthogonal
 
 from d2lrnn.arguments import check_layers
-from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
+from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.module import single_state
 
 from .deep_rnn import above_each_other
@@ -35,20 +35,15 @@ class RNNCell(nn.Module):
         return H, H
 
 
-def run(cell, state, inputs):
-    """`cell` over all inputs (num_steps, batch_size, num_inputs) from `state`: last state, all outputs."""
-    scan = nn.scan(type(cell).__call__, variable_broadcast="params", split_rngs={"params": False})
-    return scan(cell, state, inputs)
-
-
-class Recurrent(Module):
-    """A recurrent layer, a cell run over time by `nn.scan`, or several above each other (section 10.3).
+class RNN(Module):
+    """A recurrent layer: `RNNCell`, run over time by `nn.scan` (book, section 9.6.1).
 
     Args:
         num_hiddens: size of H_t.
         num_layers: how many; each but the first runs over the outputs of the one below.
         dropout: the share of these outputs that is dropped, between two layers, in training.
         num_inputs: size of X_t; if left out, taken from the first input.
+        activation: 'tanh' or 'relu'.
         seed: of the initial weights; None leaves them to the key of `init`.
     """
 
@@ -56,13 +51,15 @@ class Recurrent(Module):
     num_layers: int = 1
     dropout: float = 0
     num_inputs: int | None = field(default=None, kw_only=True)
+    activation: str = field(default="tanh", kw_only=True)
     seed: int | None = field(default=0, kw_only=True)
 
     def __post_init__(self):
-        given = 1 if self.num_inputs is None else self.num_inputs
-        check_sizes(num_hiddens=self.num_hiddens, num_inputs=given)
         check_layers(self.num_layers, self.dropout)
         super().__post_init__()
+
+    def layer(self):  # the cell that is run over time
+        return RNNCell(self.num_hiddens, self.activation, self.seed, name="cell")
 
     def begin_state(self, batch_size):
         return zeros((batch_size, self.num_hiddens))
@@ -73,25 +70,16 @@ class Recurrent(Module):
 
         Returns all outputs (num_steps, batch_size, num_hiddens), and the last state.
         """
-        check_inputs(inputs.shape[-1], self.num_inputs or inputs.shape[-1])
         if self.num_layers > 1:
             return above_each_other(self, inputs, state, training)
+        check_inputs(inputs.shape[-1], self.num_inputs or inputs.shape[-1])
         state = self.begin_state(inputs.shape[1]) if state is None else single_state(state)
-        state, outputs = run(self.layer(), state, inputs)
+        cell = self.layer()
+        run = nn.scan(
+            type(cell).__call__, variable_broadcast="params", split_rngs={"params": False}
+        )
+        state, outputs = run(cell, state, inputs)
         return outputs, jax.tree.map(lambda H: expand_dims(H, 0), state)
-
-
-class RNN(Recurrent):
-    """`RNNCell`, run over time (book, section 9.6.1); its `activation` is 'tanh' or 'relu'."""
-
-    activation: str = field(default="tanh", kw_only=True)
-
-    def __post_init__(self):
-        check_one_of("activation", self.activation, ACTIVATIONS)
-        super().__post_init__()
-
-    def layer(self):  # the cell that is run over time
-        return RNNCell(self.num_hiddens, self.activation, self.seed, name="cell")
 
 
 class RNNLM(RNNLMScratch):

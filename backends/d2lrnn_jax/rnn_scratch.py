@@ -6,12 +6,12 @@ import jax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from d2lrnn.hyperparameters import check_inputs, check_one_of, check_positive, check_sizes
+from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.module import single_state
 
 from .module import Classifier, Module
 from .ops import matmul, stack, zeros
-from .parameters import LanguageModel, drawn
+from .parameters import LanguageModel, seeded
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": nn.relu}
 
@@ -35,12 +35,6 @@ class RNNScratch(Module):
     activation: str = field(default="tanh", kw_only=True)
     seed: int | None = field(default=0, kw_only=True)
 
-    def __post_init__(self):
-        check_sizes(num_inputs=self.num_inputs, num_hiddens=self.num_hiddens)
-        check_positive(sigma=self.sigma)
-        check_one_of("activation", self.activation, ACTIVATIONS)
-        super().__post_init__()
-
     def setup(self):
         self.init_params()
 
@@ -50,8 +44,8 @@ class RNNScratch(Module):
     def triple(self, gate):
         """W_x (num_inputs, num_hiddens), W_h (num_hiddens, num_hiddens) and b (num_hiddens,) of a gate."""
         x, h, b = f"W_x{gate}", f"W_h{gate}", f"b_{gate}"
-        W_x = self.param(x, drawn(self, x, self.sigma), (self.num_inputs, self.num_hiddens))
-        W_h = self.param(h, drawn(self, h, self.sigma), (self.num_hiddens, self.num_hiddens))
+        W_x = self.param(x, seeded(self, x, self.sigma), (self.num_inputs, self.num_hiddens))
+        W_h = self.param(h, seeded(self, h, self.sigma), (self.num_hiddens, self.num_hiddens))
         return W_x, W_h, self.param(b, nn.initializers.zeros, (self.num_hiddens,))
 
     def begin_state(self, batch_size):
@@ -93,16 +87,11 @@ class RNNLMScratch(LanguageModel, Classifier):
     lr: float = 0.01
     seed: int | None = field(default=0, kw_only=True)
 
-    def __post_init__(self):
-        check_sizes(vocab_size=self.vocab_size)
-        check_positive(lr=self.lr)
-        super().__post_init__()
-
     def setup(self):
         self.init_params()
 
     def init_params(self):
-        W_hq = drawn(self, "W_hq", self.rnn.sigma)
+        W_hq = seeded(self, "W_hq", self.rnn.sigma)
         self.W_hq = self.param("W_hq", W_hq, (self.rnn.num_hiddens, self.vocab_size))
         self.b_q = self.param("b_q", nn.initializers.zeros, (self.vocab_size,))
 

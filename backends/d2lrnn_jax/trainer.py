@@ -2,18 +2,20 @@
 
 import contextlib
 from collections.abc import Mapping
-from functools import partial
 
 import jax
 import numpy as np
+import optax
 from jax import numpy as jnp
 
 from d2lrnn import trainer as core
-from d2lrnn.errors import WeightsError
+from d2lrnn.errors import ArgumentError, WeightsError
 
 from .epoch import compile_epoch
-from .module import loss_and_gradients, with_aux
+from .module import with_aux
 from .ops import cpu, numpy
+
+SGD_STATE = {".count", ".hyperparams['learning_rate']"}
 
 
 class Trainer(core.Trainer):
@@ -40,11 +42,9 @@ class Trainer(core.Trainer):
         model.trainer = self
         if self._key is not None or not model.has_params:
             dummy_input = model.dummy_input() or next(iter(self.train_dataloader))[:-1]
-            variables = model.draw_variables(dummy_input, self._key)
-            model.params, model.batch_stats = variables["params"], variables.get("batch_stats", {})
-        state = model.train_state(jax.random.key(getattr(model, "seed", None) or 0))
-        self.state = jax.device_put(state, self.device)
-        self._epochs = {}
+            model.set_variables(model.draw_variables(dummy_input, self._key))
+        self.state = jax.device_put(model.train_state(), self.device)
+        self._epochs, self._configured = {}, self.optim
 
     @property
     def state(self):
@@ -55,6 +55,15 @@ class Trainer(core.Trainer):
     def state(self, state):
         self._state = state
         self.model.params, self.model.batch_stats = state.params, state.batch_stats
+
+    @property
+    def optim(self):
+        """The optimiser, which is part of `state`."""
+        return self._state.tx
+
+    @optim.setter
+    def optim(self, optim):
+        self.state = self.state.replace(tx=optim)
 
     def prepare_batch(self, batch):
         return jax.device_put(batch, self.device)
@@ -99,33 +108,55 @@ class Trainer(core.Trainer):
         """The epoch in one compiled call; the host waits for the device once, at its end."""
         self.model.training = train
         loader = self.train_dataloader if train else self.val_dataloader
+        with_gradients = jax.value_and_grad(self.batch_loss, has_aux=True)
 
         def step(state, batch):
             batch = self.prepare_batch(batch)
             if train:
-                return self.step(partial(loss_and_gradients, self.batch_loss), state, batch)
-            return state, with_aux(self.batch_loss(state.params, batch, state))[0]
+                return self.step(with_gradients, state, batch)
+            return state, self.batch_loss(state.params, batch, state)[0]
 
-        if (train, loader) not in self._epochs:
-            self._epochs[train, loader] = compile_epoch(step, loader, self.device)
-        state, losses = self._epochs[train, loader](self.state)
+        key = (train, loader, *(number.item() for number in self.numbers().values()))
+        if key not in self._epochs:
+            self._epochs[key] = compile_epoch(step, loader, self.device)
+        state, losses = self._epochs[key](self.state)
         if train:
             self.state = state
         return numpy(losses)
 
     def to_host(self, scalars):
-        return np.array(jax.device_get(scalars))
+        return np.array([float(s.reshape(())) for s in jax.device_get(scalars)])
+
+    def numbers(self):
+        """What a reader may change in an optimiser that is none of Optax's, such as section 3.4's SGD."""
+        optax_own = isinstance(self.optim, optax.GradientTransformation)
+        return {} if optax_own else core.numbers_of(self.optim)
 
     def optimizer_state(self):
+        if self.optim is not self._configured:
+            raise ArgumentError(
+                "The optimiser was replaced in this training, and Optax does not tell its learning rate: a "
+                "checkpoint would go on with the old one. Make it by optax.inject_hyperparams(optax.sgd)(lr) "
+                "in configure_optimizers, and set trainer.state.opt_state.hyperparams['learning_rate']."
+            )
         leaves, _ = jax.tree_util.tree_flatten_with_path(self.state.opt_state)
-        return {jax.tree_util.keystr(path): numpy(leaf) for path, leaf in leaves}
+        arrays = {jax.tree_util.keystr(path): numpy(leaf) for path, leaf in leaves} | self.numbers()
+        return arrays | (
+            {} if self._key is None else {"key": numpy(jax.random.key_data(self._key))}
+        )
 
     def set_optimizer_state(self, state):
-        if state.keys() != self.optimizer_state().keys():
+        self._key = jax.random.wrap_key_data(state["key"]) if "key" in state else None
+        own = self.optimizer_state()
+        if not state and own.keys() == SGD_STATE:
+            return  # written when the learning rate of SGD was no state
+        if state.keys() != own.keys():
             raise WeightsError(
                 f"The optimiser's state has {sorted(state)}, the model's optimiser needs "
-                f"{sorted(self.optimizer_state())}: it was written by another optimiser."
+                f"{sorted(own)}: it was written by another optimiser."
             )
-        leaves = [jax.device_put(state[name], self.device) for name in self.optimizer_state()]
+        numbers = self.numbers().keys()
+        core.set_numbers(self.optim, {name: state[name] for name in numbers})
+        leaves = [jax.device_put(state[n], self.device) for n in own if n not in {*numbers, "key"}]
         opt_state = jax.tree.structure(self.state.opt_state).unflatten(leaves)
         self.state = self.state.replace(opt_state=opt_state)

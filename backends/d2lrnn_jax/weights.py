@@ -8,9 +8,10 @@ import numpy as np
 from flax.core import unfreeze
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from d2lrnn.module import is_library_code
+from d2lrnn.module import is_library_code, methods_of
 from d2lrnn.weights import OUTPUT_LAYERS, Piece, name_by_hand, prefix_of, unambiguous
 
+STATS = "batch_stats"  # Flax's name of the running statistics among a model's variables
 DENSE = {"kernel": "W_hq", "bias": "b_q"}
 # What linen's cells hold whose equations are the book's: its `SimpleCell` and its LSTM cells. The
 # further bias of its `GRUCell` is none of the book's, so that one keeps linen's names.
@@ -23,10 +24,15 @@ LSTM = {
 
 
 def layout(model):
-    """The canonical weights in each parameter of `model`. Flax's are (in, out), as the book's."""
+    """The canonical weights in each parameter of `model`. Flax's are (in, out), as the book's.
+
+    Running statistics come last, and keep Flax's names: `batch_stats.norm.mean`.
+    """
     pieces = [Piece(own, (name,)) for own, name in named((), model.params)]
     # Flax has them by the alphabet; so they come in the book's order: rnn before linear, W_xh, W_hh, b_h.
-    return unambiguous(sorted(pieces, key=lambda piece: piece.names[0].lower(), reverse=True))
+    pieces.sort(key=lambda piece: piece.names[0].lower(), reverse=True)
+    pieces += [Piece(path, (path,)) for path in flatten_dict({STATS: model.batch_stats}, sep=".")]
+    return unambiguous(pieces)
 
 
 def named(path, params):
@@ -57,26 +63,25 @@ def book_path(path):
     return ".".join(name for name in parts if not re.fullmatch(r"(\w*C|c)ell(_\d+)?", name))
 
 
-def arrays(model):
-    """The parameters as NumPy arrays, by their dotted paths."""
-    return arrays_of(model.params)
-
-
-def arrays_of(params):
-    """A tree of parameters, or of their gradients, as NumPy arrays by their dotted paths."""
-    return {path: np.asarray(a) for path, a in flatten_dict(unfreeze(params), sep=".").items()}
+def arrays(model, tree=None):
+    """Parameters and running statistics, or a tree such as gradients, as NumPy arrays by dotted paths."""
+    own = {**model.params, STATS: model.batch_stats} if tree is None else tree
+    leaves = flatten_dict(unfreeze(own), sep=".")
+    return {path: np.asarray(leaf) for path, leaf in leaves.items()}
 
 
 def assign(model, arrays):
-    """Replace the parameters by `arrays`, named as by the function of that name."""
-    model.params = jax.device_put(unflatten_dict(arrays, sep="."), model.device)
+    """Replace parameters and statistics by `arrays`, named as by the function of that name."""
+    tree = jax.device_put(unflatten_dict(arrays, sep="."), model.device)
+    model.batch_stats = tree.pop(STATS, {})
+    model.params = tree
 
 
 def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layer, if it has one."""
     layer = getattr(model, "rnn", model)
-    told = is_library_code(getattr(layer, "forward", None)) and hasattr(layer, "activation")
-    return {"activation": layer.activation} if told else {}
+    told = all(map(is_library_code, methods_of(layer))) and getattr(layer, "activation", None)
+    return {"activation": told} if told else {}
 
 
 def has_sizes(model):

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402  MXNet is prepared for, and imported, before all that uses it.
 
+import threading as _threading
 import warnings
 
 import numpy as _numpy
@@ -23,21 +24,36 @@ except AttributeError as _error:
         f"{_shell.python()} -m pip install {_shell.quoted('numpy<2')}"
     ) from _error
 
+
+class EveryThread(_threading.local):
+    """What `set_np` says in one thread, and here in all that are started."""
+
+    value = mxnet.util._NumpyArrayScope(True)
+
+
 mxnet.npx.set_np()  # NumPy's semantics of shapes and arrays, as in the book
+mxnet.util.set_np_shape(2)  # 2: in all threads
+mxnet.util._NumpyArrayScope._current = EveryThread()
 
 from . import weights
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
+from .linear_regression import (
+    LinearRegression,
+    LinearRegressionScratch,
+    SyntheticRegressionData,
+)
 from .lstm import LSTM, LSTMScratch
-from .module import SGD, Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
+from .module import SGD, Classifier, DataModule, Module, TextFile, TimeMachine, nn_Module
 
 # isort: off
 # fmt: off
 from .ops import (
-    arange, argmax, astype, concat, cpu, exp, expand_dims, float32, gpu, int32, int64, matmul,
-    normal, num_gpus, numpy, ones, randn, reduce_mean, reduce_sum, reshape, sigmoid, sin, stack,
-    swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros,
+    abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye,
+    float32, gpu, int32, int64, linspace, log, matmul, meshgrid, normal, num_gpus, numpy, ones,
+    ones_like, rand, randn, reduce_mean, reduce_sum, repeat, reshape, sigmoid, sin, sinh, size,
+    stack, swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros, zeros_like,
 )
 # fmt: on
 # isort: on
@@ -45,4 +61,4 @@ from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
 from .trainer import Trainer
 
-__all__ = [*REQUIRED, "SGD"]
+__all__ = [*REQUIRED]

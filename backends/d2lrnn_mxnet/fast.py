@@ -1,15 +1,38 @@
-"""A faster twin of the loss of sections 9.5 and 9.6, in MXNet: the same numbers as the plain model's.
+"""Faster twins of the losses of sections 9.5 to 10.3, in MXNet: the same numbers as the plain models'.
 
 Nothing depends on this file: without it every model trains by its own `batch_loss`.
 """
 
 import math
+from itertools import chain, pairwise
+from typing import NamedTuple
 
 from mxnet import autograd, gluon, np
 
-from d2lrnn.language_model import NAMES, LanguageModel
+from d2lrnn import weights as core
+from d2lrnn.language_model import LanguageModel
 
-from .weights import has_sizes, layout, own, settings
+from .rnn_scratch import RNNScratch
+from .weights import GATES, has_sizes, layout, own
+
+
+class Kind(NamedTuple):
+    """What a recurrent layer is, in the terms of MXNet's operator."""
+
+    mode: str
+    gates: str
+    num_layers: int
+    num_hiddens: int
+
+
+def kind_of(layer):
+    """The kind of a layer on one of gluon's without dropout, or of section 9.5's; else None."""
+    inner = getattr(layer, "rnn", None)
+    if type(layer) is RNNScratch:
+        return Kind(f"rnn_{layer.activation}", "h", 1, layer.num_hiddens)
+    if type(inner) in GATES and not (layer.dropout or inner._dropout):
+        return Kind(inner._mode, GATES[type(inner)], inner._num_layers, inner._hidden_size)
+    return None
 
 
 class MeanLoss(gluon.HybridBlock):
@@ -18,46 +41,48 @@ class MeanLoss(gluon.HybridBlock):
     A token of probability below 1e-38 makes it infinite.
     """
 
-    def __init__(self, model, transposed):
+    def __init__(self, kind, vocab_size, transposed):
         super().__init__()
         self.hybridize(static_alloc=True, static_shape=True)
+        self.kind, self.vocab_size = kind, vocab_size
         self.transposed = transposed  # which weights are (out, in), as MXNet's operators want them
-        self.vocab_size, self.num_hiddens = model.vocab_size, model.rnn.num_hiddens
-        self.mode = f"rnn_{settings(model)['activation']}"
 
     def hybrid_forward(self, F, X, Y, H, *weights):
         X, Y = F.np.transpose(X), F.np.transpose(Y)  # (num_steps, batch_size)
         given = zip(weights, self.transposed, strict=True)
-        W_xh, W_hh, b_h, W_hq, b_q = (w if t else F.np.transpose(w) for w, t in given)
-        if self.vocab_size > self.num_hiddens:
-            # The operator multiplies its inputs by weights: rows of W_xh, which X picks, by 1.
-            sizes = {"input_dim": self.vocab_size, "output_dim": self.num_hiddens}
-            inputs = F.npx.embedding(X, F.np.transpose(W_xh), **sizes)
-            W_xh = F.np.eye(self.num_hiddens)
+        W_hq, b_q, *parts = (w if t else F.np.transpose(w) for w, t in given)
+        W_x, W_h, *biases = (parts[i::4] for i in range(4))  # of each layer
+        width = len(self.kind.gates) * self.kind.num_hiddens
+        if self.vocab_size > width:
+            # The operator multiplies its inputs by weights: rows of W_x, which X picks, by 1.
+            rows = F.np.transpose(W_x[0])  # (vocab_size, width)
+            inputs = F.npx.embedding(X, rows, input_dim=self.vocab_size, output_dim=width)
+            W_x[0] = F.np.eye(width)
         else:
             inputs = F.npx.one_hot(X, self.vocab_size)
-        weights = [F.np.reshape(w, (-1,)) for w in (W_xh, W_hh, b_h, F.np.zeros_like(b_h))]
-        flat = F.np.concatenate(weights, axis=0)
-        kind = {"state_size": self.num_hiddens, "num_layers": 1, "mode": self.mode}
-        outputs, _ = F.npx.rnn(inputs, flat, H, state_outputs=True, **kind)
+        in_order = chain(*zip(W_x, W_h, strict=True), *zip(*biases, strict=True))
+        flat = F.np.concatenate([F.np.reshape(w, (-1,)) for w in in_order], axis=0)
+        sizes = {"state_size": self.kind.num_hiddens, "num_layers": self.kind.num_layers}
+        options = {"mode": self.kind.mode, "state_outputs": True}
+        states = [H] * (2 if self.kind.mode == "lstm" else 1)
+        outputs = F.npx.rnn(inputs, flat, *states, **sizes, **options)[0]
         # (num_steps, batch_size, vocab_size)
-        kind = {"num_hidden": self.vocab_size, "flatten": False}
-        logits = F.npx.fully_connected(outputs, W_hq, b_q, **kind)
+        options = {"num_hidden": self.vocab_size, "flatten": False}
+        logits = F.npx.fully_connected(outputs, W_hq, b_q, **options)
         return -F.np.mean(F.np.log(F.npx.pick(F.npx.softmax(logits), Y)))
 
 
 def twin(model):
-    """A function equal to `model.batch_loss`, for a whole model of section 9.5 or 9.6; else None."""
-    if not (isinstance(model, LanguageModel) and model.is_whole() and model.has_weights(*NAMES)):
+    """A function equal to `model.batch_loss` of a whole model over a layer that has a kind; else None."""
+    if not (isinstance(model, LanguageModel) and model.is_whole()):
         return None
     if not has_sizes(model):
-        inputs = np.zeros((1, 1, model.vocab_size), ctx=model.device)
-        model.output_layer(model.rnn(inputs, None)[0])
-    arrays, pieces = own(model), {piece.names: piece for piece in layout(model)}
-    if () in pieces and arrays[pieces[()].path].grad is not None:  # a bias that a reader trains
+        model.infer_sizes()
+    kind = kind_of(model.rnn)
+    found = weights_of(model, kind) if kind else None
+    if found is None:
         return None
-    weights = [arrays[pieces[name,].path] for name in NAMES]
-    transposed = [pieces[name,].transposed or name[-3:-1] == "b_" for name in NAMES]
+    weights, transposed = found
     graphs, too_improbable = {}, []
 
     def batch_loss(batch):
@@ -68,8 +93,8 @@ def twin(model):
         case = X.shape, autograd.is_recording()
         is_new = case not in graphs
         if is_new:
-            H = np.zeros((1, X.shape[0], model.rnn.num_hiddens), ctx=X.ctx)
-            graphs[case] = MeanLoss(model, transposed), H
+            H = np.zeros((kind.num_layers, X.shape[0], kind.num_hiddens), ctx=X.ctx)
+            graphs[case] = MeanLoss(kind, model.vocab_size, transposed), H
         graph, H = graphs[case]
         loss = graph(X, Y, H, *weights)
         # Weights as large as that are so from the start, or are found in validation: only there the host
@@ -80,3 +105,25 @@ def twin(model):
         return loss
 
     return batch_loss
+
+
+def weights_of(model, kind):
+    """The arrays W_hq, b_q and W_x, W_h, b and second b of each layer, and which are (out, in).
+
+    None if the model has others.
+    """
+    names = [("linear.W_hq",), ("linear.b_q",)]
+    for *_, part in core.recurrent_parts("rnn.", kind.num_layers):
+        names += [core.gates_of(part, letter, kind.gates) for letter in ("W_x", "W_h", "b_")]
+    if not model.has_weights(*chain(*names)):
+        return None
+    pieces, arrays, weights = {}, own(model), []
+    for piece, after in pairwise([*layout(model), None]):
+        pieces[piece.names] = piece, after if after and not after.names else None
+    for key in names:
+        piece, second = pieces[key]
+        array = arrays[piece.path]
+        weights.append((array, piece.transposed or array.ndim == 1))
+        if array.ndim == 1 and key != ("linear.b_q",):
+            weights.append((arrays[second.path] if second else np.zeros_like(array), True))
+    return zip(*weights, strict=True)

@@ -1,24 +1,21 @@
-"""`Module`, `Classifier`, `LinearRegression` and the data modules, in MXNet (book, chapters 3 and 4)."""
+"""`Module`, `Classifier`, `SGD` and the data modules, in MXNet (book, chapters 3 and 4)."""
 
-import warnings
-
-import mxnet
-from mxnet import autograd, gluon, init, np, npx
+from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
+from d2lrnn.hyperparameters import HyperParameters
 
-from .ops import astype, cpu, exp, from_numpy, numpy, reshape
-from .weights import layers, own, places
+from .ops import astype, exp, from_numpy, numpy, reshape
+from .parameters import Parameters
+from .weights import own
+
+nn_Module = nn.Block  # the book's name of what a model is made of
 
 
-class Module(core.Module, nn.Block):
-    """A `mxnet.gluon.nn.Block` with the book's hooks (section 3.2.2).
-
-    Its parameters are those of gluon layers, and the arrays that are its attributes (`W_xh`) and
-    have a gradient attached.
-    """
+class Module(Parameters, core.Module, nn.Block):
+    """A `mxnet.gluon.nn.Block` with the book's hooks (section 3.2.2)."""
 
     path = ""  # below the model, see `draw_by_path`
 
@@ -52,66 +49,33 @@ class Module(core.Module, nn.Block):
         return core.nested(lambda array: from_numpy(array, device), arrays)
 
     def gradients_of(self, *batch):
+        trained = {path: array for path, array in own(self).items() if array.grad is not None}
+        before = {path: array.grad.copy() for path, array in trained.items()}
+        for array in trained.values():  # those that the loss does not reach too
+            array.grad[:] = 0
         with autograd.record(train_mode=False):
             loss = self.batch_loss(self.tensors(batch))
         loss.backward()
-        trained = {path: array for path, array in own(self).items() if array.grad is not None}
-        return loss.item(), {path: numpy(array.grad) for path, array in trained.items()}
-
-    # Parameters ------------------------------------------------------------------------------------
-
-    def initialize(self, *args, **kwargs):
-        """`Block.initialize`; layers that have their initial values already keep them, without a warning."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is already initialized")
-            super().initialize(*args, **kwargs)
-
-    def parameters(self):
-        """The parameters that are trained: gluon's, or a list of arrays where some are made by hand."""
-        params = gluon.ParameterDict()
-        params.update({n: p for n, p in self.collect_params().items() if p.grad_req != "null"})
-        arrays = [array for array in self.get_scratch_params() if array.grad is not None]
-        if not arrays:
-            return params
-        if params.keys():
-            self._sized()
-        return [p.data() for p in params.values()] + arrays
-
-    def get_scratch_params(self):
-        """The arrays that are attributes of this module or of one inside it."""
-        values = [value for _, block in layers(self) for value in vars(block).values()]
-        return list({id(v): v for v in values if isinstance(v, np.ndarray)}.values())
-
-    def reset_ctx(self, ctx):
-        """Move all parameters to the device `ctx`."""
-        self.collect_params().reset_ctx(ctx)
-        for block, name in places(self).values():
-            array = getattr(block, name)
-            if isinstance(array, np.ndarray) and array.ctx != ctx:
-                moved = array.as_in_ctx(ctx)
-                if array.grad is not None:
-                    moved.attach_grad()
-                setattr(block, name, moved)
-
-    @property
-    def device(self):
-        """Where the parameters are."""
-        arrays = self.get_scratch_params()
-        params = self.collect_params().values()
-        return next((a.ctx for a in arrays), None) or next((p.list_ctx()[0] for p in params), cpu())
-
-    def is_on(self, device):
-        return mxnet.Context(device) == self.device
+        gradients = {path: numpy(array.grad) for path, array in trained.items()}
+        for path, array in trained.items():
+            array.grad[:] = before[path]
+        return loss.item(), gradients
 
 
-class SGD:
-    """Stochastic gradient descent on arrays with gradients attached (book, section 3.4.3)."""
+class SGD(HyperParameters):
+    """Stochastic gradient descent on minibatches: w <- w - lr * dl/dw (book, section 3.4.3).
+
+    Args:
+        params: the parameters, arrays with gradients attached.
+        lr: the learning rate.
+    """
 
     def __init__(self, params, lr):
-        self.params, self.lr = params, lr
+        params = list(params)
+        self.save_hyperparameters()
 
     def step(self, batch_size=1):
-        """Take a step down the gradients, those of a mean loss: they are not divided by `batch_size`."""
+        """Move each parameter against its gradient, that of a mean: it is not divided by `batch_size`."""
         for param in self.params:
             param -= self.lr * param.grad
 
@@ -127,7 +91,7 @@ class Classifier(Module):
 
     def accuracy(self, Y_hat, Y, averaged=True):
         """How often the largest logit is the class, or for each example whether it is."""
-        hits = astype(astype(Y_hat.argmax(-1), Y.dtype) == Y, np.float32)
+        hits = astype(astype(Y_hat.argmax(-1), Y.dtype) == reshape(Y, Y_hat.shape[:-1]), np.float32)
         return hits.mean() if averaged else hits
 
 
@@ -142,24 +106,6 @@ def cross_entropy(logits, classes):
         p = npx.pick(npx.softmax(logits), classes)
         correction = np.where(p > 1e-30, np.log(p) - log_p, np.zeros_like(p))
     return -(log_p + correction)
-
-
-class LinearRegression(Module):
-    """y = X w + b under the squared error, with gluon's layer (book, section 3.5)."""
-
-    def __init__(self, lr):
-        super().__init__()
-        self.save_hyperparameters()
-        self.net = nn.Dense(1)
-        self.net.initialize(init.Normal(sigma=0.01))
-
-    def loss(self, Y_hat, Y):
-        """Mean of (Y_hat - Y)^2 / 2."""
-        return gluon.loss.L2Loss()(Y_hat, Y).mean()
-
-    def get_w_b(self):
-        """The weights (num_inputs, 1) and the bias (1,)."""
-        return self.net.weight.data().T, self.net.bias.data()
 
 
 class DataModule(core_data.DataModule):

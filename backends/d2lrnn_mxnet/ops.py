@@ -8,28 +8,41 @@ from mxnet import np, npx
 
 from d2lrnn.errors import ArgumentError
 
+abs = np.abs
 arange = np.arange
 argmax = np.argmax
+batch_matmul = npx.batch_dot
 concat = np.concatenate
+cos = np.cos
+cosh = np.cosh
 cpu = npx.cpu
 exp = np.exp
 expand_dims = np.expand_dims
+eye = np.eye
 float32 = np.float32
 int32 = np.int32
 int64 = np.int64
+linspace = np.linspace
+log = np.log
 matmul = np.matmul
+meshgrid = np.meshgrid
 normal = np.random.normal
 num_gpus = npx.num_gpus
 ones = np.ones
+ones_like = np.ones_like
+rand = np.random.rand
 randn = np.random.randn
+repeat = np.repeat
 reshape = np.reshape
 sigmoid = npx.sigmoid
 sin = np.sin
+sinh = np.sinh
 stack = np.stack
 swapaxes = np.swapaxes
 tanh = np.tanh
 tensor = np.array  # of float32, also of whole numbers, unless dtype says otherwise
 transpose = np.transpose
+zeros_like = np.zeros_like
 
 
 def zeros(shape, **options):
@@ -53,6 +66,11 @@ def reduce_mean(x, axis=None, keepdims=False):
 
 def reduce_sum(x, axis=None, keepdims=False):
     return x.sum(axis, keepdims=keepdims)
+
+
+def size(x):
+    """How many elements `x` has."""
+    return x.size
 
 
 def to(x, device):

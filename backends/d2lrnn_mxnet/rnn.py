@@ -8,7 +8,7 @@ from d2lrnn.weights import seed_at
 
 from .deep_rnn import with_dropout
 from .module import Module
-from .ops import swapaxes
+from .ops import stack, swapaxes
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
 from .weights import SeededUniform, arrays, initial
 
@@ -96,4 +96,7 @@ class RNNLM(RNNLMScratch):
 
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
+        hiddens = (
+            stack(hiddens) if isinstance(hiddens, list) else hiddens
+        )  # of a layer from scratch
         return swapaxes(self.linear(hiddens), 0, 1)

@@ -1,14 +1,20 @@
 """`Trainer` in MXNet (book, sections 3.2.4 and 9.5.3)."""
 
 import contextlib
+import threading
 
 import mxnet
 import numpy as onp
 from mxnet import autograd, gluon, np
 
 from d2lrnn import trainer as core
+from d2lrnn.errors import WeightsError
+from d2lrnn.module import nested
 
-from .ops import concat, cpu, from_numpy, numpy, reshape, stack, to
+from .ops import concat, cpu, numpy, reshape, stack, to
+from .weights import places
+
+drawing = threading.RLock()  # MXNet's global stream is one for all threads
 
 
 class Trainer(core.Trainer):
@@ -22,7 +28,7 @@ class Trainer(core.Trainer):
         self.optim = model.configure_optimizers()
 
     def prepare_batch(self, batch):
-        return [to(array, self.device) for array in batch]
+        return nested(lambda x: to(x, self.device) if isinstance(x, np.ndarray) else x, batch)
 
     def update(self, loss_of, batch):
         with autograd.record():
@@ -51,42 +57,80 @@ class Trainer(core.Trainer):
     @contextlib.contextmanager
     def seeded_epoch(self, seed, epoch):
         """MXNet's stream can be seeded, but not be put back: afterwards, what came next seeds it."""
-        after = int(np.random.randint(2**31 - 1))
-        mxnet.random.seed(onp.random.RandomState([seed, epoch]).randint(2**31))
-        try:
-            yield
-        finally:
-            mxnet.random.seed(after)
+        with drawing:
+            after = int(np.random.randint(2**31 - 1))
+            mxnet.random.seed(onp.random.RandomState([seed, epoch]).randint(2**31))
+            try:
+                yield
+            finally:
+                mxnet.random.seed(after)
+
+    def record(self, key, value, train):
+        # As it is now, without what it was made of: it is read at the end of the epoch.
+        value = value.data() if isinstance(value, gluon.Parameter) else value
+        if isinstance(value, mxnet.nd.NDArray):
+            with autograd.pause():
+                value = value.as_np_ndarray().copy()
+        super().record(key, value, train)
 
     def to_host(self, scalars):
+        if len({scalar.dtype for scalar in scalars}) > 1:
+            return onp.array([scalar.item() for scalar in scalars])
         return numpy(stack([reshape(s, ()) for s in scalars])) if scalars else onp.empty(0)
 
     def optimizer_state(self):
         if not isinstance(self.optim, gluon.Trainer):
-            return {}
+            return core.numbers_of(self.optim)
         (updater,) = self.optim._updaters
-        state = {}
-        for index, arrays in updater.states.items():
-            if isinstance(arrays, tuple):
-                state |= {f"{index}/{i}": numpy(array) for i, array in enumerate(arrays)}
-            elif arrays is not None:
-                state[f"{index}"] = numpy(arrays)
-        if state or updater.optimizer.lr_scheduler is not None:
-            counts = updater.optimizer._index_update_count  # these decide the next learning rate
-            state |= {f"count/{index}": onp.array(count) for index, count in counts.items()}
+        optimizer, state = updater.optimizer, {}
+        for part, numbers in {"all": optimizer, "schedule": optimizer.lr_scheduler}.items():
+            if numbers is not None:
+                state |= {f"{part}/{name}": a for name, a in core.numbers_of(numbers).items()}
+        for path, index in self._indices().items():
+            parameter = self.optim._params[index]
+            state[f"{path}/lr_mult"] = onp.asarray(parameter.lr_mult)
+            state[f"{path}/wd_mult"] = onp.asarray(parameter.wd_mult)
+            if index in updater.states:
+                state[f"{path}/count"] = onp.asarray(optimizer._index_update_count[index])
+                own = updater.states[index]
+                state |= {f"{path}/{name}": numpy(array) for name, array in arrays_in(own)}
         return state
 
     def set_optimizer_state(self, state):
         if not isinstance(self.optim, gluon.Trainer):
-            return
+            return core.set_numbers(self.optim, state)
         (updater,) = self.optim._updaters
+        optimizer, indices, parts = updater.optimizer, self._indices(), {}
         for name, array in state.items():
-            index, _, part = name.partition("/")
-            if index == "count":
-                count = updater.optimizer._index_update_count[int(part)] = int(array)
-                updater.optimizer.num_update = max(updater.optimizer.num_update, count)
-                continue
-            array = from_numpy(array, self.device).as_nd_ndarray()
-            before = updater.states.get(int(index), ())
-            updater.states[int(index)] = (*before, array) if part else array
-            updater.states_synced[int(index)] = True
+            part, _, rest = name.partition("/")
+            parts.setdefault(part, {})[rest] = array
+        core.set_numbers(optimizer, parts.pop("all", {}))
+        core.set_numbers(optimizer.lr_scheduler, parts.pop("schedule", {}))
+        if parts.keys() != indices.keys():
+            raise WeightsError(
+                f"The checkpoint's optimiser trains {sorted(parts)}, that of this model {sorted(indices)}."
+            )
+        for path, index in indices.items():
+            parameter, own = self.optim._params[index], parts[path]
+            parameter.lr_mult, parameter.wd_mult = own["lr_mult"].item(), own["wd_mult"].item()
+            if "count" in own:
+                optimizer._index_update_count[index] = own["count"].item()
+                weight = parameter.data().as_nd_ndarray()
+                updater.states[index] = optimizer.create_state_multi_precision(index, weight)
+                updater.states_synced[index] = True
+                for name, array in arrays_in(updater.states[index]):
+                    array[:] = own[name]
+
+    def _indices(self):
+        """Under which number gluon's trainer knows each parameter, which follows from names that it makes."""
+        paths = {id(getattr(*place)): path for path, place in places(self.model).items()}
+        return {paths.get(id(p), p.name): index for index, p in enumerate(self.optim._params)}
+
+
+def arrays_in(state, name="state"):
+    """The arrays of what an optimiser of MXNet's keeps for a parameter: one, none, or nested tuples."""
+    if isinstance(state, tuple | list):
+        for index, part in enumerate(state):
+            yield from arrays_in(part, f"{name}.{index}")
+    elif state is not None:
+        yield name, state

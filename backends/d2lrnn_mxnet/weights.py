@@ -117,8 +117,9 @@ def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
     blocks = [block for _, block in layers(model)]
     kinds = {block._mode.removeprefix("rnn_") for block in blocks if type(block) is rnn.RNN}
-    kinds |= {b.activation for b in blocks if hasattr(b, "W_xh") and hasattr(b, "activation")}
-    return {"activation": kinds.pop()} if len(kinds) == 1 else {}
+    kinds |= {getattr(block, "activation", None) for block in blocks if hasattr(block, "W_xh")}
+    (kind,) = kinds if len(kinds) == 1 else (None,)
+    return {"activation": kind} if isinstance(kind, str) else {}  # a reader's may be a function
 
 
 def has_sizes(model):
@@ -128,8 +129,10 @@ def has_sizes(model):
 
 
 def has_hooks(model):
-    """Whether a reader has hooked something into the forward pass of `model` or of a block in it."""
-    return any(block._forward_hooks or block._forward_pre_hooks for _, block in layers(model))
+    """Whether a reader has hooked something into a pass of `model` or of a block in it, or replaced one."""
+    parts = [block for _, block in layers(model)]
+    replaced = any({"forward", "hybrid_forward"} & vars(block).keys() for block in parts)
+    return replaced or any(b._forward_hooks or b._forward_pre_hooks for b in parts)
 
 
 # Initial weights ----------------------------------------------------------------------------------

@@ -8,22 +8,17 @@ from . import weights
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
-from .linear_regression import (
-    SGD,
-    LinearRegression,
-    LinearRegressionScratch,
-    SyntheticRegressionData,
-)
 from .lstm import LSTM, LSTMScratch
-from .module import Classifier, DataModule, Module, TextFile, TimeMachine, nn_Module
+from .module import Classifier, DataModule, Module, TextFile, TimeMachine
 
 # isort: off
 # fmt: off
+from .linear_regression import SGD, LinearRegression, LinearRegressionScratch, SyntheticRegressionData
 from .ops import (
-    abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye,
-    float32, gpu, int32, int64, linspace, log, matmul, meshgrid, normal, num_gpus, numpy, ones,
-    ones_like, rand, randn, reduce_mean, reduce_sum, repeat, reshape, sigmoid, sin, sinh, size,
-    stack, swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros, zeros_like,
+    abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye, float32, gpu,
+    int32, int64, linspace, log, matmul, meshgrid, nn_Module, normal, num_gpus, numpy, ones, ones_like,
+    rand, randn, reduce_mean, reduce_sum, repeat, reshape, sigmoid, sin, sinh, size, stack, swapaxes, tanh,
+    tensor, to, transpose, try_gpu, versions, zeros, zeros_like,
 )
 # fmt: on
 # isort: on

@@ -1,6 +1,7 @@
 """`Module`, `Classifier` and the data modules, in PyTorch (book, chapters 3 and 4)."""
 
 import contextlib
+import threading
 
 import torch
 from torch import nn
@@ -8,10 +9,10 @@ from torch.nn import functional as F
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
+from d2lrnn.errors import WeightsError
 
-from .ops import exp, from_numpy, numpy, reshape
-
-nn_Module = nn.Module  # the book's name of what a model is made of
+from .ops import exp, from_numpy, indices, numpy, reshape
+from .weights import plain_tensors
 
 
 class Module(core.Module, nn.Module):
@@ -20,6 +21,7 @@ class Module(core.Module, nn.Module):
     def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
         super().__init__()
         self.save_hyperparameters()
+        self.register_state_dict_pre_hook(check_state_dict)
 
     def plot_loss(self, loss, train):
         loss = loss.detach()
@@ -51,14 +53,22 @@ class Module(core.Module, nn.Module):
         return core.nested(lambda array: from_numpy(array, self.device), arrays)
 
     def gradients_of(self, *batch):
-        self.zero_grad()
+        own = {path: p for path, p in self.named_parameters() if p.requires_grad}
         # cuDNN's layers go backward in training mode alone.
         with evaluating(self.modules()), torch.backends.cudnn.flags(enabled=False):
             loss = self.batch_loss(self.tensors(batch))
-            loss.backward()
-        gradients = {n: numpy(p.grad) for n, p in self.named_parameters() if p.grad is not None}
-        self.zero_grad()
-        return loss.item(), gradients
+            gradients = torch.autograd.grad(loss, list(own.values()), allow_unused=True)
+        pairs = zip(own, gradients, strict=True)
+        return loss.item(), {path: numpy(grad) for path, grad in pairs if grad is not None}
+
+
+def check_state_dict(module, prefix, keep_vars):
+    """Refuse to save what PyTorch would leave out without a word."""
+    if names := ", ".join(prefix + name for name in plain_tensors(module)):
+        raise WeightsError(
+            f"state_dict() leaves out {names}: PyTorch saves parameters and buffers alone. Make each an "
+            "nn.Parameter, or write the weights with model.save(path), which knows them."
+        )
 
 
 class Classifier(Module):
@@ -67,11 +77,12 @@ class Classifier(Module):
     def loss(self, Y_hat, Y, averaged=True):
         """Mean cross-entropy in nats of the logits `Y_hat` (..., num_classes) to the classes `Y` (...)."""
         logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
-        return F.cross_entropy(logits, reshape(Y, (-1,)), reduction="mean" if averaged else "none")
+        classes = indices(reshape(Y, (-1,)))
+        return F.cross_entropy(logits, classes, reduction="mean" if averaged else "none")
 
     def accuracy(self, Y_hat, Y, averaged=True):
         """How often the largest logit is the class, or for each example whether it is."""
-        hits = (Y_hat.argmax(-1) == Y).float()
+        hits = (Y_hat.argmax(-1) == reshape(Y, Y_hat.shape[:-1])).float()
         return hits.mean() if averaged else hits
 
 
@@ -88,13 +99,16 @@ def evaluating(modules):
             module.training = True
 
 
+drawing = threading.RLock()  # PyTorch's global stream is one for all threads
+
+
 @contextlib.contextmanager
 def seeded(seed, stream=0, devices=()):
     """Draw from `seed` inside the block and leave PyTorch's global stream as it was."""
     if seed is None:
         yield
         return
-    with torch.random.fork_rng(devices):
+    with drawing, torch.random.fork_rng(devices):
         torch.manual_seed(2 * seed + stream)
         yield
 

@@ -5,51 +5,40 @@ import platform
 import numpy as np
 import torch
 
+# isort: off
+# fmt: off
+from torch import (  # noqa: F401
+    abs, arange, argmax, cos, cosh, exp, eye, float32, int32, int64, linspace, log, matmul, meshgrid,
+    normal, ones, ones_like, rand, randn, sigmoid, sin, sinh, stack, swapaxes, tanh, tensor, zeros,
+    zeros_like,
+)
+# fmt: on
+# isort: on
+from torch.nn import Module as nn_Module  # noqa: F401
+
 from d2lrnn.errors import ArgumentError
 
-abs = torch.abs
-arange = torch.arange
-argmax = torch.argmax  # which knows `axis` and `keepdims`, as the others do
 astype = torch.Tensor.to
 batch_matmul = torch.bmm
 concat = torch.cat
-cos = torch.cos
-cosh = torch.cosh
-exp = torch.exp
 expand_dims = torch.unsqueeze
-eye = torch.eye
-float32 = torch.float32
-int32 = torch.int32
-int64 = torch.int64
-linspace = torch.linspace
-log = torch.log
-matmul = torch.matmul
-meshgrid = torch.meshgrid
-normal = torch.normal
 num_gpus = torch.cuda.device_count
-ones = torch.ones
-ones_like = torch.ones_like
-rand = torch.rand
-randn = torch.randn
 reduce_mean = torch.mean
 reduce_sum = torch.sum
 repeat = torch.Tensor.repeat
-sigmoid = torch.sigmoid
-sin = torch.sin
-sinh = torch.sinh
 size = torch.numel
-stack = torch.stack
-swapaxes = torch.swapaxes
-tanh = torch.tanh
-tensor = torch.tensor
 to = torch.Tensor.to
-zeros = torch.zeros
-zeros_like = torch.zeros_like
 
 
 def numpy(x):
     """The values of `x` as a NumPy array on the host."""
-    return x.detach().cpu().numpy()
+    x = x.detach().cpu()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()  # a type that NumPy lacks
+
+
+def indices(x):
+    """Whole numbers of any type as int64, as PyTorch wants indices."""
+    return x if x.is_floating_point() else x.long()
 
 
 def reshape(x, shape):

@@ -7,7 +7,7 @@ from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
 from d2lrnn.weights import seed_at
 
 from .module import Module, seeded
-from .ops import swapaxes
+from .ops import stack, swapaxes
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
 from .weights import arrays
 
@@ -75,7 +75,7 @@ class RNN(Module):
         """
         if self.rnn is None:
             self.build(inputs.shape[-1])
-            self.to(inputs.device)
+            self.rnn.to(inputs.device).train(self.training)
         check_inputs(inputs.shape[-1], self.num_inputs)
         return self.rnn(inputs, state)
 
@@ -91,11 +91,12 @@ class RNNLM(RNNLMScratch):
     """
 
     def init_params(self):
-        if isinstance(self.rnn, RNN) and self.rnn.rnn is None:
+        if getattr(self.rnn, "rnn", self) is None:
             self.rnn.build(self.vocab_size)
         with seeded(self.seed, stream=1):
             self.linear = nn.Linear(self.rnn.num_hiddens, self.vocab_size)
 
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
+        hiddens = stack(hiddens, 0) if isinstance(hiddens, list) else hiddens
         return swapaxes(self.linear(hiddens), 0, 1)

@@ -10,7 +10,7 @@ from d2lrnn.module import draw_by_path, single_state
 from d2lrnn.weights import draw, initial
 
 from .module import Classifier, Module
-from .ops import from_numpy, matmul, stack, zeros
+from .ops import from_numpy, indices, matmul, stack, zeros
 from .weights import arrays
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
@@ -103,7 +103,7 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def one_hot(self, X):
         """Tokens (batch_size, num_steps) as vectors (num_steps, batch_size, vocab_size)."""
-        return F.one_hot(X.T, self.vocab_size).to(torch.float32)
+        return F.one_hot(indices(X.T), self.vocab_size).to(torch.float32)
 
     def output_layer(self, rnn_outputs):
         """num_steps outputs (batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""

@@ -4,10 +4,11 @@ import numpy as np
 import torch
 
 from d2lrnn import trainer as core
+from d2lrnn.module import nested
 
 from .epoch import Examples
 from .module import seeded
-from .ops import cpu, from_numpy, numpy
+from .ops import cpu, numpy
 
 
 class Trainer(core.Trainer):
@@ -21,7 +22,7 @@ class Trainer(core.Trainer):
         self._examples = {}
 
     def prepare_batch(self, batch):
-        return [tensor.to(self.device) for tensor in batch]
+        return nested(lambda x: x.to(self.device) if isinstance(x, torch.Tensor) else x, batch)
 
     def batches(self, loader):
         known = self._examples
@@ -32,9 +33,10 @@ class Trainer(core.Trainer):
         loss = loss_of(batch)
         self.optim.zero_grad()
         loss.backward()
-        if self.gradient_clip_val > 0:
-            self.clip_gradients(self.gradient_clip_val, self.model)
-        self.optim.step()
+        with torch.no_grad():  # as a reader's optimiser expects it
+            if self.gradient_clip_val > 0:
+                self.clip_gradients(self.gradient_clip_val, self.model)
+            self.optim.step()
         return loss.detach()
 
     @torch.no_grad()
@@ -49,21 +51,38 @@ class Trainer(core.Trainer):
     def seeded_epoch(self, seed, epoch):
         return seeded(np.random.RandomState([seed, epoch]).randint(2**31), devices=self.gpus)
 
+    def record(self, key, value, train):
+        # As it is now, without what it was made of: it is read at the end of the epoch.
+        is_tensor = isinstance(value, torch.Tensor)
+        super().record(key, value.detach().clone() if is_tensor else value, train)
+
     def to_host(self, scalars):
-        return numpy(torch.stack([s.reshape(()) for s in scalars])) if scalars else np.empty(0)
+        scalars = [scalar.detach().reshape(()).to(self.device) for scalar in scalars]
+        return numpy(torch.stack(scalars)) if scalars else np.empty(0)
 
     def optimizer_state(self):
-        return {
-            f"{index}/{key}": numpy(torch.as_tensor(value))
-            for index, state in self.optim.state_dict()["state"].items()
-            for key, value in state.items()
-            if value is not None
+        if not isinstance(self.optim, torch.optim.Optimizer):
+            return core.numbers_of(self.optim)
+        everything = self.optim.state_dict()
+        groups = {f"group {i}": group for i, group in enumerate(everything["param_groups"])}
+        arrays = {
+            f"{part}/{key}": numpy(value) if isinstance(value, torch.Tensor) else np.asarray(value)
+            for part, values in {**everything["state"], **groups}.items()
+            for key, value in values.items()
+            if key != "params"
         }
+        return {name: array for name, array in arrays.items() if array.dtype.kind in "biuf"}
 
     def set_optimizer_state(self, state):
+        if not isinstance(self.optim, torch.optim.Optimizer):
+            return core.set_numbers(self.optim, state)
         everything = self.optim.state_dict()
         for name, array in state.items():
-            index, key = name.split("/")
-            tensor = from_numpy(array, self.device) if array.ndim else torch.as_tensor(array)
-            everything["state"].setdefault(int(index), {})[key] = tensor
+            part, key = name.split("/")
+            if part.startswith("group"):
+                group = everything["param_groups"][int(part.split()[1])]
+                is_tensor = isinstance(group.get(key), torch.Tensor)
+                group[key] = torch.as_tensor(array) if is_tensor else array.tolist()
+            else:
+                everything["state"].setdefault(int(part), {})[key] = torch.as_tensor(array)
         self.optim.load_state_dict(everything)

@@ -12,23 +12,26 @@ GATES = {nn.RNN: "h", nn.LSTM: "ifco", nn.GRU: "rzn"}  # side by side in a param
 
 
 def layout(model):
-    """The canonical weights in each parameter of `model`; a tied one comes once."""
-    pieces = [piece for path, module in model.named_modules() for piece in pieces_of(path, module)]
-    own = dict(model.named_parameters())
-    return core.unambiguous(piece for piece in pieces if piece.path in own)
+    """The canonical weights in each tensor of `model`; a tied one comes once."""
+    named = [piece for path, module in model.named_modules() for piece in pieces_of(path, module)]
+    own = dict(tensors(model))
+    pieces = [piece for piece in named if piece.path in own]
+    done = {piece.path for piece in pieces}
+    others = {
+        path: core.name_by_hand(*path.rpartition(".")[::2]) for path in own if path not in done
+    }
+    pieces += [Piece(path, (name,)) for path, name in others.items()]
+    return core.unambiguous(pieces)
 
 
 def pieces_of(path, module):
-    """The pieces of the parameters of `module` itself; `path` is where it stands in the model."""
+    """The pieces of a layer with the book's equations; `path` is where it stands in the model."""
     start, prefix = f"{path}." if path else "", prefix_of(path)
     if type(module) in GATES and has_equations(module):
         yield from recurrent_pieces(start, prefix, module)
     elif type(module) is nn.Linear and path.split(".")[-1] in OUTPUT_LAYERS:
         yield Piece(f"{start}weight", (f"{prefix}W_hq",), transposed=True)
         yield Piece(f"{start}bias", (f"{prefix}b_q",))
-    else:
-        for name, _ in module.named_parameters(recurse=False):
-            yield Piece(start + name, (core.name_by_hand(path, name),))
 
 
 def has_equations(layer):
@@ -50,35 +53,51 @@ def recurrent_pieces(start, prefix, layer):
         yield Piece(f"{start}bias_hh_{end}", ())
 
 
+def tensors(model):
+    """By PyTorch's own paths: parameters, buffers (running statistics), other tensors to be trained."""
+    yield from model.named_parameters()
+    for path, module in model.named_modules():
+        not_saved = module._non_persistent_buffers_set  # which follow from others
+        buffers = {n: b for n, b in module.named_buffers(recurse=False) if n not in not_saved}
+        for name, tensor in {**buffers, **plain_tensors(module)}.items():
+            yield f"{path}.{name}" if path else name, tensor
+
+
+def plain_tensors(module):
+    """Attributes of `module` that are to be trained and no parameters, as in section 3.4."""
+    tensors = {n: v for n, v in vars(module).items() if isinstance(v, torch.Tensor)}
+    return {name: v for name, v in tensors.items() if v.requires_grad and v.is_leaf}
+
+
 def arrays(model):
-    """The parameters as NumPy arrays, by PyTorch's own paths."""
-    return {path: numpy(parameter) for path, parameter in model.named_parameters()}
+    """The tensors of `model` as NumPy arrays."""
+    return {path: numpy(tensor) for path, tensor in tensors(model)}
 
 
 @torch.no_grad()
 def assign(model, arrays):
-    """Replace the parameters by `arrays`, named as by the function of that name."""
-    for path, parameter in model.named_parameters():
-        parameter.copy_(torch.as_tensor(arrays[path]))
+    """Replace the tensors by `arrays`, named as by the function of that name."""
+    for path, tensor in tensors(model):
+        tensor.copy_(torch.as_tensor(arrays[path]))
 
 
 def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
     kinds = {m.nonlinearity for m in model.modules() if type(m) is nn.RNN}
-    kinds |= {
-        m.activation for m in model.modules() if hasattr(m, "W_xh") and hasattr(m, "activation")
-    }
+    by_hand = {getattr(m, "activation", None) for m in model.modules() if hasattr(m, "W_xh")}
+    kinds |= {kind for kind in by_hand if isinstance(kind, str)}  # a reader's may be a function
     return {"activation": kinds.pop()} if len(kinds) == 1 else {}
 
 
 def has_sizes(model):
     """Whether the sizes of all layers are known; those of a `nn.LazyLinear` follow from its first input."""
-    return not any(nn.parameter.is_lazy(parameter) for parameter in model.parameters())
+    return not any(nn.parameter.is_lazy(tensor) for _, tensor in tensors(model))
 
 
 def has_hooks(model):
-    """Whether a reader has hooked something into the forward pass of `model` or of a module in it."""
-    return any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    """Whether a reader has hooked something into a pass of `model` or of a module in it, or replaced one."""
+    kinds = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
+    return any("forward" in vars(m) or any(getattr(m, k) for k in kinds) for m in model.modules())
 
 
 def layers(model):

@@ -204,6 +204,191 @@ def test_9_6_concise(data, perplexities, model_class):
     np.testing.assert_allclose(library.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
 
 
+def triple(layer, gate):
+    """What the cells of sections 10.1 and 10.2 make of a gate, from outside."""
+    normal = nn.initializers.normal(layer.sigma)
+    h = layer.num_hiddens
+    return (
+        layer.param(f"W_x{gate}", normal, (layer.num_inputs, h)),
+        layer.param(f"W_h{gate}", normal, (h, h)),
+        layer.param(f"b_{gate}", nn.initializers.zeros, (h)),
+    )
+
+
+def typed_lstm():
+    class LSTMScratch(d2l.Module):
+        num_inputs: int
+        num_hiddens: int
+        sigma: float = 0.01
+
+        def setup(self):
+            for gate in "ifoc":
+                W_x, W_h, b = triple(self, gate)
+                setattr(self, f"W_x{gate}", W_x)
+                setattr(self, f"W_h{gate}", W_h)
+                setattr(self, f"b_{gate}", b)
+
+    @d2l.add_to_class(LSTMScratch)
+    def forward(self, inputs, H_C=None):
+        def scan_fn(carry, X):
+            H, C = carry
+
+            def linear(gate):
+                W_x, W_h, b = (getattr(self, f"{part}{gate}") for part in ("W_x", "W_h", "b_"))
+                return d2l.matmul(X, W_x) + d2l.matmul(H, W_h) + b
+
+            I, F, O = (d2l.sigmoid(linear(gate)) for gate in "ifo")
+            C = F * C + I * d2l.tanh(linear("c"))
+            H = O * d2l.tanh(C)
+            return (H, C), H
+
+        if H_C is None:
+            zeros = jnp.zeros((inputs.shape[1], self.num_hiddens))
+            H_C = zeros, zeros
+        H_C, outputs = jax.lax.scan(scan_fn, H_C, inputs)
+        return outputs, H_C
+
+    return LSTMScratch
+
+
+def typed_gru():
+    class GRUScratch(d2l.Module):
+        num_inputs: int
+        num_hiddens: int
+        sigma: float = 0.01
+
+        def setup(self):
+            self.W_xz, self.W_hz, self.b_z = triple(self, "z")
+            self.W_xr, self.W_hr, self.b_r = triple(self, "r")
+            self.W_xh, self.W_hh, self.b_h = triple(self, "h")
+
+    @d2l.add_to_class(GRUScratch)
+    def forward(self, inputs, H=None):
+        def scan_fn(H, X):
+            Z = d2l.sigmoid(d2l.matmul(X, self.W_xz) + d2l.matmul(H, self.W_hz) + self.b_z)
+            R = d2l.sigmoid(d2l.matmul(X, self.W_xr) + d2l.matmul(H, self.W_hr) + self.b_r)
+            H_tilde = d2l.tanh(d2l.matmul(X, self.W_xh) + d2l.matmul(R * H, self.W_hh) + self.b_h)
+            H = Z * H + (1 - Z) * H_tilde
+            return H, H
+
+        H = jnp.zeros((inputs.shape[1], self.num_hiddens)) if H is None else H
+        H, outputs = jax.lax.scan(scan_fn, H, inputs)
+        return outputs, H
+
+    return GRUScratch
+
+
+def typed_stack():
+    class StackedRNNScratch(d2l.Module):
+        num_inputs: int
+        num_hiddens: int
+        num_layers: int = 2
+        sigma: float = 0.01
+
+        def setup(self):
+            sizes = [self.num_inputs] + [self.num_hiddens] * (self.num_layers - 1)
+            self.rnns = [d2l.RNNScratch(size, self.num_hiddens, self.sigma) for size in sizes]
+
+    @d2l.add_to_class(StackedRNNScratch)
+    def forward(self, inputs, Hs=None):
+        outputs, Hs = inputs, Hs or [None] * self.num_layers
+        for i in range(self.num_layers):
+            outputs, Hs[i] = self.rnns[i](outputs, Hs[i])
+            outputs = d2l.stack(outputs, 0)
+        return outputs, Hs
+
+    return StackedRNNScratch
+
+
+def typed_both_ways():
+    class BiRNNScratch(d2l.Module):
+        num_inputs: int
+        half: int
+        sigma: float = 0.01
+
+        def setup(self):
+            self.f_rnn = d2l.RNNScratch(self.num_inputs, self.half, self.sigma)
+            self.b_rnn = d2l.RNNScratch(self.num_inputs, self.half, self.sigma)
+
+        @property
+        def num_hiddens(self):
+            return 2 * self.half
+
+    @d2l.add_to_class(BiRNNScratch)
+    def forward(self, inputs, Hs=None):
+        f_H, b_H = Hs if Hs is not None else (None, None)
+        f_outputs, f_H = self.f_rnn(inputs, f_H)
+        b_outputs, b_H = self.b_rnn(jnp.flip(inputs, 0), b_H)
+        both = zip(f_outputs, reversed(b_outputs), strict=True)
+        return [d2l.concat((f, b), -1) for f, b in both], (f_H, b_H)
+
+    return BiRNNScratch
+
+
+@pytest.mark.parametrize(
+    "typed, library, options",
+    [
+        (typed_lstm, "LSTMScratch", {}),
+        (typed_gru, "GRUScratch", {}),
+        (typed_stack, "StackedRNNScratch", {"num_layers": 2}),
+        (typed_both_ways, "BiRNNScratch", {}),
+    ],
+)
+def test_10_1_to_10_4_from_scratch(typed, library, options, data, perplexities):
+    """A layer that is typed: it trains, and computes what the library's does at equal weights."""
+    rnn = typed()(len(data.vocab), 16, sigma=0.1)
+    model = d2l.RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=2)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    layer = getattr(d2l, library)(num_inputs=len(data.vocab), num_hiddens=16, **options)
+    ours = d2l.RNNLMScratch(layer, vocab_size=len(data.vocab))
+    ours.set_weights(model.get_weights())
+    X = data.X[:3]
+    np.testing.assert_allclose(ours.logits(X), model.logits(X), atol=1e-5)
+    if library != "BiRNNScratch":  # which reads the future
+        params = model.trainer.state.params
+        text = model.predict("it has", 20, data.vocab, params)
+        assert text == ours.predict("it has", 20, data.vocab)
+
+
+@pytest.mark.parametrize("cell", [nn.OptimizedLSTMCell, nn.GRUCell])
+def test_10_1_what_flax_has_removed(cell):
+    """`initialize_carry` of a class, and a cell under `nn.scan` without the size of its state."""
+    with pytest.raises(TypeError):
+        cell.initialize_carry(jax.random.key(0), (3,), 16)
+    with pytest.raises(TypeError, match="features"):
+        nn.scan(cell, variable_broadcast="params", split_rngs={"params": False})()
+
+
+@pytest.mark.parametrize(
+    "layer, options",
+    [("LSTM", {}), ("GRU", {}), ("GRU", {"num_layers": 2}), ("BiGRU", {}), ("BiLSTM", {})],
+)
+def test_10_1_to_10_4_concise(layer, options, data, perplexities):
+    rnn = getattr(d2l, layer)(num_hiddens=16, **options)
+    model = d2l.RNNLM(rnn, vocab_size=len(data.vocab), lr=2)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    if not getattr(rnn, "bidirectional", False):
+        text = model.predict("it has", 20, data.vocab, model.trainer.state.params)
+        assert len(text) == 26
+
+
+def test_10_4_a_layer_in_both_directions_is_copied_by_flax(data):
+    """Whose outputs are twice as wide as it was told; not so each copy of it."""
+    for rnn in (d2l.BiRNNScratch(11, 5), d2l.BiGRU(5)):
+        assert rnn.num_hiddens == rnn.clone().num_hiddens == rnn.clone(seed=3).num_hiddens == 10
+
+
+def test_10_4_backward_outputs_stand_beside_the_forward_ones_of_their_step():
+    rnn = d2l.BiLSTM(num_hiddens=5)
+    inputs = jax.random.normal(jax.random.key(0), (7, 2, 3))
+    variables = rnn.init(jax.random.key(1), inputs)
+    outputs, (H, _) = rnn.apply(variables, inputs)  # H (2, batch_size, num_hiddens)
+    np.testing.assert_array_equal(outputs[-1, :, :5], H[0])
+    np.testing.assert_array_equal(outputs[0, :, 5:], H[1])
+
+
 def test_10_1_another_recurrent_layer(data, perplexities):
     class LSTM(d2l.RNN):
         num_hiddens: int

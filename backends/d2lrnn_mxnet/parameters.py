@@ -1,0 +1,111 @@
+"""Parameters made by hand beside gluon's own, in MXNet: moved, copied and saved with them."""
+
+import warnings
+
+import mxnet
+from mxnet import gluon, np, npx
+
+from d2lrnn.weights import check_weights
+
+from .ops import cpu, numpy
+from .weights import arrays, assign, layers, own, places
+
+
+class Parameters:
+    """What a block does with its parameters: those of gluon layers, and arrays that are attributes (`W_xh`).
+
+    An array is trained if it has a gradient attached.
+    """
+
+    def initialize(self, *args, **kwargs):
+        """`Block.initialize`; layers that have their initial values already keep them, without a warning."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is already initialized")
+            super().initialize(*args, **kwargs)
+
+    def parameters(self):
+        """The parameters that are trained: gluon's, or a list of arrays where some are made by hand."""
+        params = gluon.ParameterDict()
+        params.update({n: p for n, p in self.collect_params().items() if p.grad_req != "null"})
+        arrays = [array for array in self.get_scratch_params() if array.grad is not None]
+        if not arrays:
+            return params
+        if params.keys():
+            self._sized()
+        return [p.data() for p in params.values()] + arrays
+
+    def get_scratch_params(self):
+        """The arrays that are attributes of this module or of one inside it."""
+        values = [value for _, block in layers(self) for value in vars(block).values()]
+        return list({id(v): v for v in values if isinstance(v, np.ndarray)}.values())
+
+    # Where they are -------------------------------------------------------------------------------
+
+    def reset_ctx(self, ctx):
+        """Move all parameters to the device `ctx`."""
+        self.collect_params().reset_ctx(ctx)
+        for block, name in places(self).values():
+            array = getattr(block, name)
+            if isinstance(array, np.ndarray) and array.ctx != ctx:
+                moved = array.as_in_ctx(ctx)
+                if array.grad is not None:
+                    moved.attach_grad()
+                setattr(block, name, moved)
+
+    @property
+    def device(self):
+        """Where the parameters are."""
+        arrays = self.get_scratch_params()
+        params = self.collect_params().values()
+        return next((a.ctx for a in arrays), None) or next((p.list_ctx()[0] for p in params), cpu())
+
+    def is_on(self, device):
+        return mxnet.Context(device) == self.device
+
+    # Copies and files -----------------------------------------------------------------------------
+
+    def __getstate__(self):
+        """What a copy keeps; besides, which arrays are trained, for MXNet's copies have no gradients.
+
+        The parameters forget the optimiser of the training that was, which would be copied with them.
+        """
+        for parameter in self.collect_params().values():
+            parameter._set_trainer(None)
+        found = {path: getattr(*place) for path, place in places(self).items()}
+        trained = [p for p, a in found.items() if isinstance(a, np.ndarray) and a.grad is not None]
+        return {**super().__getstate__(), "_trained": trained}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        found = places(self)
+        for path in vars(self).pop("_trained"):
+            getattr(*found[path]).attach_grad()
+
+    def save_parameters(self, filename, *args, **options):
+        """`Block.save_parameters`, with arrays made by hand, which gluon's own leaves out."""
+        if not self.get_scratch_params():
+            return super().save_parameters(filename, *args, **options)
+        self._sized()
+        npx.save(filename, own(self))
+
+    def load_parameters(
+        self, filename, ctx=None, allow_missing=False, ignore_extra=False, **options
+    ):
+        """`Block.load_parameters`, with arrays made by hand.
+
+        Raises:
+            WeightsError: of a model with such arrays, a name is missing or unknown, or a shape differs.
+        """
+        if not self.get_scratch_params():
+            return super().load_parameters(filename, ctx, allow_missing, ignore_extra, **options)
+        self._sized()
+        wanted = arrays(self)
+        found = {path: numpy(array) for path, array in npx.load(filename).items()}
+        if ignore_extra:
+            found = {path: array for path, array in found.items() if path in wanted}
+        if allow_missing:
+            found = wanted | found
+        shapes, types = ({p: getattr(a, k) for p, a in wanted.items()} for k in ("shape", "dtype"))
+        assign(self, check_weights(found, shapes, types))
+        if ctx is not None:
+            self.reset_ctx(mxnet.Context(ctx))

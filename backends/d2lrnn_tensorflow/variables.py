@@ -1,8 +1,10 @@
-"""The variables of a model: TensorFlow's own, Keras's, their gradients, and where they are."""
+"""The variables of a model: TensorFlow's own, Keras's, their gradients, and where they are and are kept."""
 
 import tensorflow as tf
 
-from .ops import device_name
+from d2lrnn.errors import WeightsError
+
+from .ops import device_name, numpy
 from .weights import is_held, layers, variables
 
 
@@ -48,3 +50,51 @@ def move(model, device):
                 setattr(layer, attribute, made[id(value)])
             elif isinstance(value, list) and any(id(item) in made for item in value):
                 value[:] = [made.get(id(item), item) for item in value]
+
+
+class Weights(dict):
+    """Weights by name and, as Keras lists them, by number: the book's `get_weights()[0]` (section 3.5)."""
+
+    def __init__(self, named, listed):
+        super().__init__(named)
+        self.listed = listed
+
+    def __missing__(self, key):
+        if isinstance(key, int):
+            return self.listed[key]
+        raise KeyError(key)
+
+
+class Kept:
+    """What Keras does with the variables it knows, done with all."""
+
+    def get_weights(self):
+        return Weights(super().get_weights(), tf.keras.Model.get_weights(self))
+
+    def set_weights(self, weights):
+        if isinstance(weights, list):  # in Keras's order
+            tf.keras.Model.set_weights(self, weights)
+        else:
+            super().set_weights(weights)
+
+    def save_own_variables(self, store):
+        for name, variable in variables(self, deep=False).items():
+            store[name] = numpy(variable)
+
+    def load_own_variables(self, store):
+        own = variables(self, deep=False)
+        if own.keys() != set(store.keys()):
+            raise WeightsError(
+                f"The file has the variables {sorted(store.keys())} for {type(self).__name__}, which has "
+                f"{sorted(own)}."
+            )
+        for name, variable in own.items():
+            variable.assign(store[name])
+
+
+def plain(value):
+    """Lists and the like as Python's own, without what Keras and TensorFlow note down in them."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    kind = next((kind for kind in (list, tuple, set) if isinstance(value, kind)), None)
+    return value if kind is None or hasattr(value, "_fields") else kind(map(plain, value))

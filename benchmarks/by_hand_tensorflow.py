@@ -1,4 +1,4 @@
-"""Section 9.6 in plain TensorFlow, one graph with its gradients by hand: the yardstick of `epoch.py`."""
+"""Sections 9.6 and 10.1 to 10.3 in plain TensorFlow, each a graph: the yardstick of `epoch.py`."""
 
 # isort: off
 import d2lrnn_tensorflow  # noqa: F401  the same quiet import of TensorFlow
@@ -10,27 +10,61 @@ import tensorflow as tf
 glorot = tf.keras.initializers.GlorotUniform()
 
 
-class ByHand:
-    """Section 9.6 with the gradients of section 9.7 written out, over time-major rows of W_xh."""
+class Loop:
+    """Training and validation in two graphs; a subclass makes its variables and has the loss."""
 
     def __init__(self, setting):
-        self.s = s = setting
-        self.X, self.Y = (tf.constant(np.ascontiguousarray(a)) for a in (s.X, s.Y))
-        self.variables = [
-            tf.Variable(glorot((s.vocab_size, s.num_hiddens))),  # W_xh
-            tf.Variable(tf.linalg.qr(tf.random.normal((s.num_hiddens, s.num_hiddens)))[0]),  # W_hh
-            tf.Variable(tf.zeros(s.num_hiddens)),  # b_h
-            tf.Variable(glorot((s.num_hiddens, s.vocab_size))),  # W_hq
-            tf.Variable(tf.zeros(s.vocab_size)),  # b_q
-        ]
+        self.s = setting
+        self.X, self.Y = (tf.constant(np.ascontiguousarray(a)) for a in (setting.X, setting.Y))
+        self.variables = self.made(setting.vocab_size, setting.num_hiddens)
         # A graph for each size of minibatch: one for any size is a tenth slower.
         self.update = tf.function(self._update, autograph=False)
         self.validate = tf.function(self._loss, autograph=False)
 
+    def minibatch(self, rows):
+        """X and Y (num_steps, batch_size)."""
+        return (tf.transpose(tf.gather(A, rows)) for A in (self.X, self.Y))
+
+    def gradients(self, tape, loss):
+        return tape.gradient(loss, self.variables)
+
+    def _update(self, rows):
+        with tf.GradientTape() as tape:
+            loss = self._loss(rows)
+        grads, _ = tf.clip_by_global_norm(self.gradients(tape, loss), self.s.bound)
+        for variable, grad in zip(self.variables, grads, strict=True):
+            variable.assign_sub(self.s.lr * grad)
+        return loss
+
+    def epoch(self, order):
+        """Train in this order, then validate; the losses."""
+        size = self.s.batch_size
+        train = [
+            self.update(tf.constant(order[start : start + size], tf.int64))
+            for start in range(0, len(order), size)
+        ]
+        rows = np.arange(self.s.num_train, len(self.s.X))
+        val = [
+            self.validate(tf.constant(rows[start : start + size], tf.int64))
+            for start in range(0, len(rows), size)
+        ]
+        return tf.stack(train).numpy(), tf.stack(val).numpy()
+
+
+class ByHand(Loop):
+    """Section 9.6 with the gradients of section 9.7 written out, over time-major rows of W_xh."""
+
+    def made(self, v, h):
+        return [
+            tf.Variable(glorot((v, h))),  # W_xh
+            tf.Variable(tf.linalg.qr(tf.random.normal((h, h)))[0]),  # W_hh
+            tf.Variable(tf.zeros(h)),  # b_h
+            tf.Variable(glorot((h, v))),  # W_hq
+            tf.Variable(tf.zeros(v)),  # b_q
+        ]
+
     def _loss(self, rows):
-        X, Y = (
-            tf.transpose(tf.gather(A, rows)) for A in (self.X, self.Y)
-        )  # (num_steps, batch_size)
+        X, Y = self.minibatch(rows)
         W_xh, W_hh, b_h, W_hq, b_q = map(tf.convert_to_tensor, self.variables)
         logits = tf.matmul(self._outputs(X, W_xh + b_h, W_hh), W_hq) + b_q
         Y = tf.reshape(Y, (-1,))
@@ -95,28 +129,52 @@ class ByHand:
 
         return run(rows, W_hh)
 
-    def _update(self, rows):
-        with tf.GradientTape() as tape:
-            loss = self._loss(rows)
-        grads = tape.gradient(loss, self.variables)
-        grads, _ = tf.clip_by_global_norm(grads, self.s.bound)
-        for variable, grad in zip(self.variables, grads, strict=True):
-            variable.assign_sub(self.s.lr * grad)
-        return loss
 
-    def epoch(self, order):
-        """Train in this order, then validate; the losses."""
-        size = self.s.batch_size
-        train = [
-            self.update(tf.constant(order[start : start + size], tf.int64))
-            for start in range(0, len(order), size)
+class OnLayer(Loop):
+    """Layers of Keras's above each other over one-hot vectors, unrolled; one bias a gate trains."""
+
+    layer, num_layers = tf.keras.layers.LSTM, 1
+
+    def made(self, v, h):
+        self.layers = [
+            self.layer(h, return_sequences=True, unroll=len(self.s.X[0]) <= 64)
+            for _ in range(self.num_layers)
         ]
-        rows = np.arange(self.s.num_train, len(self.s.X))
-        val = [
-            self.validate(tf.constant(rows[start : start + size], tf.int64))
-            for start in range(0, len(rows), size)
-        ]
-        return tf.stack(train).numpy(), tf.stack(val).numpy()
+        self.linear = tf.keras.layers.Dense(v)
+        sizes = [v] + [h] * self.num_layers
+        for layer, size in zip([*self.layers, self.linear], sizes, strict=True):
+            layer.build((None, None, size))
+        both = [*self.layers, self.linear]
+        return [variable.value for layer in both for variable in layer.trainable_variables]
+
+    def _loss(self, rows):
+        X, Y = (tf.gather(A, rows) for A in (self.X, self.Y))  # (batch_size, num_steps)
+        outputs = tf.one_hot(X, self.s.vocab_size)
+        for layer in self.layers:
+            outputs = layer(outputs)
+        logits = tf.reshape(self.linear(outputs), (-1, self.s.vocab_size))
+        Y = tf.reshape(Y, (-1,))
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(Y, logits))
+
+    def gradients(self, tape, loss):
+        """Those of a GRU's second bias, a row of its own, are left out."""
+        grads = tape.gradient(loss, self.variables)
+        second = [variable.shape[:-1] == (2,) for variable in self.variables]
+        return [g * [[1.0], [0.0]] if s else g for g, s in zip(grads, second, strict=True)]
+
+
+class OnGRU(OnLayer):
+    layer = tf.keras.layers.GRU
+
+
+class OnTwoGRUs(OnGRU):
+    num_layers = 2
 
 
 RIVALS = {"by hand": ByHand}
+RIVALS_OF = {
+    "rnn": RIVALS,
+    "lstm": {"by hand": OnLayer},
+    "gru": {"by hand": OnGRU},
+    "deep-gru": {"by hand": OnTwoGRUs},
+}

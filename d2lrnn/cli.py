@@ -457,11 +457,16 @@ def generate(
 def models() -> None:
     """List the models of `d2lrnn train`: section and equations of the book, size, options."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from d2lrnn.models import num_parameters
 
-    table = Table("--model", "Section", "Equations", "Parameters", "What it is", "Its own options")
+    # What is typed is written out, however narrow the terminal.
+    names = Column("--model", no_wrap=True)
+    title, options_of = (
+        Column(head, overflow="fold") for head in ("What it is", "Its own options")
+    )
+    table = Table(names, "Section", "Equations", "Parameters", title, options_of)
     for name, model in MODELS.items():
         options = ", ".join(f"--{option.replace('_', '-')}" for option in model.options)
         size = f"{num_parameters(model, 28, 32):,}"

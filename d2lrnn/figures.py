@@ -211,7 +211,8 @@ def scalar(name: str, value: Any) -> float:
     if hasattr(value, "__float__") and not hasattr(value, "shape"):
         return float(value)
     array = _array(name, value)
-    if array.size != 1 or array.dtype.kind not in "biuf":
+    # NumPy calls the kind of bfloat16 a void's.
+    if array.size != 1 or not (array.dtype.kind in "biuf" or "float" in array.dtype.name):
         raise ArgumentError(
             f"Expected {name} to be a number, or a tensor of one. Received: an array of shape "
             f"{array.shape} and dtype {array.dtype}. Take a mean, a sum or an element of it."

@@ -1,4 +1,4 @@
-"""Faster twins of the losses of sections 9.5 to 10.4, in MXNet: the same numbers as the plain models'.
+"""Faster twins of the losses of sections 9.5 to 10.3, in MXNet: the same numbers as the plain models'.
 
 Nothing depends on this file: without it every model trains by its own `batch_loss`.
 """
@@ -22,7 +22,6 @@ class Kind(NamedTuple):
     mode: str
     gates: str
     num_layers: int
-    two_way: bool
     num_hiddens: int
 
 
@@ -30,10 +29,9 @@ def kind_of(layer):
     """The kind of a layer on one of gluon's without dropout, or of section 9.5's; else None."""
     inner = getattr(layer, "rnn", None)
     if type(layer) is RNNScratch:
-        return Kind(f"rnn_{layer.activation}", "h", 1, False, layer.num_hiddens)
+        return Kind(f"rnn_{layer.activation}", "h", 1, layer.num_hiddens)
     if type(inner) in GATES and not (layer.dropout or inner._dropout):
-        sizes = inner._num_layers, inner._dir == 2, inner._hidden_size
-        return Kind(inner._mode, GATES[type(inner)], *sizes)
+        return Kind(inner._mode, GATES[type(inner)], inner._num_layers, inner._hidden_size)
     return None
 
 
@@ -53,23 +51,19 @@ class MeanLoss(gluon.HybridBlock):
         X, Y = F.np.transpose(X), F.np.transpose(Y)  # (num_steps, batch_size)
         given = zip(weights, self.transposed, strict=True)
         W_hq, b_q, *parts = (w if t else F.np.transpose(w) for w, t in given)
-        W_x, W_h, *biases = (parts[i::4] for i in range(4))  # of each layer and direction
-        width, n = len(self.kind.gates) * self.kind.num_hiddens, 1 + self.kind.two_way
-        if self.vocab_size > n * width:
+        W_x, W_h, *biases = (parts[i::4] for i in range(4))  # of each layer
+        width = len(self.kind.gates) * self.kind.num_hiddens
+        if self.vocab_size > width:
             # The operator multiplies its inputs by weights: rows of W_x, which X picks, by 1.
-            rows = F.np.transpose(F.np.concatenate(W_x[:n], axis=0))  # (vocab_size, n * width)
-            inputs = F.npx.embedding(X, rows, input_dim=self.vocab_size, output_dim=n * width)
-            W_x[:n] = [F.np.eye(width, n * width, i * width) for i in range(n)]
+            rows = F.np.transpose(W_x[0])  # (vocab_size, width)
+            inputs = F.npx.embedding(X, rows, input_dim=self.vocab_size, output_dim=width)
+            W_x[0] = F.np.eye(width)
         else:
             inputs = F.npx.one_hot(X, self.vocab_size)
         in_order = chain(*zip(W_x, W_h, strict=True), *zip(*biases, strict=True))
         flat = F.np.concatenate([F.np.reshape(w, (-1,)) for w in in_order], axis=0)
         sizes = {"state_size": self.kind.num_hiddens, "num_layers": self.kind.num_layers}
-        options = {
-            "mode": self.kind.mode,
-            "bidirectional": self.kind.two_way,
-            "state_outputs": True,
-        }
+        options = {"mode": self.kind.mode, "state_outputs": True}
         states = [H] * (2 if self.kind.mode == "lstm" else 1)
         outputs = F.npx.rnn(inputs, flat, *states, **sizes, **options)[0]
         # (num_steps, batch_size, vocab_size)
@@ -79,7 +73,7 @@ class MeanLoss(gluon.HybridBlock):
 
 
 def twin(model):
-    """A function equal to `model.batch_loss`, for a whole model with a layer that has a kind; else None."""
+    """A function equal to `model.batch_loss` of a whole model over a layer that has a kind; else None."""
     if not (isinstance(model, LanguageModel) and model.is_whole()):
         return None
     if not has_sizes(model):
@@ -89,7 +83,6 @@ def twin(model):
     if found is None:
         return None
     weights, transposed = found
-    num_states = kind.num_layers * (1 + kind.two_way)
     graphs, too_improbable = {}, []
 
     def batch_loss(batch):
@@ -100,7 +93,7 @@ def twin(model):
         case = X.shape, autograd.is_recording()
         is_new = case not in graphs
         if is_new:
-            H = np.zeros((num_states, X.shape[0], kind.num_hiddens), ctx=X.ctx)
+            H = np.zeros((kind.num_layers, X.shape[0], kind.num_hiddens), ctx=X.ctx)
             graphs[case] = MeanLoss(kind, model.vocab_size, transposed), H
         graph, H = graphs[case]
         loss = graph(X, Y, H, *weights)
@@ -115,12 +108,12 @@ def twin(model):
 
 
 def weights_of(model, kind):
-    """The arrays W_hq, b_q and W_x, W_h, b and second b of each layer and direction; which are (out, in).
+    """The arrays W_hq, b_q and W_x, W_h, b and second b of each layer, and which are (out, in).
 
     None if the model has others.
     """
     names = [("linear.W_hq",), ("linear.b_q",)]
-    for *_, part in core.recurrent_parts("rnn.", kind.num_layers, kind.two_way):
+    for *_, part in core.recurrent_parts("rnn.", kind.num_layers):
         names += [core.gates_of(part, letter, kind.gates) for letter in ("W_x", "W_h", "b_")]
     if not model.has_weights(*chain(*names)):
         return None

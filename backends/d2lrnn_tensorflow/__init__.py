@@ -24,9 +24,9 @@ def _without_log_lines():
     except OSError:  # it is closed
         yield
         return
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as lines:
         sys.stderr.flush()
-        os.dup2(log.fileno(), 2)
+        os.dup2(lines.fileno(), 2)
         failed = True
         try:
             yield
@@ -35,8 +35,8 @@ def _without_log_lines():
             os.dup2(standard_error, 2)
             os.close(standard_error)
             if failed:
-                log.seek(0)
-                sys.stderr.write(log.read().decode(errors="replace"))
+                lines.seek(0)
+                sys.stderr.write(lines.read().decode(errors="replace"))
 
 
 with _without_log_lines():
@@ -61,15 +61,22 @@ from . import weights
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
+from .linear_regression import (
+    SGD,
+    LinearRegression,
+    LinearRegressionScratch,
+    SyntheticRegressionData,
+)
 from .lstm import LSTM, LSTMScratch
-from .module import Classifier, DataModule, LinearRegression, Module, TextFile, TimeMachine
+from .module import Classifier, DataModule, Module, TextFile, TimeMachine, nn_Module
 
 # isort: off
 # fmt: off
 from .ops import (
-    arange, argmax, astype, concat, cpu, exp, expand_dims, float32, gpu, int32, int64, matmul,
-    normal, num_gpus, numpy, ones, randn, reduce_mean, reduce_sum, reshape, sigmoid, sin, stack,
-    swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros,
+    abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye,
+    float32, gpu, int32, int64, linspace, log, matmul, meshgrid, normal, num_gpus, numpy, ones,
+    ones_like, rand, randn, reduce_mean, reduce_sum, repeat, reshape, sigmoid, sin, sinh, size,
+    stack, swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros, zeros_like,
 )
 # fmt: on
 # isort: on

@@ -56,12 +56,10 @@ def twin(model):
     """A function equal to `model.batch_loss`, for a whole model of section 9.5 or 9.6; else None."""
     if not (isinstance(model, LanguageModel) and model.is_whole() and model.has_weights(*NAMES)):
         return None
-    inside = [layer for _, layer in layers(model)]
-    dropout = any(
-        getattr(one, "dropout", 0) or getattr(one, "recurrent_dropout", 0) for one in inside
-    )
-    if dropout or any(layer.compute_dtype != "float32" for layer in inside):
-        return None
+    for _, layer in layers(model):
+        drops = getattr(layer, "dropout", 0) or getattr(layer, "recurrent_dropout", 0)
+        if drops or layer.compute_dtype != "float32":
+            return None
     own, paths = variables(model), {piece.names: piece.path for piece in layout(model)}
     activation = settings(model)["activation"]
     if activation not in ACTIVATIONS:

@@ -1,6 +1,7 @@
-"""`Module`, `Classifier`, `LinearRegression` and the data modules, in TensorFlow (book, chapters 3 and 4)."""
+"""`Module`, `Classifier` and the data modules, in TensorFlow (book, chapters 3 and 4)."""
 
 import contextlib
+import copyreg
 from functools import partial
 
 import tensorflow as tf
@@ -13,11 +14,13 @@ from d2lrnn.weights import seed_at
 
 from .graph import Traced
 from .ops import argmax, astype, cpu, device_name, exp, from_numpy, numpy, reduce_mean, reshape
-from .variables import dense, distinct, storage
+from .variables import Kept, dense, distinct, plain, storage
 from .weights import has_sizes, is_held, own_variables, stream, variables
 
+nn_Module = tf.keras.Model  # the book's name of what a model is made of
 
-class Module(core.Module, tf.keras.Model):
+
+class Module(Kept, core.Module, tf.keras.Model):
     """A `tf.keras.Model` with the book's hooks (section 3.2.2).
 
     Keras 3 trains its own variables and those of its layers; a `tf.Variable` that is assigned to an
@@ -31,6 +34,7 @@ class Module(core.Module, tf.keras.Model):
 
     training = None
     path = ""
+    not_copied = (*core.Module.not_copied, "_graphs", "training")
 
     def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
         super().__init__()
@@ -38,6 +42,23 @@ class Module(core.Module, tf.keras.Model):
         del self.build  # Keras's wrapper, after which no reader could put another layer inside
         self.built = True  # layers inside build themselves; Keras need not trace forward for them
         self.save_hyperparameters()
+
+    def __reduce__(self):
+        return copyreg.__newobj__, (type(self),), self.__getstate__()
+
+    def __getstate__(self):
+        """What a copy is made of: not what Keras notes down, which it does anew; and what is held at zero."""
+        new, own = Module(), super().__getstate__()
+        noted = vars(new).keys() - {"hparams", *new.hparams}
+        held = [path for path, variable in variables(self).items() if is_held(variable)]
+        return {name: plain(own[name]) for name in own if name not in noted}, held
+
+    def __setstate__(self, state):
+        Module.__init__(self)
+        for name, value in state[0].items():
+            setattr(self, name, value)
+        for path in state[1]:
+            variables(self)[path].held = True
 
     def call(self, *args, training=None):
         try:
@@ -112,7 +133,7 @@ class Module(core.Module, tf.keras.Model):
         return graphs[function][1]
 
     def gradients_of(self, *batch):
-        with tf.device(self.device), tf.GradientTape() as tape:
+        with tf.device(self.device), self.mode(training=False), tf.GradientTape() as tape:
             loss = self.batch_loss(core.nested(from_numpy, batch))
         trained = {path: v for path, v in variables(self).items() if v.trainable}
         gradients = dense(tape.gradient(loss, [*trained.values()]), trained.values())
@@ -145,23 +166,6 @@ class Classifier(Module):
         """How often the largest logit is the class, or for each example whether it is."""
         hits = astype(astype(argmax(Y_hat, -1), Y.dtype) == Y, tf.float32)
         return reduce_mean(hits) if averaged else hits
-
-
-class LinearRegression(Module):
-    """y = X w + b under the squared error, with Keras's layer (book, section 3.5)."""
-
-    def __init__(self, lr):
-        super().__init__()
-        self.save_hyperparameters()
-        self.net = tf.keras.layers.Dense(1)
-
-    def loss(self, Y_hat, Y):
-        """Mean of (Y_hat - Y)^2 / 2."""
-        return reduce_mean((Y_hat - reshape(Y, Y_hat.shape)) ** 2) / 2
-
-    def get_w_b(self):
-        """The weights (num_inputs, 1) and the bias (1,)."""
-        return self.net.kernel, self.net.bias
 
 
 class DataModule(core_data.DataModule):

@@ -10,26 +10,39 @@ import tensorflow as tf
 
 from d2lrnn.errors import ArgumentError
 
+abs = tf.abs
 arange = tf.range
 astype = tf.cast
+batch_matmul = tf.matmul
+cos = tf.cos
+cosh = tf.cosh
 exp = tf.exp
 expand_dims = tf.expand_dims
+eye = tf.eye
 float32 = tf.float32
 int32 = tf.int32
 int64 = tf.int64
+linspace = tf.linspace
+log = tf.math.log
 matmul = tf.matmul
+meshgrid = tf.meshgrid
 normal = tf.random.normal
 ones = tf.ones
+ones_like = tf.ones_like
+rand = tf.random.uniform
 reduce_mean = tf.reduce_mean
 reduce_sum = tf.reduce_sum
+repeat = tf.repeat
 reshape = tf.reshape
 sigmoid = tf.sigmoid
 sin = tf.sin
+sinh = tf.sinh
 stack = tf.stack
 tanh = tf.tanh
 tensor = tf.constant
 transpose = tf.transpose
 zeros = tf.zeros
+zeros_like = tf.zeros_like
 
 
 def argmax(x, axis=None):
@@ -49,6 +62,11 @@ def numpy(x):
 def randn(*shape):
     """Draws from N(0, 1), of the shape given as numbers or as one sequence."""
     return tf.random.normal(shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape)
+
+
+def size(x):
+    """How many elements `x` has."""
+    return int(tf.size(x))
 
 
 def swapaxes(x, axis1, axis2):

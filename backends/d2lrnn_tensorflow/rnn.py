@@ -72,7 +72,7 @@ class RNN(Module):
         layers = tf.nest.flatten(self.rnn)
         if not layers[0].built:
             self.build(inputs.shape[-1])
-        check_inputs(inputs.shape[-1], self.num_inputs)
+        check_inputs(inputs.shape[-1], getattr(self, "num_inputs", inputs.shape[-1]))
         before = tf.nest.flatten(() if state is None else state)  # H, or H and C
         outputs, after = swapaxes(inputs, 0, 1), []  # Keras takes the batch first
         for index, layer in enumerate(layers):
@@ -102,4 +102,5 @@ class RNNLM(RNNLMScratch):
 
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
+        hiddens = stack(hiddens) if isinstance(hiddens, list) else hiddens
         return swapaxes(self.linear(hiddens), 0, 1)

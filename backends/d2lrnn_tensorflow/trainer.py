@@ -25,17 +25,14 @@ class Trainer(core.Trainer):
         model.trainer = self
         self._epochs = {}
         context().clear_kernel_cache()  # which holds the states of streams, for seeded_epoch
+        loader = self.train_dataloader
         with self.device:
-            self._build(model)
+            # Sizes that are not known follow from an example.
+            if isinstance(loader, Minibatches) and not has_sizes(model):
+                model(*[from_numpy(array[:1]) for array in loader.arrays[:-1]])
             move(model, self.device)
             self.optim = model.configure_optimizers()
             self._build_optimizer()
-
-    def _build(self, model):
-        """Give layers that have seen no input yet their sizes, by the first example."""
-        loader = self.train_dataloader
-        if isinstance(loader, Minibatches) and not has_sizes(model):
-            model(*[from_numpy(array[:1]) for array in loader.arrays[:-1]])
 
     def _build_optimizer(self):
         keras = isinstance(self.optim, tf.keras.optimizers.Optimizer)  # or one of the reader's
@@ -43,7 +40,10 @@ class Trainer(core.Trainer):
             self.optim.build(self.model.trainable_variables)
 
     def prepare_batch(self, batch):
-        return [to(tensor, self.device) for tensor in batch]
+        def put(value):
+            return to(value, self.device) if isinstance(value, tf.Tensor | np.ndarray) else value
+
+        return tf.nest.map_structure(put, batch)
 
     def update(self, loss_of, batch):
         with self.device, self.model.mode(training=True), tf.GradientTape() as tape:
@@ -63,19 +63,25 @@ class Trainer(core.Trainer):
             return loss_of(batch)
 
     def own_epoch(self, train):
-        if train not in self._epochs:
+        # What is no variable is a constant of the graph: changed by hand, it makes another.
+        settings = id(self.optim), self.gradient_clip_val, core.numbers_of(self.optim)
+        made_of = train and str(settings)
+        if made_of not in self._epochs:
+            self._build_optimizer()
             run = self.update if train else self.evaluate
             loader = self.train_dataloader if train else self.val_dataloader
-            self._epochs[train] = Epoch(
+            self._epochs[made_of] = Epoch(
                 self.model, loader, lambda batch: run(self.batch_loss, self.prepare_batch(batch))
             )
         with self.device:
-            return self._epochs[train]()
+            return self._epochs[made_of]()
 
     def record(self, key, value, train):
         if not tf.executing_eagerly():
             raise TypeError("a graph plots nothing; plot in training_step instead.")
-        super().record(key, value, train)
+        is_variable = isinstance(value, tf.Variable | tf.keras.Variable)
+        # As it is now: it is read at the end of the epoch.
+        super().record(key, tf.convert_to_tensor(value) if is_variable else value, train)
 
     def clip_gradients(self, grad_clip_val, grads):
         """The gradients g, scaled by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
@@ -86,38 +92,33 @@ class Trainer(core.Trainer):
         draw = np.random.RandomState([seed, epoch]).randint
         weights = {id(variable) for variable in self.model.weights}
         states = [v for v in self.model.variables if id(v) not in weights]  # of Keras's generators
-        before = (
-            [numpy(state) for state in states],
-            context()._seed,
-            getattr(context(), "_rng", None),
-        )
+        before = [numpy(state) for state in states]
+        stream = vars(context())  # TensorFlow's own, of `tf.random`
+        kept = {name: stream.get(name) for name in ("_seed", "_rng")}
         for state in states:
             state.assign([draw(2**31), 0])
-        context()._seed = draw(2**31)
-        context()._rng = random.Random(context()._seed)
+        stream |= {"_seed": (own := draw(2**31)), "_rng": random.Random(own)}
         try:
             yield
         finally:
-            arrays, context()._seed, context()._rng = before
-            for state, array in zip(states, arrays, strict=True):
+            stream |= kept
+            for state, array in zip(states, before, strict=True):
                 state.assign(array)
 
     def to_host(self, scalars):
-        scalars = [tf.reshape(tf.cast(scalar, tf.float32), ()) for scalar in scalars]
+        scalars = [tf.reshape(tf.cast(scalar, tf.float64), ()) for scalar in scalars]
         return numpy(tf.stack(scalars)) if scalars else np.empty(0)
 
     def optimizer_state(self):
-        return {str(index): numpy(v) for index, v in self._optimizer_memory().items()}
+        return {**core.numbers_of(self.optim), **{n: numpy(v) for n, v in self._memory().items()}}
 
     def set_optimizer_state(self, state):
         self._build_optimizer()
-        memory = self._optimizer_memory()
-        for index, array in state.items():
-            memory[int(index)].assign(array)
+        memory = self._memory()
+        core.set_numbers(self.optim, {n: a for n, a in state.items() if n not in memory})
+        for name in state.keys() & memory.keys():
+            memory[name].assign(state[name])
 
-    def _optimizer_memory(self):
-        """What the optimiser remembers; of plain SGD, which only counts its steps, nothing."""
-        variables = getattr(self.optim, "variables", [])
-        if [variable.name for variable in variables] == ["iteration", "learning_rate"]:
-            return {}
-        return {i: v for i, v in enumerate(variables) if v.name != "learning_rate"}
+    def _memory(self):
+        """The variables of an optimiser of Keras's: what it remembers, and the learning rate."""
+        return {str(i): v for i, v in enumerate(getattr(self.optim, "variables", []))}

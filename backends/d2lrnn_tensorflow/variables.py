@@ -1,24 +1,26 @@
-"""The variables of a model: TensorFlow's own, Keras's, their gradients, and where they are."""
+"""The variables of a model: TensorFlow's own, Keras's, their gradients, and where they are and are kept."""
 
 import tensorflow as tf
 
-from .ops import device_name
-from .weights import is_held, layers
+from d2lrnn.errors import WeightsError
+
+from .ops import device_name, numpy
+from .weights import is_held, layers, variables
 
 
-def distinct(variables, named):
+def distinct(known, named):
     """Each variable once, where several attributes name it."""
-    return list({id(v): v for v in (*variables, *(v for _, v in named))}.values())
+    return list({id(v): v for v in (*known, *(v for _, v in named))}.values())
 
 
-def dense(gradients, variables):
+def dense(gradients, trained):
     """The gradients as tensors, those of rows that are held at zero left out.
 
     TensorFlow gives the gradient of picked rows as a list of rows and indices. A row that was picked
     twice stands there twice, so the list has another norm than the gradient.
     """
     tensors = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
-    pairs = zip(tensors, variables, strict=True)
+    pairs = zip(tensors, trained, strict=True)
     return [g * [[1.0], [0.0]] if is_held(v) and g is not None else g for g, v in pairs]
 
 
@@ -32,22 +34,67 @@ def move(model, device):
 
     TensorFlow's variables stay where they are made, so they are made anew there.
     """
-    name = device_name(device)
+    name, made = device_name(device), {}
+    for variable in (*model.variables, *variables(model).values()):
+        stored = storage(variable)
+        if device_name(stored.device) == name or id(stored) in made:
+            continue
+        with device:
+            label = stored.name.split(":")[0]
+            made[id(stored)] = tf.Variable(stored, trainable=variable.trainable, name=label)
+        if stored is not variable:
+            variable._initialize(made[id(stored)])
+    for _, layer in layers(model):
+        for attribute, value in list(vars(layer).items()):
+            if id(value) in made:
+                setattr(layer, attribute, made[id(value)])
+            elif isinstance(value, list) and any(id(item) in made for item in value):
+                value[:] = [made.get(id(item), item) for item in value]
 
-    def elsewhere(value):
-        return isinstance(value, tf.Variable) and device_name(value.device) != name
 
-    def moved(variable):
-        label = variable.name.split(":")[0]
-        return tf.Variable(variable, trainable=variable.trainable, name=label)
+class Weights(dict):
+    """Weights by name and, as Keras lists them, by number: the book's `get_weights()[0]` (section 3.5)."""
 
-    with device:
-        for variable in model.variables:
-            if elsewhere(storage(variable)) and storage(variable) is not variable:
-                variable._initialize(moved(variable.value))
-        for _, layer in layers(model):
-            for attribute, value in list(vars(layer).items()):
-                if elsewhere(value):
-                    setattr(layer, attribute, moved(value))
-                elif isinstance(value, list) and any(map(elsewhere, value)):
-                    value[:] = [moved(item) if elsewhere(item) else item for item in value]
+    def __init__(self, named, listed):
+        super().__init__(named)
+        self.listed = listed
+
+    def __missing__(self, key):
+        if isinstance(key, int):
+            return self.listed[key]
+        raise KeyError(key)
+
+
+class Kept:
+    """What Keras does with the variables it knows, done with all."""
+
+    def get_weights(self):
+        return Weights(super().get_weights(), tf.keras.Model.get_weights(self))
+
+    def set_weights(self, weights):
+        if isinstance(weights, list):  # in Keras's order
+            tf.keras.Model.set_weights(self, weights)
+        else:
+            super().set_weights(weights)
+
+    def save_own_variables(self, store):
+        for name, variable in variables(self, deep=False).items():
+            store[name] = numpy(variable)
+
+    def load_own_variables(self, store):
+        own = variables(self, deep=False)
+        if own.keys() != set(store.keys()):
+            raise WeightsError(
+                f"The file has the variables {sorted(store.keys())} for {type(self).__name__}, which has "
+                f"{sorted(own)}."
+            )
+        for name, variable in own.items():
+            variable.assign(store[name])
+
+
+def plain(value):
+    """Lists and the like as Python's own, without what Keras and TensorFlow note down in them."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    kind = next((kind for kind in (list, tuple, set) if isinstance(value, kind)), None)
+    return value if kind is None or hasattr(value, "_fields") else kind(map(plain, value))

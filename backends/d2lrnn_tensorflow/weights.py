@@ -76,10 +76,10 @@ def is_held(variable):
     return getattr(variable, "held", False)
 
 
-def variables(model):
-    """The variables of `model`, each once, by path: the attributes that lead to it."""
+def variables(model, deep=True):
+    """The variables of `model`, each once, by path: the attributes that lead to it; or its own alone."""
     found = {}  # by identity: several attributes may name one
-    for path, layer in layers(model):
+    for path, layer in layers(model) if deep else [("", model)]:
         for name, variable in own_variables(layer):
             found.setdefault(id(variable), (f"{path}.{name}" if path else name, variable))
     return dict(found.values())

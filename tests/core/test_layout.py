@@ -221,8 +221,8 @@ ORDER = [
     {"trainer"},
     {"epoch"},
     {"module"},
-    # What two frameworks have of their own: Flax's layers hold no parameters; TensorFlow makes graphs of
-    # functions, and has variables that Keras does not know.
+    # What frameworks have of their own: Flax's layers hold no parameters, gluon's know no arrays made by
+    # hand; TensorFlow makes graphs of functions, and has variables that Keras does not know.
     {"parameters", "graph", "variables"},
     {"weights"},
     {"ops"},
@@ -232,8 +232,9 @@ SECTIONS = ORDER[2]
 # Lines: what a learner reads in one sitting.
 LONGEST = {"rnn": 105, "rnn_scratch": 120}
 LONGEST_OF_ANY = 180
-# Of a whole backend, chapter 9. What Flax and Keras need besides, see `ORDER`, is in theirs.
-LONGEST_OF_CHAPTER_9 = {"d2lrnn_torch": 770, "d2lrnn_jax": 1075, "d2lrnn_tensorflow": 1150}
+# Of a whole backend, chapter 9. What Flax, Keras and gluon need besides, see `ORDER`, is in theirs.
+LONGEST_OF_CHAPTER_9 = {"d2lrnn_torch": 770, "d2lrnn_jax": 1075, "d2lrnn_tensorflow": 1140}
+LONGEST_OF_CHAPTER_9 |= {"d2lrnn_mxnet": 1070}
 LONGEST_OF_A_BACKEND = 880
 CHAPTER_9 = {"__init__", *(name for level in ORDER for name in level if name not in SECTIONS)}
 CHAPTER_9 |= {"rnn_scratch", "rnn"}

@@ -1,12 +1,14 @@
 """The notebooks are kept clean, and each has its cells for every framework; running them is nox's."""
 
 import ast
+import importlib.util
 import itertools
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
@@ -107,6 +109,24 @@ def test_its_figures_are_there_and_described(path):
         assert (FOLDER / file).is_file()
 
 
+def test_the_figures_are_what_the_script_draws(tmp_path):
+    path = FOLDER.parent / "book" / "figures.py"
+    spec = importlib.util.spec_from_file_location("figures_of_the_book", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.FOLDER == FOLDER / "figures"
+    script.FOLDER = tmp_path
+    script.main()
+    drawn, kept = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (tmp_path, FOLDER / "figures")
+    )
+    assert drawn == kept, "run: python book/figures.py"
+    for name, svg in kept.items():
+        root = ElementTree.fromstring(svg)
+        assert root.find("{http://www.w3.org/2000/svg}title").text, name
+
+
 @each_notebook
 def test_leaves_no_framework_out(path):
     """Neighbouring `%%tab` cells, with no text between them, name every framework once."""
@@ -131,6 +151,7 @@ def test_names_no_machine_and_no_registry(path):
     assert re.findall(r"/home/|/work/|/tmp/|index-url|pypi\.org|C:\\\\", text) == []
 
 
+@pytest.mark.timeout(300)  # two kernels, one after the other
 def test_a_short_run_is_marked_and_keeps_what_is_written(tmp_path):
     cells = [
         nbformat.v4.new_code_cell("max_epochs=100\nmax_epochs", metadata={"tags": ["quick-3"]}),

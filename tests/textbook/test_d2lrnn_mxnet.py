@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ from mxnet.gluon import nn, rnn
 
 import d2lrnn as d2l
 from d2lrnn import backend
-from d2lrnn.errors import ArgumentError
+from d2lrnn.errors import ArgumentError, WeightsError
 
 npx.set_np()
 
@@ -894,8 +895,13 @@ def test_only_the_librarys_own_layers_have_a_twin(data):
         change(whole)
         return whole
 
-    def second_bias(model):
+    def second_bias(model):  # that of a GRU is no addend
+        model.rnn = d2l.GRU(9)
         model.rnn.rnn.l0_h2h_bias.grad_req = "write"
+        model.infer_sizes()
+
+    def dropout(model):
+        model.rnn = d2l.RNN(9, 2, dropout=0.5)
 
     def activation(model):
         model.linear = nn.Dense(len(data.vocab), flatten=False, activation="relu")
@@ -906,6 +912,317 @@ def test_only_the_librarys_own_layers_have_a_twin(data):
         model.linear.register_forward_hook(lambda *_: None)
 
     assert backend.twin(model()) is not None
-    for change in second_bias, activation, hook:
+    for change in second_bias, dropout, activation, hook:
         assert backend.twin(model(change)) is None, change.__name__
     assert model(activation).own_stepper() is None
+
+
+# Whatever else a reader holds or does --------------------------------------------------------------
+
+
+def small(data, model_class=d2l.RNNLM, seed=0):
+    return model_class(d2l.RNN(16, seed=seed), len(data.vocab), lr=0.5, seed=seed)
+
+
+def weights_after(model, data, max_epochs=3, **files):
+    d2l.Trainer(max_epochs, progress=False).fit(model, data, **files)
+    return model.get_weights()
+
+
+def assert_same_weights(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        onp.testing.assert_array_equal(found[name], array, err_msg=name)
+        assert found[name].dtype == array.dtype
+
+
+class Scale(nn.Block):
+    """Arrays in a block of gluon's own kind: one that is trained, and a mask."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor, self.mask = np.ones(16), np.arange(16) % 3 > 0
+        self.factor.attach_grad()
+
+    def forward(self, hiddens):
+        return hiddens * self.factor * self.mask
+
+
+class Scaled(d2l.RNNLM):
+    def init_params(self):
+        self.scale = Scale()
+        super().init_params()
+
+    def output_layer(self, hiddens):
+        return super().output_layer(self.scale(hiddens))
+
+
+class Adam(d2l.RNNLM):
+    def configure_optimizers(self):
+        return gluon.Trainer(self.collect_params(), "adam", {"learning_rate": self.lr / 50})
+
+
+def test_arrays_in_a_block_are_copied_saved_and_trained(data, tmp_path):
+    model = small(data, Scaled)
+    weights_after(model, data, 1)
+    model.save(tmp_path / "weights")
+    model.save_parameters(str(tmp_path / "parameters"))
+    loaded, of_gluons = (small(data, Scaled, seed) for seed in (1, 2))
+    loaded.load(tmp_path / "weights")
+    of_gluons.load_parameters(str(tmp_path / "parameters"))
+    before = model.get_weights()
+    for other in loaded, of_gluons, copy.deepcopy(model), pickle.loads(pickle.dumps(model)):
+        assert_same_weights(other.get_weights(), before)
+        after = weights_after(other, data, 1)
+        assert onp.abs(after["scale.factor"] - before["scale.factor"]).max() > 0
+    assert_same_weights(model.get_weights(), before)
+
+
+def test_gluons_own_file_of_another_model_is_refused(data, tmp_path):
+    path, v = str(tmp_path / "parameters"), len(data.vocab)
+    made = {n: d2l.RNNLMScratch(d2l.RNNScratch(v, n), v) for n in (4, 5)}
+    made[4].save_parameters(path)
+    before = made[5].get_weights()
+    with pytest.raises(WeightsError, match=r"rnn.W_xh is \(\d+, 4\), the model needs \(\d+, 5\)"):
+        made[5].load_parameters(path)
+    assert_same_weights(made[5].get_weights(), before)
+    with pytest.raises(WeightsError, match="missing: "):
+        d2l.LinearRegressionScratch(4, lr=1).load_parameters(path, ignore_extra=True)
+    d2l.LinearRegressionScratch(4, lr=1).load_parameters(path, None, True, True)
+
+
+def test_a_copy_forgets_the_optimiser(data):
+    model = small(data, Adam)
+    model.get_weights()
+    before = len(pickle.dumps(model))
+    weights_after(model, data, 1)
+    assert len(pickle.dumps(model)) < 1.01 * before
+    assert_same_weights(weights_after(copy.deepcopy(model), data), weights_after(model, data))
+
+
+def test_an_optimiser_is_continued_whatever_names_gluon_has_made(data, tmp_path):
+    """It numbers parameters in the order of names that count up: dense10 comes before dense9."""
+    half = str(tmp_path / "half")
+    weights_after(small(data, Adam), data, 1, checkpoint=half)
+    expected = weights_after(small(data, Adam), data)
+    for _ in range(11):
+        assert_same_weights(weights_after(small(data, Adam), data, resume=half), expected)
+
+
+@pytest.mark.parametrize("name", ["nag", "ftml", "dcasgd", "nadam"])
+def test_whatever_decides_the_next_step_is_continued(name, data, tmp_path):
+    """A schedule, learning rates of parameters and numbers of the optimiser, all changed by hand."""
+
+    class Model(d2l.RNNLM):
+        def configure_optimizers(self):
+            schedule = mxnet.lr_scheduler.FactorScheduler(5, 0.9, base_lr=0.02)
+            options = {"learning_rate": 0.02, "lr_scheduler": schedule, "wd": 0.01}
+            return gluon.Trainer(self.collect_params(), name, options)
+
+    class Trainer(d2l.Trainer):
+        def fit_epoch(self):
+            super().fit_epoch()
+            self.optim.optimizer.lr_scheduler.base_lr *= 0.8
+            self.optim.optimizer.wd *= 2
+            self.model.linear.weight.lr_mult *= 0.5
+
+    def fit(max_epochs, **files):
+        model = small(data, Model)
+        Trainer(max_epochs, progress=False).fit(model, data, **files)
+        return model.get_weights()
+
+    half, expected = str(tmp_path / "half"), fit(4)
+    fit(2, checkpoint=half)
+    assert_same_weights(fit(4, resume=half), expected)
+
+
+def test_an_optimiser_of_other_parameters_is_not_continued(data, tmp_path):
+    class Part(d2l.RNNLM):
+        def configure_optimizers(self):
+            return gluon.Trainer(self.linear.collect_params(), "sgd", {"learning_rate": self.lr})
+
+    half = str(tmp_path / "half")
+    weights_after(small(data), data, 1, checkpoint=half)
+    with pytest.raises(WeightsError, match=r"rnn\.rnn.*that of this model \['linear\.bias'"):
+        weights_after(small(data, Part), data, resume=half)
+
+
+def test_a_plotted_array_is_the_one_of_that_moment(data):
+    """Weights change in place, and a point is read by the host at the end of the epoch."""
+    now = []
+
+    class Plotting(d2l.RNNLM):
+        def training_step(self, batch):
+            self.plot("mine", self.linear.bias.data()[1], train=True)
+            now.append(self.linear.bias.data()[1].item())
+            return super().training_step(batch)
+
+    model = small(data, Plotting)
+    model.plot_train_per_epoch = 100
+    weights_after(model, data, 2)
+    assert [y for _, y in model.board.data["train_mine"]] == now and len(set(now)) == len(now)
+
+
+def test_arrays_of_several_types_are_plotted_beside_each_other(data):
+    parameter = gluon.Parameter("mine", shape=(1,), init=init.Constant(0.25))
+    parameter.initialize()
+    values = [np.array(2**24 + 1, dtype="int64"), np.array(0.5, dtype="float16"), np.array(True)]
+
+    class Trainer(d2l.Trainer):
+        def fit_epoch(self):
+            super().fit_epoch()
+            for index, value in enumerate([*values, parameter]):
+                self.model.plot(f"v{index}", value, train=True)
+
+    trainer = Trainer(1, progress=False)
+    trainer.fit(small(data), data)
+    assert [trainer.history[0][f"train_v{i}"] for i in range(4)] == [2**24 + 1, 0.5, 1, 0.25]
+
+
+def test_a_forward_that_a_reader_puts_into_a_layer_is_run(data):
+    model = small(data)
+    inner = model.rnn.rnn
+    inner.forward = lambda X, *state: type(inner).forward(inner, -X, *state)
+    assert backend.twin(model) is None and model.own_stepper() is None
+
+
+def test_gradients_are_shown_and_those_of_a_training_are_left(data):
+    model = small(data)
+    X = np.array(data.X[:3], dtype="int32")
+    with autograd.record():
+        loss = model.batch_loss((X, X))
+    loss.backward()
+    before = model.linear.weight.grad().copy()
+    _, found = model.gradients(data.X[:3][::-1].copy(), data.X[:3])
+    assert (model.linear.weight.grad() == before).all()
+    model.collect_params().setattr("grad_req", "add")  # as in PyTorch
+    assert_same_weights(model.gradients(data.X[:3][::-1].copy(), data.X[:3])[1], found)
+
+
+def test_an_output_layer_takes_the_steps_of_a_layer_from_scratch(data):
+    v = len(data.vocab)
+    model = d2l.RNNLM(d2l.RNNScratch(v, 16), v, lr=1)
+    weights_after(model, data, 1)
+    assert model.predict("it has", 5, data.vocab).startswith("it has")
+    assert model.logits(data.X[:3]).shape == (3, 6, v)
+
+
+@pytest.mark.parametrize("type_of", ["int64", "uint8", "float32"])
+def test_tokens_of_any_whole_numbers(type_of, data):
+    class Typed(d2l.DataModule):
+        def get_dataloader(self, train):
+            X, Y = (np.array(array[:16], dtype=type_of) for array in (data.X, data.Y))
+            return [(X[:8], Y[:8]), (X[8:], Y[8:])] if train else None
+
+    found = weights_after(small(data), Typed())
+    assert onp.abs(found["rnn.W_xh"] - small(data).get_weights()["rnn.W_xh"]).max() > 0
+
+
+def test_minibatches_that_are_no_pairs(data):
+    """Whatever a reader's step takes: here, a dict."""
+
+    class Dicts(d2l.DataModule):
+        def get_dataloader(self, train):
+            X, Y = (np.array(array[:16], dtype="int32") for array in (data.X, data.Y))
+            rows = [{"tokens": [X[i : i + 8]], "labels": Y[i : i + 8]} for i in (0, 8)]
+            return rows if train else None
+
+    class Model(d2l.RNNLM):
+        def training_step(self, batch):
+            loss = self.loss(self(batch["tokens"][0]), batch["labels"])
+            self.plot("ppl", d2l.exp(loss), train=True)
+            return loss
+
+    trainer = d2l.Trainer(3, progress=False)
+    trainer.fit(small(data, Model), Dicts())
+    assert trainer.history[-1]["train_loss"] < trainer.history[0]["train_loss"]
+
+
+def test_accuracy_of_classes_in_a_column():
+    model = d2l.Classifier()
+    logits, classes = np.eye(3)[[0, 1, 2, 1]], np.array([0, 1, 1, 1])
+    for labels in classes, classes.reshape(-1, 1):
+        assert model.accuracy(logits, labels) == 0.75
+        assert model.accuracy(logits, labels, averaged=False).tolist() == [1, 1, 0, 1]
+
+
+LESSON = """
+import sys, threading
+import d2lrnn as d2l
+data = d2l.TextFile(sys.argv[1], batch_size=8, num_steps=6, num_train=60, num_val=20)
+texts = {}
+def lesson(index):
+    model = d2l.RNNLM(d2l.LSTM(16, num_layers=2, dropout=0.5), len(data.vocab), lr=2)
+    trainer = d2l.Trainer(max_epochs=3, gradient_clip_val=1, progress=False)
+    trainer.fit(model, data)
+    texts[index] = str(trainer.batch_losses) + model.predict("it has", 20, data.vocab)
+threads = [threading.Thread(target=lesson, args=(i,)) for i in range(int(sys.argv[2]))]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+lesson("here")
+print(len(texts), set(texts.values()))
+"""
+
+
+def test_a_lesson_in_a_process_of_its_own_and_in_its_threads(tmp_path):
+    """Dropout is drawn from MXNet's one stream: not by two threads at a time."""
+    text = tmp_path / "text.txt"
+    text.write_text("The tide has been told since it has two hands. " * 5, encoding="utf-8")
+    lessons = []
+    for threads in 0, 3:
+        command = [sys.executable, "-c", LESSON, text, str(threads)]
+        lessons.append(subprocess.check_output(command, text=True).split(" ", 1))
+    assert [number for number, _ in lessons] == ["1", "4"]
+    assert lessons[0][1] == lessons[1][1] and lessons[0][1].count("it has") == 1
+
+
+# Twins where rows of W_x are picked, of all gates, and a second bias ------------------------------------
+
+
+@pytest.mark.skipif(find_spec("d2lrnn_mxnet.fast") is None, reason="this backend has no fast.py")
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "GRU"])
+def test_a_twin_over_a_vocabulary_larger_than_all_gates(layer, num_layers, data, monkeypatch):
+    v, found = 50, []
+    X, Y = onp.random.RandomState(0).randint(v, size=(2, 23, 5)).astype(onp.int32)
+
+    class Tokens(d2l.DataModule):
+        batch_size = 6
+
+        def get_dataloader(self, train):
+            return self.get_tensorloader([X, Y], train, slice(0, 10) if train else slice(10, 23))
+
+    for plain in False, True:
+        model = d2l.RNNLM(getattr(d2l, layer)(3, num_layers, num_inputs=v), v, lr=1)
+        random = onp.random.RandomState(1)
+        weights = {n: random.normal(0, 0.5, w.shape) for n, w in model.get_weights().items()}
+        model.set_weights(weights)
+        assert backend.twin(model) is not None
+        with monkeypatch.context() as patch:
+            if plain:
+                patch.setattr(backend, "twin", lambda model: None)
+            trainer = d2l.Trainer(1, gradient_clip_val=1, progress=False)
+            trainer.fit(model, Tokens())
+        found.append((trainer.history[0]["val_loss"], model.get_weights()))
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-6)
+    for name, array in found[1][1].items():
+        onp.testing.assert_allclose(found[0][1][name], array, rtol=0, atol=1e-6, err_msg=name)
+        assert onp.abs(array - weights[name]).max() > 1e-4
+
+
+@pytest.mark.skipif(find_spec("d2lrnn_mxnet.fast") is None, reason="this backend has no fast.py")
+def test_a_second_bias_that_a_reader_sets_or_trains_is_in_the_twin(data, monkeypatch):
+    found = []
+    for plain in False, True:
+        model = d2l.RNNLM(d2l.LSTM(9, 2), len(data.vocab), lr=1)
+        model.infer_sizes()
+        model.rnn.rnn.l0_h2h_bias.set_data(np.arange(36) / 20)
+        model.rnn.rnn.l1_h2h_bias.grad_req = "write"
+        with monkeypatch.context() as patch:
+            if plain:
+                patch.setattr(backend, "twin", lambda model: None)
+            assert (backend.twin(model) is None) == plain
+            weights_after(model, data, 2)
+        found.append({n: d2l.numpy(p.data()) for n, p in enumerate(model.parameters().values())})
+    for name, array in found[1].items():
+        onp.testing.assert_allclose(found[0][name], array, rtol=0, atol=1e-5)

@@ -211,15 +211,172 @@ def test_9_6_concise(data, perplexities):
     np.testing.assert_allclose(library.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
 
 
+# Sections 10.1 to 10.4 ---------------------------------------------------------------------------
+
+
+def triple(num_inputs, num_hiddens, sigma):
+    """The weights of a gate, as the cells of sections 10.1 and 10.2 draw them."""
+    W_x = tf.Variable(d2l.normal((num_inputs, num_hiddens)) * sigma)
+    W_h = tf.Variable(d2l.normal((num_hiddens, num_hiddens)) * sigma)
+    return W_x, W_h, tf.Variable(d2l.zeros(num_hiddens))
+
+
+def gate(X, H, weights):
+    W_x, W_h, b = weights
+    return d2l.matmul(X, W_x) + d2l.matmul(H, W_h) + b
+
+
+class LSTMScratch(d2l.Module):
+    """Section 10.1.2."""
+
+    def __init__(self, num_inputs, num_hiddens, sigma=0.5):
+        super().__init__()
+        self.save_hyperparameters()
+        for letter in "ifoc":
+            names = (f"W_x{letter}", f"W_h{letter}", f"b_{letter}")
+            for name, variable in zip(names, triple(num_inputs, num_hiddens, sigma), strict=True):
+                setattr(self, name, variable)
+
+    def forward(self, inputs, H_C=None):
+        zeros = d2l.zeros((inputs.shape[1], self.num_hiddens))
+        H, C = (zeros, zeros) if H_C is None else H_C
+        outputs = []
+        for X in inputs:
+            I = d2l.sigmoid(gate(X, H, (self.W_xi, self.W_hi, self.b_i)))
+            F = d2l.sigmoid(gate(X, H, (self.W_xf, self.W_hf, self.b_f)))
+            O = d2l.sigmoid(gate(X, H, (self.W_xo, self.W_ho, self.b_o)))
+            C = F * C + I * d2l.tanh(gate(X, H, (self.W_xc, self.W_hc, self.b_c)))
+            H = O * d2l.tanh(C)
+            outputs.append(H)
+        return outputs, (H, C)
+
+
+class GRUScratch(d2l.Module):
+    """Section 10.2.4."""
+
+    def __init__(self, num_inputs, num_hiddens, sigma=0.5):
+        super().__init__()
+        self.save_hyperparameters()
+        self.W_xz, self.W_hz, self.b_z = triple(num_inputs, num_hiddens, sigma)
+        self.W_xr, self.W_hr, self.b_r = triple(num_inputs, num_hiddens, sigma)
+        self.W_xh, self.W_hh, self.b_h = triple(num_inputs, num_hiddens, sigma)
+
+    def forward(self, inputs, H=None):
+        H = d2l.zeros((inputs.shape[1], self.num_hiddens)) if H is None else H
+        outputs = []
+        for X in inputs:
+            Z = d2l.sigmoid(gate(X, H, (self.W_xz, self.W_hz, self.b_z)))
+            R = d2l.sigmoid(gate(X, H, (self.W_xr, self.W_hr, self.b_r)))
+            H_tilde = d2l.tanh(d2l.matmul(X, self.W_xh) + d2l.matmul(R * H, self.W_hh) + self.b_h)
+            H = Z * H + (1 - Z) * H_tilde
+            outputs.append(H)
+        return outputs, H
+
+
+class StackedRNNScratch(d2l.Module):
+    """Section 10.3.1."""
+
+    def __init__(self, num_inputs, num_hiddens, num_layers, sigma=0.5):
+        super().__init__()
+        self.save_hyperparameters()
+        sizes = [num_inputs] + [num_hiddens] * (num_layers - 1)
+        self.rnns = [d2l.RNNScratch(size, num_hiddens, sigma) for size in sizes]
+
+    def forward(self, inputs, Hs=None):
+        outputs, Hs = inputs, [None] * self.num_layers if Hs is None else Hs
+        for i in range(self.num_layers):
+            outputs, Hs[i] = self.rnns[i](outputs, Hs[i])
+            outputs = d2l.stack(outputs, 0)
+        return outputs, Hs
+
+
+class BiRNNScratch(d2l.Module):
+    """Section 10.4.1."""
+
+    def __init__(self, num_inputs, num_hiddens, sigma=0.5):
+        super().__init__()
+        self.save_hyperparameters()
+        self.f_rnn = d2l.RNNScratch(num_inputs, num_hiddens, sigma)
+        self.b_rnn = d2l.RNNScratch(num_inputs, num_hiddens, sigma)
+        self.num_hiddens *= 2
+
+    def forward(self, inputs, Hs=None):
+        f_H, b_H = Hs if Hs is not None else (None, None)
+        f_outputs, f_H = self.f_rnn(inputs, f_H)
+        b_outputs, b_H = self.b_rnn(inputs[::-1], b_H)
+        pairs = zip(f_outputs, reversed(b_outputs), strict=True)
+        return [d2l.concat(pair, -1) for pair in pairs], (f_H, b_H)
+
+
+FROM_SCRATCH = {
+    "10.1": (LSTMScratch, lambda n: d2l.LSTMScratch(n, 7), {}),
+    "10.2": (GRUScratch, lambda n: d2l.GRUScratch(n, 7), {}),
+    "10.3": (StackedRNNScratch, lambda n: d2l.StackedRNNScratch(n, 7, 2), {"num_layers": 2}),
+    "10.4": (BiRNNScratch, lambda n: d2l.BiRNNScratch(n, 7), {}),
+}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:TensorFlow can make no graph of RNNLMScratch"
+)  # for X in inputs
+@pytest.mark.parametrize("section", FROM_SCRATCH)
+def test_10_from_scratch(section, data, perplexities):
+    tf.keras.utils.set_random_seed(1)
+    of_the_reader, of_the_library, options = FROM_SCRATCH[section]
+    with d2l.try_gpu():
+        rnn = of_the_reader(num_inputs=len(data.vocab), num_hiddens=7, **options)
+        model = d2l.RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=1)
+    first, last = perplexities(model, max_epochs=20)
+    assert last < 0.8 * first
+    library = d2l.RNNLMScratch(of_the_library(len(data.vocab)), vocab_size=len(data.vocab))
+    library.set_weights(model.get_weights())
+    np.testing.assert_allclose(library.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-5)
+    if section != "10.4":  # which reads the future
+        text = model.predict("it has", 20, data.vocab)
+        assert text == library.predict("it has", 20, data.vocab)
+
+
+def test_10_1_concise(data, perplexities):
+    """Keras's layer returns H and C beside the outputs. `time_major`, as the book has it, is gone."""
+    with pytest.raises(ValueError, match="time_major"):
+        tf.keras.layers.LSTM(3, time_major=True)
+
+    class LSTM(d2l.RNN):
+        def __init__(self, num_hiddens):
+            d2l.Module.__init__(self)
+            self.save_hyperparameters()
+            self.rnn = tf.keras.layers.LSTM(num_hiddens, return_sequences=True, return_state=True)
+
+        def forward(self, inputs, H_C=None):
+            outputs, *H_C = self.rnn(d2l.transpose(inputs, (1, 0, 2)), H_C)
+            return d2l.transpose(outputs, (1, 0, 2)), H_C
+
+    with d2l.try_gpu():
+        model = d2l.RNNLM(LSTM(num_hiddens=16), vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    library = d2l.RNNLM(d2l.LSTM(16), vocab_size=len(data.vocab))
+    library.set_weights(model.get_weights())
+    text = model.predict("it has", 20, data.vocab)
+    assert text == library.predict("it has", 20, data.vocab)
+
+
+def test_10_1_the_forget_gate_is_open_at_first(data):
+    weights = d2l.RNNLM(d2l.LSTM(16), vocab_size=len(data.vocab)).get_weights()
+    assert (weights["rnn.b_f"] == 1).all()
+    assert not any(weights[f"rnn.b_{gate}"].any() for gate in "ioc")
+
+
 def test_10_2_another_recurrent_layer(data, perplexities, tmp_path):
     class GRU(d2l.RNN):
-        def __init__(self, num_hiddens):
+        def __init__(self, num_inputs, num_hiddens):
             d2l.Module.__init__(self)
             self.save_hyperparameters()
             self.rnn = tf.keras.layers.GRU(num_hiddens, return_sequences=True, return_state=True)
 
     def gru_model():
-        return d2l.RNNLM(GRU(num_hiddens=16), vocab_size=len(data.vocab), lr=4)
+        gru = GRU(num_inputs=len(data.vocab), num_hiddens=16)
+        return d2l.RNNLM(gru, vocab_size=len(data.vocab), lr=4)
 
     model = gru_model()
     first, last = perplexities(model)
@@ -228,6 +385,60 @@ def test_10_2_another_recurrent_layer(data, perplexities, tmp_path):
     other = gru_model()  # Keras counts its layers on, the names of the weights stay
     other.load(tmp_path / "gru.safetensors")
     assert other.predict("it has", 20, data.vocab) == model.predict("it has", 20, data.vocab)
+    # The library's holds the second bias at zero.
+    library = d2l.RNNLM(d2l.GRU(16), vocab_size=len(data.vocab))
+    assert set(library.get_weights()) != set(model.get_weights())
+
+
+def test_10_2_the_second_bias_stays_at_zero(data):
+    model = d2l.RNNLM(d2l.BiGRU(7, num_layers=2), vocab_size=len(data.vocab), lr=4)
+    d2l.Trainer(2, gradient_clip_val=1, progress=False).fit(model, data)
+    both = [
+        layer for level in model.rnn.rnn for layer in (level.forward_layer, level.backward_layer)
+    ]
+    biases = [d2l.numpy(layer.cell.bias) for layer in both]
+    assert len(biases) == 4
+    assert all(first.any() and not second.any() for first, second in biases)
+
+
+def test_10_3_cells_of_keras_above_each_other(data, perplexities):
+    """In one layer of Keras's, as the book has them, again without `time_major`."""
+    with pytest.raises(ValueError, match="time_major"):
+        tf.keras.layers.RNN([tf.keras.layers.GRUCell(3)], time_major=True)
+
+    class GRU(d2l.RNN):
+        def __init__(self, num_hiddens, num_layers, dropout=0):
+            d2l.Module.__init__(self)
+            self.save_hyperparameters()
+            cells = [
+                tf.keras.layers.GRUCell(num_hiddens, dropout=dropout) for _ in range(num_layers)
+            ]
+            self.rnn = tf.keras.layers.RNN(cells, return_sequences=True, return_state=True)
+
+        def forward(self, X, state=None):
+            outputs, *state = self.rnn(d2l.transpose(X, (1, 0, 2)), state)
+            return d2l.transpose(outputs, (1, 0, 2)), state
+
+    with d2l.try_gpu():
+        model = d2l.RNNLM(GRU(num_hiddens=16, num_layers=2), vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(model)
+    assert last < 0.8 * first
+    assert len(model.predict("it has", 20, data.vocab)) == 26
+    library = d2l.RNNLM(d2l.GRU(16, 2, 0.1), vocab_size=len(data.vocab), lr=4)
+    first, last = perplexities(library)
+    assert last < 0.8 * first
+
+
+def test_10_4_a_backward_layer_reads_the_same_steps():
+    """Its output at a step follows from that step and those after it, not from those before."""
+    layer = d2l.BiLSTM(num_hiddens=3, num_inputs=5)
+    inputs = np.random.RandomState(0).randn(6, 2, 5).astype(np.float32)
+    other = inputs.copy()
+    other[2] += 1
+    one, two = (d2l.numpy(layer(d2l.tensor(X))[0]) for X in (inputs, other))
+    changed = np.abs(one - two).max(axis=1) > 1e-6  # (num_steps, 2 num_hiddens)
+    assert (changed[:, :3].any(1) == [False, False, True, True, True, True]).all()
+    assert (changed[:, 3:].any(1) == [True, True, True, False, False, False]).all()
 
 
 def test_a_reader_replaces_the_epoch():

@@ -1,0 +1,110 @@
+"""Linear regression, from scratch and on Keras's own layer (book, sections 3.3 to 3.5)."""
+
+import tensorflow as tf
+from tensorflow.keras.initializers import RandomNormal
+
+from d2lrnn.hyperparameters import HyperParameters, check_labels, check_positive, check_sizes
+from d2lrnn.weights import draw
+
+from .module import DataModule, Module
+from .ops import astype, float32, from_numpy, matmul, reduce_mean, reshape, zeros
+from .weights import drawn
+
+
+class SyntheticRegressionData(DataModule):
+    """y = X w + b + noise, with X from N(0, 1) (book, section 3.3).
+
+    Args:
+        w: the true weights (num_inputs,); `b` the true bias.
+        noise: standard deviation of the noise.
+        num_train: number of examples of training; `num_val` that of validation.
+        batch_size: number of examples in a minibatch.
+        seed: of the examples, which are the same on every backend, and of their order.
+    """
+
+    def __init__(self, w, b, noise=0.01, num_train=1000, num_val=1000, batch_size=32, *, seed=0):
+        super().__init__()
+        self.save_hyperparameters()
+        check_sizes(num_train=num_train, num_val=num_val, batch_size=batch_size)
+        n = num_train + num_val
+        self.X = from_numpy(draw("X", (n, len(w)), 1, seed))  # (n, num_inputs)
+        noise = from_numpy(draw("noise", (n, 1), noise, seed))
+        self.y = matmul(self.X, reshape(astype(w, float32), (-1, 1))) + b + noise  # (n, 1)
+
+    def get_dataloader(self, train):
+        """The minibatches (X, y) of a split; None for a validation of no examples."""
+        if not train and self.num_val == 0:
+            return None
+        i = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader((self.X, self.y), train, i)
+
+
+class LinearRegressionScratch(Module):
+    """y = X w + b under the squared error, written out (book, section 3.4).
+
+    Args:
+        num_inputs: size of an example.
+        lr: learning rate of SGD.
+        sigma: standard deviation of the initial weights.
+        seed: of the initial weights, which are the same on every backend; see `draw`.
+    """
+
+    def __init__(self, num_inputs, lr, sigma=0.01, *, seed=0):
+        super().__init__()
+        self.save_hyperparameters()
+        check_sizes(num_inputs=num_inputs)
+        check_positive(lr=lr, sigma=sigma)
+        self.w = drawn("w", (num_inputs, 1), sigma, seed)
+        self.b = tf.Variable(zeros(1))
+
+    def forward(self, X):
+        """Outputs (batch_size, 1) of the examples X (batch_size, num_inputs)."""
+        return matmul(X, self.w) + self.b
+
+    def loss(self, y_hat, y):
+        """Mean of (y_hat - y)^2 / 2; both have the same shape."""
+        check_labels(y_hat, y)
+        return reduce_mean((y_hat - y) ** 2 / 2)
+
+    def configure_optimizers(self):
+        return SGD(self.lr)
+
+
+class SGD(HyperParameters):
+    """Stochastic gradient descent on minibatches: w <- w - lr * dl/dw (book, section 3.4.3).
+
+    Args:
+        lr: the learning rate.
+    """
+
+    def __init__(self, lr):
+        self.save_hyperparameters()
+
+    def apply_gradients(self, grads_and_vars):
+        """Move each variable against its gradient."""
+        for grad, param in grads_and_vars:
+            if grad is not None:
+                param.assign_sub(self.lr * grad)
+
+
+class LinearRegression(Module):
+    """y = X w + b under the squared error, with Keras's layer (book, section 3.5).
+
+    Args:
+        lr: learning rate of SGD.
+    """
+
+    def __init__(self, lr):
+        super().__init__()
+        self.save_hyperparameters()
+        check_positive(lr=lr)
+        self.net = tf.keras.layers.Dense(1, kernel_initializer=RandomNormal(stddev=0.01))
+
+    def loss(self, Y_hat, Y):
+        """Mean of (Y_hat - Y)^2 / 2; both have the same shape."""
+        check_labels(Y_hat, Y)
+        return reduce_mean((Y_hat - Y) ** 2) / 2
+
+    def get_w_b(self):
+        """The weights (num_inputs, 1) and the bias (1,)."""
+        return self.net.kernel, self.net.bias

@@ -1,0 +1,261 @@
+"""Draw the figures of the notebooks: `python book/figures.py` writes `notebooks/figures/*.svg`.
+
+One function a figure. The same code gives the same bytes everywhere: it writes SVG itself, with text as
+text. The background is transparent, and the colours are of a middle lightness, to be read on white and
+on dark paper. In a label `_` and `^` lower and raise the letters in braces after them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "figures"
+
+LINE = "#7d8590"
+MEMORY = "#c4741a"  # what is carried along: C, and the H of a GRU
+GATE = "#2f7fc1"  # sigmoid
+NODE = "#3a8f5c"  # tanh
+STATE = "#8a63c9"  # H
+TIMES, MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
+SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+Point = tuple[float, float]
+
+
+class Drawing:
+    """An SVG of a given size, to which shapes are added one by one."""
+
+    def __init__(self, width: int, height: int, title: str) -> None:
+        self.width, self.height, self.title = width, height, title
+        self.shapes: list[str] = []
+
+    def line(self, *points: Point, color: str = LINE, arrow: bool = True, wide: float = 2) -> None:
+        """A line with corners at `points`, and an arrow head at its end."""
+        path = "M" + " L".join(f"{x:g} {y:g}" for x, y in points)
+        head = f' marker-end="url(#head{color[1:]})"' if arrow else ""
+        self.shapes.append(
+            f'<path d="{path}" fill="none" stroke="{color}" stroke-width="{wide:g}"{head}/>'
+        )
+
+    def dot(self, x: float, y: float, color: str = LINE) -> None:
+        """Where a line branches."""
+        self.shapes.append(f'<circle cx="{x:g}" cy="{y:g}" r="4" fill="{color}"/>')
+
+    def box(self, x: float, y: float, label: str, color: str, w: float = 76, h: float = 42) -> None:
+        """A rounded box around (x, y), filled, with a white label."""
+        self.shapes.append(
+            f'<rect x="{x - w / 2:g}" y="{y - h / 2:g}" width="{w:g}" height="{h:g}" rx="7" '
+            f'fill="{color}"/>'
+        )
+        self.text(x, y, label, "#ffffff")
+
+    def circle(self, x: float, y: float, label: str, color: str = LINE) -> None:
+        """An operation on each element."""
+        self.shapes.append(
+            f'<circle cx="{x:g}" cy="{y:g}" r="14" fill="none" stroke="{color}" stroke-width="2"/>'
+        )
+        self.text(x, y, label, color)
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        label: str,
+        color: str = LINE,
+        anchor: str = "middle",
+        size: int = 17,
+    ) -> None:
+        """A label whose middle is at the height y."""
+        parts, shift = [], 0
+        for sign, inside, plain in re.findall(r"([_^])\{([^}]*)\}|([^_^]+)", label):
+            to = {"_": 5, "^": -7}.get(sign, 0)
+            small = f' font-size="{size * 0.7:g}"' if sign else ""
+            parts.append(f'<tspan dy="{to - shift}"{small}>{escape(inside or plain)}</tspan>')
+            shift = to
+        self.shapes.append(
+            f'<text x="{x:g}" y="{y + size * 0.34:g}" fill="{color}" font-size="{size}" '
+            f'text-anchor="{anchor}">{"".join(parts)}</text>'
+        )
+
+    def svg(self) -> str:
+        colors = sorted(set(re.findall(r"url\(#head(\w+)\)", "".join(self.shapes))))
+        heads = "".join(
+            f'<marker id="head{color}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="6" '
+            f'markerHeight="6" orient="auto"><path d="M0 0L10 5L0 10z" fill="#{color}"/></marker>\n'
+            for color in colors
+        )
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
+            f'width="{self.width}" height="{self.height}" role="img" '
+            'font-family="Helvetica, Arial, sans-serif">\n'
+            f"<title>{escape(self.title)}</title>\n<defs>\n{heads}</defs>\n"
+            + "\n".join(self.shapes)
+            + "\n</svg>\n"
+        )
+
+
+def lstm_cell() -> Drawing:
+    """Section 10.1: from C_{t-1}, H_{t-1} and X_t to C_t and H_t."""
+    d = Drawing(740, 400, "An LSTM cell: three gates and an input node around a memory")
+    # The memory runs through at the top.
+    d.text(8, 90, f"C_{{t{MINUS}1}}", MEMORY, "start")
+    d.line((58, 90), (176, 90), color=MEMORY, wide=3)
+    d.line((204, 90), (356, 90), color=MEMORY, wide=3)
+    d.line((384, 90), (686, 90), color=MEMORY, wide=3)
+    d.text(692, 90, "C_{t}", MEMORY, "start")
+    d.circle(190, 90, TIMES, MEMORY)
+    d.circle(370, 90, "+", MEMORY)
+    # What the four layers read, at the bottom.
+    d.text(8, 330, f"H_{{t{MINUS}1}}", STATE, "start")
+    d.line((58, 330), (560, 330), arrow=False)
+    d.text(120, 388, "X_{t}")
+    d.line((120, 374), (120, 330), arrow=False)
+    d.dot(120, 330)
+    for x, label, color, name in (
+        (190, SIGMA, GATE, "F_{t}"),
+        (310, SIGMA, GATE, "I_{t}"),
+        (430, "tanh", NODE, "C̃_{t}"),
+        (560, SIGMA, GATE, "O_{t}"),
+    ):
+        d.line((x, 330), (x, 271))
+        if x < 560:
+            d.dot(x, 330)
+        d.box(x, 250, label, color)
+        d.text(x - 10, 216, name, color, "end")
+    d.line((190, 229), (190, 104), color=GATE)  # forget gate
+    d.line((310, 229), (310, 160), (356, 160), color=GATE)  # input gate
+    d.line((430, 229), (430, 160), (384, 160), color=NODE)  # input node
+    d.circle(370, 160, TIMES)
+    d.line((370, 146), (370, 104))
+    d.dot(630, 90, MEMORY)
+    d.line((630, 90), (630, 127), color=MEMORY)
+    d.box(630, 145, "tanh", NODE, h=36)
+    d.line((630, 163), (630, 186), color=NODE)
+    d.circle(630, 200, TIMES, STATE)
+    d.line((560, 229), (560, 200), (616, 200), color=GATE)  # output gate
+    d.line((630, 214), (630, 330), (686, 330), color=STATE)
+    d.text(692, 330, "H_{t}", STATE, "start")
+    d.text(190, 56, "forget", LINE, size=14)
+    d.text(370, 56, "write", LINE, size=14)
+    d.text(652, 216, "read", LINE, "start", size=14)
+    return d
+
+
+def gru_cell() -> Drawing:
+    """Section 10.2: from H_{t-1} and X_t to H_t."""
+    d = Drawing(770, 390, "A GRU cell: a reset gate, an update gate and a candidate state")
+    d.text(8, 80, f"H_{{t{MINUS}1}}", MEMORY, "start")
+    d.line((58, 80), (526, 80), color=MEMORY, wide=3)
+    d.line((554, 80), (616, 80), color=MEMORY, wide=3)
+    d.line((644, 80), (716, 80), color=MEMORY, wide=3)
+    d.text(722, 80, "H_{t}", MEMORY, "start")
+    d.circle(540, 80, TIMES, MEMORY)
+    d.circle(630, 80, "+", MEMORY)
+    d.dot(90, 80, MEMORY)
+    d.line((90, 80), (90, 310), (525, 310), (525, 261))
+    d.dot(185, 310)
+    d.line((185, 310), (185, 261))
+    d.text(8, 350, "X_{t}", LINE, "start")
+    d.line((50, 350), (555, 350), (555, 261))
+    for x in (215, 380):
+        d.dot(x, 350)
+        d.line((x, 350), (x, 261))
+    d.box(200, 240, SIGMA, GATE)
+    d.box(380, 240, "tanh", NODE)
+    d.box(540, 240, SIGMA, GATE)
+    d.text(190, 206, "R_{t}", GATE, "end")
+    d.text(370, 206, "H̃_{t}", NODE, "end")
+    d.text(530, 206, "Z_{t}", GATE, "end")
+    d.line((200, 219), (200, 174), color=GATE)  # reset gate
+    d.circle(200, 160, TIMES)
+    d.dot(90, 160)
+    d.line((90, 160), (186, 160))
+    d.line((214, 160), (290, 160), (290, 240), (341, 240))
+    d.line((540, 219), (540, 94), color=GATE)  # update gate
+    d.dot(540, 185, GATE)
+    d.line((540, 185), (616, 185), color=GATE)
+    d.circle(630, 185, f"1{MINUS}", GATE)
+    d.line((630, 171), (630, 154), color=GATE)
+    d.circle(630, 140, TIMES)
+    d.line((380, 219), (380, 140), (616, 140), color=NODE)
+    d.line((630, 126), (630, 94))
+    d.text(200, 130, "reset", LINE, size=14)
+    d.text(540, 48, "keep the old", LINE, size=14)
+    d.text(654, 140, "take the new", LINE, "start", size=14)
+    return d
+
+
+def deep_rnn() -> Drawing:
+    """Section 10.3: two layers, unrolled over four steps."""
+    d = Drawing(700, 410, "A network of two recurrent layers, unrolled over four time steps")
+    xs = [150, 290, 430, 570]
+    for name, y, color in (("1", 250, STATE), ("2", 150, NODE)):
+        d.text(8, y, f"H_{{0}}^{{({name})}}", color, "start")
+        d.line((64, y), (xs[0] - 38, y), color=color)
+        for x in xs:
+            d.line((x + 38, y), (x + (102 if x < xs[-1] else 85), y), color=color)
+        d.text(664, y, "…", color, "start")
+    for t, x in enumerate(xs, 1):
+        d.text(x, 360, f"X_{{{t}}}")
+        d.line((x, 340), (x, 271))
+        d.box(x, 250, f"H_{{{t}}}^{{(1)}}", STATE)
+        d.line((x, 229), (x, 171), color=STATE)
+        d.box(x, 150, f"H_{{{t}}}^{{(2)}}", NODE)
+        d.line((x, 129), (x, 76), color=NODE)
+        d.text(x, 52, f"O_{{{t}}}")
+    d.text(360, 396, "time", LINE, size=14)
+    d.line((384, 396), (450, 396))
+    return d
+
+
+def bi_rnn() -> Drawing:
+    """Section 10.4: a layer in each direction, unrolled over four steps."""
+    d = Drawing(700, 430, "A recurrent network in both directions, unrolled over four time steps")
+    xs = [150, 290, 430, 570]
+    forward, backward = 270, 180
+    d.text(8, forward, "forward", STATE, "start", size=15)
+    d.text(692, backward, "backward", NODE, "end", size=15)
+    for x in xs[:-1]:
+        d.line((x + 38, forward), (x + 102, forward), color=STATE)
+        d.line((x + 102, backward), (x + 38, backward), color=NODE)
+    for t, x in enumerate(xs, 1):
+        d.text(x, 390, f"X_{{{t}}}")
+        d.line((x - 18, 370), (x - 18, forward + 21))
+        d.line((x + 18, 370), (x + 18, forward + 60), arrow=False)
+        d.line((x + 18, forward + 60), (x + 52, forward + 40), (x + 52, backward + 40), arrow=False)
+        d.line((x + 52, backward + 40), (x + 24, backward + 21))
+        d.box(x, forward, f"→H_{{{t}}}", STATE)
+        d.box(x, backward, f"←H_{{{t}}}", NODE)
+        d.line(
+            (x - 18, forward - 21),
+            (x - 18, forward - 40),
+            (x - 52, forward - 60),
+            color=STATE,
+            arrow=False,
+        )
+        d.line((x - 52, forward - 60), (x - 52, backward - 40), (x - 12, 113), color=STATE)
+        d.line((x + 12, backward - 21), (x + 12, 113), color=NODE)
+        d.box(x, 94, f"H_{{{t}}}", LINE, h=36)
+        d.line((x, 76), (x, 48))
+        d.text(x, 30, f"O_{{{t}}}")
+    return d
+
+
+FIGURES: dict[str, Callable[[], Drawing]] = {
+    "lstm-cell": lstm_cell,
+    "gru-cell": gru_cell,
+    "deep-rnn": deep_rnn,
+    "bi-rnn": bi_rnn,
+}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, draw in FIGURES.items():
+        (FOLDER / f"{name}.svg").write_text(draw().svg(), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -119,7 +119,7 @@ class Classifier(Module):
         def cross_entropy(params, X, Y, batch_stats, dropout_rng):
             variables = {"params": params, "batch_stats": batch_stats}
             Y_hat = apply_fn(variables, *X, rngs={"dropout": dropout_rng})  # (..., num_classes)
-            losses = cross_entropy_of(Y_hat, Y)  # as Y
+            losses = cross_entropy_of(Y_hat, reshape(Y, Y_hat.shape[:-1]))
             return reduce_mean(losses) if averaged else reshape(losses, (-1,))
 
         run = self.compiled(("loss", averaged, apply_fn), cross_entropy)
@@ -128,7 +128,7 @@ class Classifier(Module):
     def accuracy(self, params, X, Y, state, averaged=True):
         """How often the largest logit is the class, or for each example whether it is."""
         Y_hat = state.apply_fn({"params": params, "batch_stats": state.batch_stats}, *X)
-        hits = (Y_hat.argmax(-1) == Y).astype(jnp.float32)
+        hits = (Y_hat.argmax(-1) == reshape(Y, Y_hat.shape[:-1])).astype(jnp.float32)
         return reduce_mean(hits) if averaged else hits
 
 

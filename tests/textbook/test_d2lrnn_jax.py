@@ -1,5 +1,7 @@
 """Cells of chapters 3, 9 and 10 in JAX and Flax."""
 
+import subprocess
+import sys
 from dataclasses import field
 from functools import partial
 from typing import Any
@@ -13,6 +15,7 @@ from jax import numpy as jnp
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError
+from d2lrnn_jax.parameters import TrainState
 from d2lrnn_jax.rnn import RNNCell
 
 
@@ -1083,3 +1086,112 @@ def test_momentum_continues_from_a_checkpoint(data, tmp_path):
     whole = fit(3)
     fit(2, checkpoint=path)
     assert fit(3, resume=path).batch_losses == whole.batch_losses
+
+
+# Whatever else a reader holds or does --------------------------------------------------------------
+
+
+def test_a_training_from_a_key_is_continued_from_it(data, tmp_path):
+    """The key decides what is dropped, too; the checkpoint has it."""
+
+    def fit(max_epochs, key=None, **files):
+        model = Dropping(d2l.RNN(9), len(data.vocab), 1)
+        d2l.Trainer(max_epochs, progress=False).fit(model, data, key, **files)
+        return model.get_weights()
+
+    path = str(tmp_path / "checkpoint")
+    whole = fit(3, jax.random.key(5))
+    fit(1, jax.random.key(5), checkpoint=path)
+    for key in None, jax.random.key(6):
+        for name, weight in fit(3, key, resume=path).items():
+            np.testing.assert_array_equal(weight, whole[name], err_msg=name)
+
+
+def test_a_learning_rate_is_set_by_hand_as_optax_tells(data, tmp_path):
+    class Slower(d2l.Trainer):
+        def fit_epoch(self):
+            super().fit_epoch()
+            self.state.opt_state.hyperparams["learning_rate"] = 0.1 / (1 + self.epoch)
+
+    def fit(max_epochs, **files):
+        model = d2l.RNNLM(d2l.RNN(9), len(data.vocab), lr=1)
+        Slower(max_epochs, progress=False).fit(model, data, **files)
+        return model.get_weights()
+
+    path = str(tmp_path / "checkpoint")
+    whole = fit(3)
+    fit(1, checkpoint=path)
+    for name, weight in fit(3, resume=path).items():
+        np.testing.assert_array_equal(weight, whole[name], err_msg=name)
+
+
+def test_arrays_of_several_types_are_plotted_beside_each_other(data):
+    values = [jnp.array(3), jnp.array([0.5], jnp.bfloat16), jnp.array(True), jnp.array([[2.5]])]
+
+    class Trainer(d2l.Trainer):
+        def fit_epoch(self):
+            super().fit_epoch()
+            for index, value in enumerate(values):
+                self.model.plot(f"v{index}", value, train=True)
+
+    trainer = Trainer(1, progress=False)
+    trainer.fit(d2l.RNNLM(d2l.RNN(9), len(data.vocab), lr=1), data)
+    assert [trainer.history[0][f"train_v{i}"] for i in range(4)] == [3, 0.5, 1, 2.5]
+
+
+def test_accuracy_of_classes_in_a_column():
+    class Given(d2l.Classifier):
+        """Its logits are its inputs."""
+
+        def forward(self, X):
+            return X
+
+    model = Given()
+    model.params = {}
+    logits, classes = d2l.eye(3)[jnp.array([0, 1, 2, 1])], d2l.tensor([0, 1, 1, 1])
+    state = TrainState.create(
+        apply_fn=model.apply, params={}, tx=optax.sgd(1), batch_stats={}, dropout_rng=d2l.get_key()
+    )
+    losses = set()
+    for labels in classes, classes[:, None]:
+        assert model.accuracy({}, (logits,), labels, state) == 0.75
+        hits = model.accuracy({}, (logits,), labels, state, averaged=False)
+        assert hits.tolist() == [1, 1, 0, 1]
+        losses.add(float(model.loss({}, (logits,), labels, state)[0]))
+    assert len(losses) == 1
+
+
+@pytest.mark.parametrize("name", ["cpu", "cpu:0"])
+def test_a_device_by_its_name(name, data):
+    model = d2l.RNNLM(d2l.RNN(9), len(data.vocab))
+    assert model.predict("it", 3, data.vocab, device=name) == model.predict("it", 3, data.vocab)
+    with pytest.raises(ArgumentError, match="gpu"):
+        model.predict("it", 3, data.vocab, device="gpu")
+
+
+LESSON = """
+import sys, threading
+import d2lrnn as d2l
+data = d2l.TextFile(sys.argv[1], batch_size=8, num_steps=6, num_train=20, num_val=10)
+texts = {}
+def lesson(index):
+    model = d2l.RNNLM(d2l.RNN(8), len(data.vocab), lr=2)
+    trainer = d2l.Trainer(max_epochs=2, gradient_clip_val=1, progress=False)
+    trainer.fit(model, data)
+    texts[index] = str(trainer.batch_losses) + model.predict("it has", 20, data.vocab)
+threads = [threading.Thread(target=lesson, args=(i,)) for i in range(int(sys.argv[2]))]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+lesson("here")
+print(set(texts.values()))
+"""
+
+
+def test_a_lesson_in_a_process_of_its_own_and_in_its_threads(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("The tide has been told since it has two hands. " * 5, encoding="utf-8")
+    lessons = []
+    for threads in 0, 2:
+        command = [sys.executable, "-c", LESSON, text, str(threads)]
+        lessons.append(subprocess.check_output(command, text=True))
+    assert lessons[0] == lessons[1] and lessons[0].count("it has") == 1

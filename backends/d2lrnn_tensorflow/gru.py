@@ -3,11 +3,10 @@
 import tensorflow as tf
 from tensorflow import keras
 
-from .module import recurrent_options
 from .ops import matmul, sigmoid, tanh
 from .rnn import RNN
 from .rnn_scratch import RNNScratch
-from .weights import directions
+from .weights import directions, recurrent_options
 
 
 class GRUScratch(RNNScratch):

@@ -2,10 +2,10 @@
 
 from tensorflow import keras
 
-from .module import recurrent_options
 from .ops import matmul, sigmoid, tanh
 from .rnn import RNN
 from .rnn_scratch import RNNScratch
+from .weights import recurrent_options
 
 
 class LSTMScratch(RNNScratch):

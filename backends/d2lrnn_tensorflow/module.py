@@ -5,17 +5,15 @@ import copyreg
 from functools import partial
 
 import tensorflow as tf
-from tensorflow.keras.initializers import GlorotUniform, Orthogonal
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.errors import UserError
-from d2lrnn.weights import seed_at
 
 from .graph import Traced
 from .ops import argmax, astype, cpu, device_name, exp, from_numpy, numpy, reduce_mean, reshape
 from .variables import Kept, dense, distinct, plain, storage
-from .weights import has_sizes, is_held, own_variables, stream, variables
+from .weights import has_sizes, is_held, own_variables, variables
 
 nn_Module = tf.keras.Model  # the book's name of what a model is made of
 
@@ -55,6 +53,9 @@ class Module(Kept, core.Module, tf.keras.Model):
 
     def __setstate__(self, state):
         Module.__init__(self)
+        vars(self)["hparams"] = state[0].pop(
+            "hparams"
+        )  # by itself, or Keras would train layers in it
         for name, value in state[0].items():
             setattr(self, name, value)
         for path in state[1]:
@@ -139,18 +140,6 @@ class Module(Kept, core.Module, tf.keras.Model):
         gradients = dense(tape.gradient(loss, [*trained.values()]), trained.values())
         found = {p: numpy(g) for p, g in zip(trained, gradients, strict=True) if g is not None}
         return float(loss), {p: g[0] if is_held(trained[p]) else g for p, g in found.items()}
-
-
-def recurrent_options(seed, start):
-    """Of a recurrent layer of Keras's: what it draws from at `start`, its place, and that it returns all."""
-    seed = seed_at(seed, start)
-    return {
-        "kernel_initializer": GlorotUniform(seed=stream(seed, 0)),
-        "recurrent_initializer": Orthogonal(seed=stream(seed, 1)),
-        "seed": stream(seed, 0),  # of dropout inside, which is off
-        "return_sequences": True,
-        "return_state": True,
-    }
 
 
 class Classifier(Module):

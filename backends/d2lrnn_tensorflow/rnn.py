@@ -10,10 +10,10 @@ from d2lrnn.arguments import check, check_layers
 from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.weights import seed_at
 
-from .module import Module, recurrent_options
+from .module import Module
 from .ops import stack, swapaxes
 from .rnn_scratch import LONGEST_UNROLLED, RNNLMScratch
-from .weights import arrays, assign, directions, has_sizes, stream
+from .weights import arrays, assign, directions, has_sizes, recurrent_options, stream
 
 
 class RNN(Module):
@@ -102,5 +102,4 @@ class RNNLM(RNNLMScratch):
 
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
-        hiddens = stack(hiddens) if isinstance(hiddens, list) else hiddens
-        return swapaxes(self.linear(hiddens), 0, 1)
+        return swapaxes(self.linear(stack(hiddens)), 0, 1)  # of a list of steps, or as it is

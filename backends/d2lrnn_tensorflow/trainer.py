@@ -9,6 +9,7 @@ from tensorflow.python.eager.context import context  # tf.random's stream can be
 
 from d2lrnn import trainer as core
 from d2lrnn.data import Minibatches
+from d2lrnn.module import nested
 
 from .epoch import Epoch
 from .ops import cpu, from_numpy, numpy, to
@@ -40,10 +41,10 @@ class Trainer(core.Trainer):
             self.optim.build(self.model.trainable_variables)
 
     def prepare_batch(self, batch):
-        def put(value):
-            return to(value, self.device) if isinstance(value, tf.Tensor | np.ndarray) else value
+        def put(x):
+            return to(x, self.device) if isinstance(x, tf.Tensor | np.ndarray) else x
 
-        return tf.nest.map_structure(put, batch)
+        return nested(put, batch)
 
     def update(self, loss_of, batch):
         with self.device, self.model.mode(training=True), tf.GradientTape() as tape:

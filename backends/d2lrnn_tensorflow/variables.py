@@ -5,7 +5,7 @@ import tensorflow as tf
 from d2lrnn.errors import WeightsError
 
 from .ops import device_name, numpy
-from .weights import is_held, layers, variables
+from .weights import attributes, is_held, layers, variables
 
 
 def distinct(known, named):
@@ -55,10 +55,6 @@ def move(model, device):
 class Weights(dict):
     """Weights by name and, as Keras lists them, by number: the book's `get_weights()[0]` (section 3.5)."""
 
-    def __init__(self, named, listed):
-        super().__init__(named)
-        self.listed = listed
-
     def __missing__(self, key):
         if isinstance(key, int):
             return self.listed[key]
@@ -66,16 +62,27 @@ class Weights(dict):
 
 
 class Kept:
-    """What Keras does with the variables it knows, done with all."""
+    """What Keras does with the variables it knows, done with all that a model has at the moment."""
+
+    def __setattr__(self, name, value):
+        """Keras would go on training a layer in whose place another is put."""
+        before = vars(self).get(name)
+        super().__setattr__(name, value)
+        if isinstance(before, list | tf.keras.layers.Layer):
+            kept = {id(v) for n, v in attributes(self) if not n.startswith("_layers.")}
+            for old in before if isinstance(before, list) else [before]:
+                if id(old) not in kept:
+                    self._tracker.untrack(old)
 
     def get_weights(self):
-        return Weights(super().get_weights(), tf.keras.Model.get_weights(self))
+        weights = Weights(super().get_weights())
+        weights.listed = tf.keras.Model.get_weights(self)
+        return weights
 
     def set_weights(self, weights):
         if isinstance(weights, list):  # in Keras's order
-            tf.keras.Model.set_weights(self, weights)
-        else:
-            super().set_weights(weights)
+            return tf.keras.Model.set_weights(self, weights)
+        super().set_weights(weights)
 
     def save_own_variables(self, store):
         for name, variable in variables(self, deep=False).items():
@@ -84,10 +91,7 @@ class Kept:
     def load_own_variables(self, store):
         own = variables(self, deep=False)
         if own.keys() != set(store.keys()):
-            raise WeightsError(
-                f"The file has the variables {sorted(store.keys())} for {type(self).__name__}, which has "
-                f"{sorted(own)}."
-            )
+            raise WeightsError(f"{self.name} has {sorted(own)}, the file {sorted(store.keys())}.")
         for name, variable in own.items():
             variable.assign(store[name])
 

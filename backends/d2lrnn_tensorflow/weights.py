@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.keras import layers as kl
 from tensorflow.keras.activations import linear, sigmoid, tanh
+from tensorflow.keras.initializers import GlorotUniform, Orthogonal
 
 from d2lrnn import weights as core
 from d2lrnn.weights import Piece, gates_of, prefix_of
@@ -161,3 +162,15 @@ def stream(seed, index):
 def drawn(name, shape, sigma, seed):
     """A variable drawn from N(0, sigma^2) by its `name` and `seed`."""
     return tf.Variable(core.draw(name, shape, sigma, seed))
+
+
+def recurrent_options(seed, start):
+    """Of a recurrent layer of Keras's: what it draws from at `start`, its place, and that it returns all."""
+    seed = core.seed_at(seed, start)
+    return {
+        "kernel_initializer": GlorotUniform(seed=stream(seed, 0)),
+        "recurrent_initializer": Orthogonal(seed=stream(seed, 1)),
+        "seed": stream(seed, 0),  # of dropout inside, which is off
+        "return_sequences": True,
+        "return_state": True,
+    }

@@ -116,7 +116,7 @@ class Parameters:
     def train_state(self):
         """The state in which a training of this model begins; each epoch brings its own key for dropout."""
         optimizer, params = self.configure_optimizers(), self.params
-        more = {"batch_stats": self.batch_stats, "dropout_rng": jax.random.key(0)}
+        more = {"batch_stats": self.batch_stats, "dropout_rng": jax.random.PRNGKey(0)}
         state = TrainState.create(apply_fn=self.apply, params=params, tx=optimizer, **more)
         # A reader's SGD, as in section 3.4, gives the class of an empty state, which JAX takes for no value.
         return state.replace(

@@ -18,7 +18,7 @@ from .ops import cpu, numpy
 class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
 
-    _key = None
+    _key = _root = None  # what parameters are drawn from, and what is dropped
 
     def fit(self, model, data, key=None, *, resume=None, checkpoint=None):
         """As `d2lrnn.trainer.Trainer.fit`; `state` is then the flax `TrainState`.
@@ -27,7 +27,8 @@ class Trainer(core.Trainer):
             key: as in the book, a random key: the model is trained from new parameters drawn from it.
                 Without one, it is trained on from the parameters that it has.
         """
-        self._key = key
+        # As in the book, plain numbers, which Flax's own files can hold.
+        self._key = self._root = None if key is None else jax.random.key_data(key)
         try:
             super().fit(model, data, resume=resume, checkpoint=checkpoint)
         finally:
@@ -96,7 +97,7 @@ class Trainer(core.Trainer):
 
     @contextlib.contextmanager
     def seeded_epoch(self, seed, epoch):
-        root = jax.random.key(seed) if self._key is None else self._key
+        root = jax.random.PRNGKey(seed) if self._root is None else self._root
         dropout_rng = jax.device_put(jax.random.fold_in(root, epoch), self.device)
         self.state = self.state.replace(step=self.train_batch_idx, dropout_rng=dropout_rng)
         yield
@@ -136,12 +137,10 @@ class Trainer(core.Trainer):
             )
         leaves, _ = jax.tree_util.tree_flatten_with_path(self.state.opt_state)
         arrays = {jax.tree_util.keystr(path): numpy(leaf) for path, leaf in leaves} | self.numbers()
-        return arrays | (
-            {} if self._key is None else {"key": numpy(jax.random.key_data(self._key))}
-        )
+        return arrays | ({} if self._root is None else {"key": numpy(self._root)})
 
     def set_optimizer_state(self, state):
-        self._key = jax.random.wrap_key_data(state["key"]) if "key" in state else None
+        self._root = jnp.asarray(state["key"]) if "key" in state else None
         own = self.optimizer_state()
         if not state and own.keys() == {".count", ".hyperparams['learning_rate']"}:
             return  # written when the learning rate of SGD was no state

@@ -6,6 +6,7 @@ from dataclasses import field
 from functools import partial
 from typing import Any
 
+import flax.serialization
 import jax
 import numpy as np
 import optax
@@ -1096,13 +1097,16 @@ def test_a_training_from_a_key_is_continued_from_it(data, tmp_path):
 
     def fit(max_epochs, key=None, **files):
         model = Dropping(d2l.RNN(9), len(data.vocab), 1)
-        d2l.Trainer(max_epochs, progress=False).fit(model, data, key, **files)
+        trainer = d2l.Trainer(max_epochs, progress=False)
+        trainer.fit(model, data, key, **files)
+        if max_epochs == 1:
+            trainer.save_checkpoint(path)
         return model.get_weights()
 
     path = str(tmp_path / "checkpoint")
     whole = fit(3, jax.random.key(5))
-    fit(1, jax.random.key(5), checkpoint=path)
-    for key in None, jax.random.key(6):
+    fit(1, jax.random.key(5))
+    for key in None, jax.random.PRNGKey(6):
         for name, weight in fit(3, key, resume=path).items():
             np.testing.assert_array_equal(weight, whole[name], err_msg=name)
 
@@ -1167,6 +1171,18 @@ def test_a_device_by_its_name(name, data):
     assert model.predict("it", 3, data.vocab, device=name) == model.predict("it", 3, data.vocab)
     with pytest.raises(ArgumentError, match="gpu"):
         model.predict("it", 3, data.vocab, device="gpu")
+
+
+def test_a_state_is_written_and_read_by_flax(data):
+    model, other = (d2l.RNNLM(d2l.RNN(9), len(data.vocab), lr=1, seed=seed) for seed in (0, 1))
+    trainers = [d2l.Trainer(1, progress=False) for _ in range(2)]
+    for trainer, m in zip(trainers, (model, other), strict=True):
+        trainer.fit(m, data)
+    content = flax.serialization.to_bytes(trainers[0].state)
+    trainers[1].state = flax.serialization.from_bytes(trainers[1].state, content)
+    for name, weight in other.get_weights().items():
+        np.testing.assert_array_equal(weight, model.get_weights()[name], err_msg=name)
+    np.testing.assert_array_equal(other.logits(data.X[:2]), model.logits(data.X[:2]))
 
 
 LESSON = """

@@ -1,5 +1,7 @@
 """The examples of a training on the device, and its epochs as graphs, in TensorFlow."""
 
+from functools import partial
+
 import numpy as np
 import tensorflow as tf
 
@@ -37,7 +39,8 @@ class Epoch:
         size = rows.shape[1]
         if size not in self.graphs:
             signature = [tf.TensorSpec((None, size), tf.int64)]
-            self.graphs[size] = Traced(self.model, self.each_loss, signature)
+            # By itself, a method is one with those of earlier trainings: TensorFlow warns of many.
+            self.graphs[size] = Traced(self.model, partial(self.each_loss), signature)
         return self.graphs[size](tf.constant(rows, tf.int64))
 
     def each_loss(self, rows):

@@ -1,5 +1,7 @@
-"""Cells of chapters 9 and 10 in TensorFlow, and what Keras 3 makes peculiar."""
+"""Cells of chapters 3, 9 and 10 in TensorFlow, and what Keras 3 makes peculiar."""
 
+import copy
+import pickle
 import random
 import subprocess
 import sys
@@ -92,6 +94,233 @@ def over_vectors(data):
             return super().one_hot(X)
 
     return OverVectors(d2l.RNN(num_hiddens=9), vocab_size=len(data.vocab))
+
+
+class Lines(d2l.DataModule):
+    """Section 3.3: points of a line with some noise, drawn from TensorFlow's global stream."""
+
+    def __init__(self, w, b, noise=0.01, num_train=300, num_val=100, batch_size=32):
+        super().__init__()
+        self.save_hyperparameters()
+        n = num_train + num_val
+        self.X = tf.random.normal((n, w.shape[0]))
+        self.y = d2l.matmul(self.X, d2l.reshape(w, (-1, 1))) + b
+        self.y += tf.random.normal((n, 1)) * noise
+
+
+W, BIAS = d2l.tensor([2, -3.4]), 4.2
+
+
+def get_tensorloader(self, tensors, train, indices=slice(0, None)):
+    """Section 3.3.3."""
+    tensors = tuple(a[indices] for a in tensors)
+    examples = tf.data.Dataset.from_tensor_slices(tensors)
+    return examples.shuffle(tensors[0].shape[0] if train else 1).batch(self.batch_size)
+
+
+def test_3_1_vectors():
+    a, b, c = d2l.ones(50), d2l.ones(50), tf.Variable(d2l.zeros(50))
+    for i in range(50):
+        c[i].assign(a[i] + b[i])
+    assert bool(d2l.reduce_sum(d2l.abs(c - (a + b))) == 0)
+
+
+def test_3_2_classes_as_the_book_writes_them():
+    class Module(d2l.nn_Module, d2l.HyperParameters):
+        def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
+            super().__init__()
+            self.save_hyperparameters()
+            self.board = d2l.ProgressBoard()
+            self.training = None
+
+    assert Module(plot_train_per_epoch=3).plot_train_per_epoch == 3
+
+
+def test_3_3_a_generator_and_then_a_loader():
+    data = Lines(W, BIAS)
+    assert (data.X[0].shape, data.y[0].shape) == ((2,), (1,))
+
+    @d2l.add_to_class(Lines)
+    def get_dataloader(self, train):
+        rows = range(self.num_train) if train else range(self.num_train, self.num_train + 100)
+        rows = random.sample(rows, len(rows)) if train else list(rows)
+        for start in range(0, len(rows), self.batch_size):
+            some = tf.constant(rows[start : start + self.batch_size])
+            yield tf.gather(self.X, some), tf.gather(self.y, some)
+
+    X, y = next(iter(data.train_dataloader()))
+    assert (X.shape, y.shape) == ((32, 2), (32, 1))
+    trainer = d2l.Trainer(max_epochs=2)
+    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.1), data)
+    assert trainer.history[-1]["val_loss"] < 1
+
+    d2l.add_to_class(d2l.DataModule)(get_tensorloader)
+
+    @d2l.add_to_class(Lines)
+    def get_dataloader(self, train):  # noqa: F811
+        rows = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader((self.X, self.y), train, rows)
+
+    for lines in data, d2l.SyntheticRegressionData(W, BIAS, num_train=300, num_val=100):
+        X, y = next(iter(lines.train_dataloader()))
+        assert (X.shape, y.shape) == ((32, 2), (32, 1))
+        assert len(lines.train_dataloader()) == 10
+
+
+def test_a_text_in_the_loader_of_section_3_3(data, perplexities):
+    d2l.add_to_class(d2l.DataModule)(get_tensorloader)
+    first, last = perplexities(library_model(data, lr=1), max_epochs=15)
+    assert last < 0.8 * first
+
+
+class Descent(d2l.HyperParameters):
+    """Section 3.4.3."""
+
+    def __init__(self, lr):
+        self.save_hyperparameters()
+
+    def apply_gradients(self, grads_and_vars):
+        for grad, param in grads_and_vars:
+            param.assign_sub(self.lr * grad)
+
+
+class OfTheReaders(d2l.Module):
+    """Section 3.4."""
+
+    optimizer = Descent
+
+    def __init__(self, num_inputs, lr):
+        super().__init__()
+        self.save_hyperparameters()
+        w = tf.random.normal((num_inputs, 1), mean=0, stddev=0.01)
+        self.w, self.b = tf.Variable(w, trainable=True), tf.Variable(tf.zeros(1), trainable=True)
+
+    def forward(self, X):
+        return d2l.matmul(X, self.w) + self.b
+
+    def loss(self, y_hat, y):
+        return d2l.reduce_mean((y_hat - y) ** 2 / 2)
+
+    def configure_optimizers(self):
+        return self.optimizer(self.lr)
+
+
+class Halving(d2l.Trainer):
+    def fit_epoch(self):
+        super().fit_epoch()
+        if self.epoch == 0:
+            name = "lr" if hasattr(self.optim, "lr") else "learning_rate"
+            setattr(self.optim, name, getattr(self.optim, name) / 2)
+
+
+OPTIMIZERS = {"the reader's": Descent, "the library's": d2l.SGD, "Keras's": tf.keras.optimizers.SGD}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_3_4_from_scratch(name, tmp_path):
+    data = d2l.SyntheticRegressionData(W, BIAS, num_train=300, num_val=100)
+
+    def fit(max_epochs, trainer=Halving, **files):
+        tf.random.set_seed(1)
+        model = OfTheReaders(2, lr=0.1)
+        model.optimizer = OPTIMIZERS[name]
+        trainer(max_epochs, progress=False).fit(model, data, **files)
+        return model
+
+    model = fit(9)
+    assert np.abs(data.w - d2l.reshape(model.w, data.w.shape)).max() < 0.05
+    assert abs(float((data.b - model.b)[0])) < 0.05
+    fit(2, checkpoint=str(tmp_path / "checkpoint"))
+    resumed, other = fit(9, resume=str(tmp_path / "checkpoint")), fit(9, d2l.Trainer)
+    np.testing.assert_array_equal(resumed.w, model.w)
+    assert np.any(
+        d2l.numpy(other.w) != d2l.numpy(model.w)
+    )  # halving changes something, compiled too
+
+
+def test_3_4_the_librarys_is_the_same():
+    data = d2l.SyntheticRegressionData(W, BIAS)
+    models = d2l.LinearRegressionScratch(2, lr=0.03), d2l.LinearRegression(lr=0.03)
+    for model in models:
+        trainer = d2l.Trainer(max_epochs=3)
+        trainer.fit(model, data)
+        losses = [row["val_loss"] for row in trainer.history]
+        assert losses[-1] < 0.1 * losses[0]
+    for w, b in (models[0].w, models[0].b), models[1].get_w_b():
+        assert (w.shape, b.shape) == ((2, 1), (1,))
+
+
+def test_3_4_the_epoch_of_the_book():
+    @d2l.add_to_class(d2l.Trainer)
+    def prepare_batch(self, batch):
+        return batch
+
+    @d2l.add_to_class(d2l.Trainer)
+    def fit_epoch(self):
+        self.model.training = True
+        for batch in self.train_dataloader:
+            with tf.GradientTape() as tape:
+                loss = self.model.training_step(self.prepare_batch(batch))
+            variables = self.model.trainable_variables
+            grads = tape.gradient(loss, variables)
+            if self.gradient_clip_val > 0:
+                grads = self.clip_gradients(self.gradient_clip_val, grads)
+            self.optim.apply_gradients(zip(grads, variables, strict=True))
+            self.train_batch_idx += 1
+        if self.val_dataloader is None:
+            return
+        self.model.training = False
+        for batch in self.val_dataloader:
+            self.model.validation_step(self.prepare_batch(batch))
+            self.val_batch_idx += 1
+
+    for num_val in 100, 0:
+        data = d2l.SyntheticRegressionData(W, BIAS, num_train=500, num_val=num_val)
+        trainer = d2l.Trainer(max_epochs=3)
+        trainer.fit(OfTheReaders(2, lr=0.1), data)
+        assert trainer.history[-1]["train_loss"] < 0.1 * trainer.history[0]["train_loss"]
+
+
+def test_3_5_concise():
+    class LinearRegression(d2l.Module):
+        def __init__(self, lr):
+            super().__init__()
+            self.save_hyperparameters()
+            initializer = tf.initializers.RandomNormal(stddev=0.01)
+            self.net = tf.keras.layers.Dense(1, kernel_initializer=initializer)
+
+        def loss(self, y_hat, y):
+            return tf.keras.losses.MeanSquaredError()(y, y_hat)
+
+        def configure_optimizers(self):
+            return tf.keras.optimizers.SGD(self.lr)
+
+        def get_w_b(self):
+            return self.get_weights()[0], self.get_weights()[1]
+
+    data = d2l.SyntheticRegressionData(W, BIAS)
+    model = LinearRegression(lr=0.03)
+    d2l.Trainer(max_epochs=3).fit(model, data)
+    w, b = model.get_w_b()
+    assert np.abs(data.w - d2l.reshape(w, data.w.shape)).max() < 0.05 and abs(data.b - b) < 0.05
+    # By name and by number they are the same; a list such as Keras's is taken back.
+    np.testing.assert_array_equal(model.get_weights()["net.kernel"], w)
+    model.set_weights([w + 1, b])
+    np.testing.assert_array_equal(model.get_weights()[0], w + 1)
+    assert len(list(model.get_weights())) == 2
+    with pytest.raises(KeyError):
+        model.get_weights()["net"]
+
+
+@pytest.mark.parametrize("shape", [(-1,), (1, -1)])
+@pytest.mark.parametrize(
+    "make", [d2l.LinearRegression, lambda lr: d2l.LinearRegressionScratch(2, lr)]
+)
+def test_labels_of_another_shape_are_refused(make, shape):
+    data = d2l.SyntheticRegressionData(W, BIAS, num_train=8, batch_size=8)
+    model = make(lr=0.1)
+    with pytest.raises(ArgumentError, match=r"\(8, 1\).*\((1, )?8,?\)"):
+        model.loss(model(data.X[:8]), d2l.reshape(data.y[:8], shape))
 
 
 def test_9_1_autoregression():
@@ -1008,3 +1237,103 @@ def test_another_layer_may_be_put_inside_afterwards(data):
     )
     assert model.logits(data.X[:2]).shape == (2, 6, len(data.vocab))
     assert backend.twin(model) is None
+
+
+# What else a reader holds or does -----------------------------------------------------------------
+
+
+def test_a_layer_that_was_replaced_is_no_longer_trained(data):
+    model = library_model(data)
+    model.rnn.rnn = tf.keras.layers.GRU(7, return_sequences=True, return_state=True)
+    model.rnn.build(len(data.vocab))
+    model.linear, model.head = None, model.linear
+    model.linear = model.head
+    assert len(model.trainable_variables) == 5
+    model.rnn = d2l.LSTM(7, num_inputs=len(data.vocab))
+    assert len(model.trainable_variables) == len(copy.deepcopy(model).trainable_variables) == 5
+    assert set(model.get_weights()) == LSTM | OUTPUT
+    layer = d2l.RNN(7, num_layers=2, num_inputs=5)
+    layer.rnn = [layer.rnn[1], tf.keras.layers.SimpleRNN(7)]
+    assert len(layer.trainable_variables) == 3
+
+
+def test_a_copy_keeps_what_is_held_at_zero():
+    layer = d2l.GRU(7, num_layers=2, num_inputs=5)
+    for other in copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)):
+        assert all(one.cell.bias.held for one in other.rnn)
+        assert other.get_weights().keys() == layer.get_weights().keys()
+
+
+def test_a_file_of_keras_for_another_model_is_refused(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    d2l.RNNScratch(5, 7).save_weights(path)
+    with pytest.raises(ValueError, match=r"W_xh"):
+        d2l.GRUScratch(5, 7).load_weights(path)
+
+
+def test_what_is_changed_by_hand_is_not_left_in_a_graph(data):
+    def weights(change=None):
+        class Model(d2l.RNNLM):
+            def configure_optimizers(self):
+                return tf.keras.optimizers.SGD(self.lr, momentum=0.9)
+
+        class Trainer(d2l.Trainer):
+            def fit_epoch(self):
+                super().fit_epoch()
+                if change:
+                    change(self)
+
+        model = Model(d2l.RNN(7), vocab_size=len(data.vocab), lr=0.1)
+        Trainer(2, gradient_clip_val=1, progress=False).fit(model, data)
+        return model.get_weights()["linear.b_q"]
+
+    def momentum(trainer):
+        trainer.optim.momentum = 0.1
+
+    def clipping(trainer):
+        trainer.gradient_clip_val = 0.01
+
+    def another(trainer):
+        trainer.optim = tf.keras.optimizers.Adam(0.01)
+
+    found = [weights(change) for change in (None, momentum, clipping, another)]
+    assert all(np.any(one != found[0]) for one in found[1:])
+
+
+def test_gradients_are_shown_without_dropout(data):
+    model = Dropping(d2l.RNN(7), vocab_size=len(data.vocab))
+    model.training = True  # as an epoch of the reader's leaves it
+    losses = {model.gradients(data.X[:2], data.Y[:2])[0] for _ in range(3)}
+    assert len(losses) == 1 and model.training
+
+
+def test_a_variable_is_plotted_as_it_is_then(data):
+    class Model(d2l.RNNLM):
+        def training_step(self, batch):
+            self.plot("bias", self.linear.bias[0], train=True)
+            self.plot("count", self.count, train=True)
+            self.count.assign_add(1.0)
+            return super().training_step(batch)
+
+    model = Model(d2l.RNN(7), vocab_size=len(data.vocab), lr=1)
+    model.count = tf.Variable(0.0, trainable=False)
+    trainer = d2l.Trainer(1, progress=False)
+    trainer.fit(model, data)
+    assert trainer.history[0]["train_count"] == 3.5  # the mean of 0 to 7
+
+
+LESSON = """
+import d2lrnn as d2l, pickle
+data = d2l.SyntheticRegressionData(w=d2l.tensor([2, -3.4]), b=4.2)
+model = d2l.LinearRegression(lr=0.03)
+trainer = d2l.Trainer(max_epochs=2, progress=False)
+trainer.fit(pickle.loads(pickle.dumps(model)), data)
+print(trainer.history[-1]["val_loss"] < trainer.history[0]["val_loss"])
+"""
+
+
+def test_a_lesson_in_a_subprocess():
+    done = subprocess.run(
+        [sys.executable, "-c", LESSON], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr

@@ -11,7 +11,9 @@ DEEP = ("RNN", "LSTM", "GRU", "BiGRU", "BiLSTM")
 STILL = 1e-12  # a learning rate that moves no weight
 
 all_deep = pytest.mark.parametrize("layer", DEEP)
-some_deep = pytest.mark.parametrize("layer", ["GRU", "BiLSTM"])  # a state, and pairs in both directions
+some_deep = pytest.mark.parametrize(
+    "layer", ["GRU", "BiLSTM"]
+)  # a state, and pairs in both directions
 
 
 def deep(layer, data, dropout, lr=0.5, seed=0):

@@ -30,7 +30,7 @@ from d2lrnn.errors import ArgumentError
 
 readers = importlib.import_module(f"readers.{backend.name()}")
 
-EXACT = ("RNNScratch", "RNN", "LSTM")
+EXACT = ("RNNScratch", "LSTM")
 
 
 def over(model_class, data, lr=0.5, seed=0):

@@ -78,7 +78,7 @@ def main(folder: str, max_epochs: str = "100") -> None:
     print(f"Text: {data.source}", flush=True)
     for name, model in MODELS.items():
         in_full = int(max_epochs) >= 100
-        few = int(max_epochs) if name == "rnn" else max(int(max_epochs) // 3, 1)
+        few = int(max_epochs) if name == "rnn" else max(int(max_epochs) // 10, 1)
         train(name, data, Path(folder), model.max_epochs if in_full else few, in_full)
 
 

@@ -387,9 +387,15 @@ def test_one_clipped_step_in_chapter_10(layers):
 
 
 @chapter_10
-@all_paths
-def test_twenty_steps_of_training_in_chapter_10(layers, path):
+def test_twenty_steps_of_training_in_chapter_10(layers):
     weights, X, Y, expected_losses, _, expected = drawn_for_training(layers)
+    # Step by step, which is another way, the two layers whose states differ most from those of chapter 9.
+    paths = PATHS if layers in ("LSTM", "StackedRNNScratch") else PATHS[:1]
+    for path in paths:
+        check_twenty_steps(layers, path, weights, X, Y, expected_losses, expected)
+
+
+def check_twenty_steps(layers, path, weights, X, Y, expected_losses, expected):
     calls = []
     model = language_model(layers, weights, lr=1.0, path=path, calls=calls)
     losses, found = fit(model, X, Y, BATCH_SIZE, BOUND)

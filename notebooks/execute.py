@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -88,13 +89,13 @@ def shortened(cell: nbformat.NotebookNode) -> str:
     tags = cell.metadata.get("tags", [])
     if "in-full" in tags:
         return ""
-    most = min(
-        (int(t.removeprefix("quick-")) for t in tags if t.startswith("quick-")), default=None
-    )
-    if most is None:
-        return str(cell.source)
-    fewer = lambda found: f"max_epochs={min(int(found[1]), most)}"  # noqa: E731
-    return re.sub(r"\bmax_epochs=(\d+)", fewer, cell.source)
+    for most in (int(tag.removeprefix("quick-")) for tag in tags if tag.startswith("quick-")):
+        return re.sub(r"\bmax_epochs=(\d+)", partial(at_most, most), cell.source)
+    return str(cell.source)
+
+
+def at_most(most: int, found: re.Match[str]) -> str:
+    return f"max_epochs={min(int(found[1]), most)}"
 
 
 def execute_all(paths: list[Path], folder: Path, jobs: int) -> int:

@@ -5,6 +5,7 @@ import warnings
 import mxnet
 from mxnet import gluon, np, npx
 
+from d2lrnn.errors import WeightsError
 from d2lrnn.weights import check_weights
 
 from .ops import cpu, numpy
@@ -22,6 +23,27 @@ class Parameters:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is already initialized")
             super().initialize(*args, **kwargs)
+
+    def collect_params(self, select=None):
+        """`Block.collect_params`; where there are arrays made by hand, what it returns refuses to be saved.
+
+        Warns of gluon's own layers in a list, tuple or dict: gluon does not look there.
+        """
+        with (
+            warnings.catch_warnings()
+        ):  # gluon's warns of layers made by hand, too, which are found
+            warnings.filterwarnings("ignore", message=".*unregistered container")
+            found = super().collect_params(select)
+        for path, block in layers(self):
+            if not select and block.params.keys() - found.keys():
+                warnings.warn(
+                    f"{path} is not trained: gluon finds no layers in a list, tuple or dict. Put them into "
+                    "gluon.nn.Sequential, or call register_child.",
+                    stacklevel=3,
+                )
+        params = Incomplete() if self.get_scratch_params() else gluon.ParameterDict()
+        params.update(found)
+        return params
 
     def parameters(self):
         """The parameters that are trained: gluon's, or a list of arrays where some are made by hand."""
@@ -109,3 +131,15 @@ class Parameters:
         assign(self, check_weights(found, shapes, types))
         if ctx is not None:
             self.reset_ctx(mxnet.Context(ctx))
+
+
+class Incomplete(gluon.ParameterDict):
+    """The gluon parameters of a model that has arrays made by hand as well."""
+
+    def save(self, filename, *args, **options):
+        raise WeightsError(
+            "collect_params() leaves out this model's arrays made by hand, so that the file would lack "
+            f"them. Use model.save_parameters({filename!r}) and model.load_parameters({filename!r})."
+        )
+
+    load = save

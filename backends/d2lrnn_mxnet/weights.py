@@ -15,7 +15,7 @@ GATES = {rnn.RNN: "h", rnn.LSTM: "ifco", rnn.GRU: "rzn"}  # side by side in a pa
 
 
 def layers(block, path="", seen=None):
-    """The blocks in `block` by their path, each once; also in a plain list, where gluon does not look."""
+    """The blocks in `block` by their path, each once; also in lists and dicts, where gluon does not look."""
     seen = set() if seen is None else seen
     if id(block) in seen:
         return
@@ -25,10 +25,10 @@ def layers(block, path="", seen=None):
     for name, value in {**vars(block), **block._children}.items():
         if isinstance(value, nn.Block):
             yield from layers(value, start + name, seen)
-        elif isinstance(value, list):
-            for index, part in enumerate(value):
+        elif isinstance(value, (list, tuple, dict)) and name != "hparams" and name[0] != "_":
+            for key, part in (value if isinstance(value, dict) else dict(enumerate(value))).items():
                 if isinstance(part, nn.Block):
-                    yield from layers(part, f"{start}{name}.{index}", seen)
+                    yield from layers(part, f"{start}{name}.{key}", seen)
 
 
 def places(model):

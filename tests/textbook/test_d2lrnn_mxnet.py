@@ -978,6 +978,44 @@ def test_arrays_in_a_block_are_copied_saved_and_trained(data, tmp_path):
     assert_same_weights(model.get_weights(), before)
 
 
+@pytest.mark.parametrize("saver", ["ParameterDict.save", "ParameterDict.load"])
+def test_a_saver_of_gluons_that_would_leave_arrays_out_refuses(saver, data, tmp_path):
+    path = tmp_path / "parameters"
+    for model in (d2l.RNNLMScratch(d2l.RNNScratch(5, 4), 5), small(data, Scaled)):
+        call = {
+            "ParameterDict.save": model.collect_params().save,
+            "ParameterDict.load": model.collect_params(".*").load,
+        }[saver]
+        with pytest.raises(WeightsError, match=r"arrays made by hand.*save_parameters\('"):
+            call(str(path))
+    assert not path.exists()
+
+
+def test_a_layer_may_be_replaced_without_a_warning_of_what_the_model_was_made_with(data, recwarn):
+    model = small(data)
+    model.rnn = d2l.GRU(9)
+    weights_after(model, data, 1)
+    assert not [w for w in recwarn if "unregistered" in str(w.message)]
+
+
+@pytest.mark.parametrize("container", [list, tuple, lambda layers: dict(enumerate(layers))])
+def test_gluons_layers_where_gluon_finds_none_are_warned_of(container, data):
+    model = small(data)
+    model.more = container([nn.Dense(3)])
+    with pytest.warns(
+        UserWarning, match=r"^more\.0 is not trained: gluon finds no layers in a list"
+    ):
+        model.collect_params()
+
+
+@pytest.mark.parametrize("container", [list, tuple, lambda layers: dict(enumerate(layers))])
+def test_layers_from_scratch_may_lie_in_any_container(container, recwarn):
+    model = d2l.RNNLMScratch(d2l.RNNScratch(5, 4), 5)
+    model.more = container([d2l.RNNScratch(4, 4)])
+    assert {"rnn.W_xh", "more.0.W_xh"} <= model.get_weights().keys()
+    assert not [w for w in recwarn if "container" in str(w.message)]
+
+
 def test_gluons_own_file_of_another_model_is_refused(data, tmp_path):
     path, v = str(tmp_path / "parameters"), len(data.vocab)
     made = {n: d2l.RNNLMScratch(d2l.RNNScratch(v, n), v) for n in (4, 5)}

@@ -78,6 +78,10 @@ STATE = {
 # Whole suites run in two processes: their matrices are small, and the threads of one wait for each other.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "worksteal")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+# JAX compiles hundreds of small programs for the tests, each of which then runs for milliseconds.
+COMPILED_FAST = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+}
 
 
 # Sessions ---------------------------------------------------------------------------------------
@@ -105,7 +109,7 @@ def tests(session: nox.Session, name: str) -> None:
     python = environment(session, name)
     cells = [str(path) for path in (ROOT / "tests/textbook").glob(f"test_d2lrnn_{name}*.py")]
     tests = session.posargs or [*SIDE_BY_SIDE, "tests/contract", "tests/parity", *sorted(cells)]
-    pytest(session, python, *tests, D2LRNN_BACKEND=name, **ONE_THREAD)
+    pytest(session, python, *tests, D2LRNN_BACKEND=name, **ONE_THREAD, **COMPILED_FAST)
 
 
 for _name in FRAMEWORKS:

@@ -172,6 +172,7 @@ class Module(HyperParameters):
         """
         own = self._sized()
         layout, arrays = own.layout(self), own.arrays(self)
+        check_reset(weights, [name for piece in layout for name in piece.names])
         types = {name: array.dtype for name, array in to_canonical(layout, arrays).items()}
         checked = check_weights(weights, canonical_shapes(layout, arrays), types)
         own.assign(self, from_canonical(layout, checked, arrays))
@@ -199,8 +200,6 @@ class Module(HyperParameters):
                     f"one has {name}={value!r} and would compute something else with them; nothing was "
                     f"loaded. Make the model with {name}={header[name]!r}."
                 )
-        own = self._sized()
-        check_reset(weights, [name for piece in own.layout(self) for name in piece.names])
         self.set_weights(weights)
 
     def gradients(self, X: Any, Y: Any, state: Any = None) -> tuple[float, Weights]:

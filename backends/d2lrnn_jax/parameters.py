@@ -4,6 +4,7 @@ import zlib
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 from flax import linen as nn
 from flax.core import unfreeze
 from flax.training import train_state
@@ -93,6 +94,16 @@ class Parameters:
         keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
         dummy_input, keys = jax.device_put((tuple(dummy_input), keys), cpu())
         return unfreeze(jax.jit(model.apply_init)(dummy_input, keys))
+
+    def set_weights(self, weights):
+        """`Module.set_weights`; a model that is given all its weights draws none, which takes compiling."""
+        if self.has_params or self.dummy_input() is None:
+            return super().set_weights(weights)
+        shapes = jax.eval_shape(self.apply_init, self.dummy_input(), jax.random.key(0))
+        blank = self.with_params({})
+        blank.set_variables(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes))
+        blank.set_weights(weights)
+        self.params, self.batch_stats = blank.params, blank.batch_stats
 
     def with_params(self, params):
         """This model with other parameters; what is compiled for one of the two serves both."""

@@ -1,4 +1,4 @@
-"""A faster twin of the loss of sections 9.5 and 9.6, in JAX: the same numbers as the plain model's.
+"""Faster twins of the losses of language models, in JAX: the same numbers as the plain models'.
 
 Nothing depends on this file: without it every model trains by its own `batch_loss`.
 """
@@ -8,8 +8,11 @@ from functools import partial
 import jax
 from flax.traverse_util import flatten_dict
 from jax import numpy as jnp
+from jax.nn import sigmoid
 
+from d2lrnn.cells import GATES, names_of
 from d2lrnn.language_model import NAMES, LanguageModel
+from d2lrnn.weights import recurrent_parts
 
 from .module import cross_entropy_of
 from .rnn_scratch import ACTIVATIONS
@@ -58,22 +61,77 @@ def backward(activation, saved, d_outputs):
 recurrence.defvjp(forward, backward)
 
 
+# Layers with gates. What X_t adds to the argument of all gates, A_t (batch_size, gates * num_hiddens), is
+# a row that a token picks. JAX finds the gradients by itself, and the scans are not unrolled: anything
+# else took longer.
+
+
+def lstm(A, state, W_h):
+    H, C = state
+    I, F, O, C_tilde = jnp.split(A + H @ W_h, 4, -1)
+    C = sigmoid(F) * C + sigmoid(I) * jnp.tanh(C_tilde)
+    H = sigmoid(O) * jnp.tanh(C)
+    return (H, C), H
+
+
+def gru(A, H, W_h):
+    of_X, of_H = jnp.split(A, 3, -1), jnp.split(H @ W_h, 3, -1)
+    Z, R = sigmoid(of_X[0] + of_H[0]), sigmoid(of_X[1] + of_H[1])
+    H = Z * H + (1 - Z) * jnp.tanh(of_X[2] + R * of_H[2])
+    return H, H
+
+
+CELLS = {"lstm": lstm, "gru_after": gru}
+
+
+def layers(kind, weights, parts, X):
+    """The outputs of layers above each other, of tokens X (num_steps, batch_size)."""
+    outputs = X
+    for part in parts:
+        W_x, W_h, b = (
+            jnp.concatenate([weights[part + letter + gate] for gate in GATES[kind]], -1)
+            for letter in ("W_x", "W_h", "b_")
+        )
+
+        def drive(x, W_x=W_x, b=b, rows=None if outputs is not X else W_x + b):
+            return x @ W_x + b if rows is None else rows[x]
+
+        H = jnp.zeros((X.shape[1], len(W_h)))
+        state = (H, H) if kind == "lstm" else H
+        cell = CELLS[kind]
+        _, outputs = jax.lax.scan(lambda s, x: cell(drive(x), s, W_h), state, outputs)  # noqa: B023
+    return outputs  # (num_steps, batch_size, num_hiddens)
+
+
 def twin(model):
-    """A function equal to `model.batch_loss`, for a whole model of section 9.5 or 9.6; else None."""
-    if not (isinstance(model, LanguageModel) and model.is_whole() and model.has_weights(*NAMES)):
+    """A function equal to `model.batch_loss`, for a whole model without dropout of these layers; else None."""
+    if not (isinstance(model, LanguageModel) and model.is_whole()) or getattr(
+        model.rnn, "dropout", 0
+    ):
+        return None
+    parts = [part for *_, part in recurrent_parts("rnn.", getattr(model.rnn, "num_layers", 1))]
+    of_kind = {kind: [n for part in parts for n in names_of(kind, part)] for kind in CELLS}
+    of_kind = {"rnn": list(NAMES[:3]), **of_kind}
+    fitting = (kind for kind, names in of_kind.items() if model.has_weights(*names, *NAMES[3:]))
+    kind = next(fitting, None)
+    if kind is None:
         return None
     paths = {name: piece.path for piece in layout(model) for name in piece.names}
-    (activation,) = settings(model).values()
+    activation = settings(model).get("activation")
 
     def batch_loss(params, batch, state):
         if len(batch) > 2:  # it begins with a state
             return model.batch_loss(params, batch, state)
         X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
-        weights = flatten_dict(params, sep=".")
-        W_xh, W_hh, b_h, W_hq, b_q = (weights[paths[name]] for name in NAMES)
-        outputs = recurrence(activation, W_xh, W_hh, b_h, X)
+        flat = flatten_dict(params, sep=".")
+        weights = {name: flat[path] for name, path in paths.items()}
+        if kind == "rnn":
+            outputs = recurrence(activation, *(weights[name] for name in NAMES[:3]), X)
+        else:
+            outputs = layers(kind, weights, parts, X)
+        W_hq, b_q = (weights[name] for name in NAMES[3:])
         # Time-major as they are: a mean has no order. One product over all steps, and one gradient.
-        logits = outputs.reshape(-1, len(W_hh)) @ W_hq + b_q  # (num_steps * batch_size, vocab_size)
+        logits = outputs.reshape(-1, len(W_hq)) @ W_hq + b_q  # (num_steps * batch_size, vocab_size)
         return cross_entropy_of(logits, Y.reshape(-1)).mean(), {}
 
     return batch_loss

@@ -19,19 +19,21 @@ BACKENDS = Path(__file__).parent.parent / "backends"
 
 
 class OfFrameworks(SphinxDirective):
-    """`.. of-frameworks:: RNN`"""
+    """`.. of-frameworks:: RNN`, or the name of a function"""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
+        (name,) = self.arguments
+        kind, members = ("function", "") if name.islower() else ("class", "         :members:")
         lines = [".. tab-set::", f"   :sync-group: {SYNC_GROUP}", ""]
         for framework, label in FRAMEWORKS.items():
             lines += [
                 f"   .. tab-item:: {label}",
                 f"      :sync: {framework}",
                 "",
-                f"      .. autoapiclass:: d2lrnn_{framework}.{self.arguments[0]}",
-                "         :members:",
+                f"      .. autoapi{kind}:: d2lrnn_{framework}.{name}",
+                members,
                 "",
             ]
         return self.parse_text_to_nodes("\n".join(lines))

@@ -101,6 +101,7 @@ ARGUMENTS = {
         "It is the share that is dropped, and 0 is for none.",
     ),
     "vocab_size": Argument(Integer(1), "The number of tokens in the vocabulary."),
+    "embed_size": Argument(Integer(1), "The size of the vector that a token is embedded as."),
     "activation": Argument(
         OneOf(("tanh", "relu")), "phi in H_t = phi(X_t W_xh + H_{t-1} W_hh + b_h)."
     ),
@@ -148,6 +149,10 @@ ARGUMENTS = {
         "Draw each token from softmax(O_t / temperature), O_t the logits: below 1 the likely become "
         "likelier, above 1 all become alike; 0 always takes the likeliest.",
         "0 always takes the likeliest token.",
+    ),
+    "beams": Argument(
+        Integer(1),
+        "k, how many sequences beam search follows; 1 takes the likeliest token each time.",
     ),
 }
 

@@ -33,9 +33,11 @@ TENSOR_FUNCTIONS = (
 ).split()
 DEVICES = "cpu gpu num_gpus try_gpu".split()
 CLASSES = (
-    "BiGRU BiLSTM BiRNNScratch Classifier DataModule GRU GRUScratch LSTM LSTMScratch LinearRegression "
-    "LinearRegressionScratch Module RNN RNNLM RNNLMScratch RNNScratch SGD StackedRNNScratch "
-    "SyntheticRegressionData TextFile TimeMachine Trainer nn_Module"
+    "AdditiveAttention AttentionDecoder BiGRU BiLSTM BiRNNScratch Classifier DataModule Decoder "
+    "DotProductAttention Encoder EncoderDecoder GRU GRUScratch LinearRegression LinearRegressionScratch "
+    "LSTM LSTMScratch masked_softmax Module MTFraEng nn_Module PairFile RNN RNNLM RNNLMScratch "
+    "RNNScratch Seq2Seq Seq2SeqAttentionDecoder Seq2SeqDecoder Seq2SeqEncoder SGD StackedRNNScratch "
+    "SyntheticRegressionData TextFile TimeMachine Trainer"
 ).split()
 REQUIRED = (*TENSOR_FUNCTIONS, *DEVICES, *CLASSES, "versions")
 

@@ -1,4 +1,4 @@
-"""The command line: `d2lrnn train`, `generate`, `models`, `doctor`, `compare`.
+"""The command line: `d2lrnn train`, `generate`, `translate`, `models`, `doctor`, `compare`.
 
 Exit codes: 0, 1 for a failure in use, 2 for a wrong usage, 130 for Ctrl-C. What is heavy is imported
 by the command that needs it, so that `--help` comes at once.
@@ -154,6 +154,14 @@ def cli() -> None:
 @_argument(MODEL, "dropout", more="  [default: 0]")
 @_argument(MODEL, "activation", more="  [default: tanh]")
 @_argument(MODEL, "sigma", more="  [default: 0.01]")
+@_argument(MODEL, "embed_size", more="  [default: 256]")
+@_option(
+    MODEL,
+    "--attention",
+    is_flag=True,
+    default=None,
+    help="Let the decoder attend to the source (section 11.4); only with --model seq2seq.",
+)
 @_option(
     MODEL,
     "--weights",
@@ -168,6 +176,14 @@ def cli() -> None:
     type=FILE,
     metavar="FILE",
     help="A text of your own, in UTF-8, instead of The Time Machine.",
+)
+@_option(
+    DATA,
+    "--pairs",
+    type=FILE,
+    metavar="FILE",
+    help="Sentences and translations of your own, in UTF-8, a pair a line with a tab between, instead of the "
+    "book's English and French; only with --model seq2seq.",
 )
 @_argument(DATA, "tokens", default="char")
 @_argument(DATA, "min_freq", default=0)
@@ -195,7 +211,7 @@ def cli() -> None:
     metavar="TEXT",
     multiple=True,
     default=["it has"],
-    help="Text to continue before and after training; may be given several times.",
+    help="Text to continue, or sentence to translate, before and after training; may be given several times.",
 )
 @_argument(OUTPUT, "num_preds", default=20)
 @_option(
@@ -214,12 +230,15 @@ def train(
     num_preds: int,
     **options: Any,
 ) -> int:
-    """Train a language model and keep the run.
+    """Train a language model, or one that translates, and keep the run.
 
     With no options this is section 9.6: minibatches of 1024 windows of 32 characters of The Time
     Machine, a hidden state of size 32, 100 epochs of SGD at learning rate 1, gradients clipped to
     norm 1. Its perplexity falls to about 5.8 in training and 7.2 in validation (a model that knows
     nothing has 28, the size of the vocabulary).
+
+    `--model seq2seq` is section 10.7, with --attention section 11.4: English sentences and their French
+    translations, 512 pairs, 30 epochs of Adam at learning rate 0.005, 256 hidden units in each of two layers.
 
     The run is a folder: config.json, history.json (losses in nats per token, perplexities, seconds
     an epoch), weights.safetensors, perplexity.svg and .png, samples.json, vocab.json, versions.json
@@ -236,20 +255,29 @@ def train(
         earlier = runs.Run.open(resume, unfinished=True)
         options, backend_name = _options_of(earlier, ctx, options), earlier.backend
     else:
-        options = _complete(options)
+        options = complete(with_defaults(ctx, options))
     if backend_name is not None:
         backend.select(backend_name)
     d2l = backend.active()
     click.echo(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
 
+    translates = MODELS[options["model"]].translates
     data = data_of(d2l, options)
+    vocabs = runs.vocabularies(data)
     click.echo(
-        f"Text: {data.source}; {len(data.corpus):,} tokens, a vocabulary of {len(data.vocab)}"
+        f"Text: {data.source}; {runs.num_tokens(data):,} tokens, a vocabulary of "
+        f"{' and of '.join(str(len(vocab)) for vocab in vocabs)}"
     )
-    _note_unknown(prefixes, data.vocab)
-    model = build(options, len(data.vocab))
+    if translates:
+        if ctx.get_parameter_source("prefixes") is not ParameterSource.COMMANDLINE:
+            sources, _ = data.sentences(train=True)
+            prefixes = tuple(dict.fromkeys(sources))[:4]
+        options["tgt_pad"] = data.tgt_vocab["<pad>"]
+    else:
+        _note_unknown(prefixes, data.vocab)
+    model = build(options, *map(len, vocabs))
     if earlier is not None:
-        _check_same_data(earlier, runs.sha1_of_corpus(data), options["max_epochs"])
+        _check_same_data(earlier, runs.sha1_of(data), options["max_epochs"])
         model.set_weights(earlier.weights_of_checkpoint())
     elif options["weights"] is not None:
         model.load(options["weights"])
@@ -258,9 +286,15 @@ def train(
         gradient_clip_val=options["gradient_clip_val"],
         num_gpus=options["num_gpus"],
     )
-    before = [model.predict(prefix, num_preds, data.vocab) for prefix in prefixes]
-    for text in before:
-        click.echo(f"Before: {text}")
+
+    def written() -> list[str]:
+        if translates:
+            return list(model.translate(prefixes, data))
+        return [model.predict(prefix, num_preds, data.vocab) for prefix in prefixes]
+
+    before = written()
+    for prefix, text in zip(prefixes, before, strict=True):
+        click.echo(f"Before: {_shown(prefix, text, translates)}")
 
     run = runs.Run.create(
         run_path or runs.default_path(backend.name()),
@@ -281,12 +315,13 @@ def train(
             resume=None if earlier is None else str(earlier.checkpoint),
             checkpoint=str(run.checkpoint),
         )
-        after = [model.predict(prefix, num_preds, data.vocab) for prefix in prefixes]
+        after = written()
         samples = [
             {"prefix": p, "before": b, "after": a, "num_preds": num_preds}
             for p, b, a in zip(prefixes, before, after, strict=True)
         ]
-        run.finish(model, trainer.history, samples, trainer.interrupted)
+        scores = _scores(model, data) if translates and data.num_val else {}
+        run.finish(model, trainer.history, samples, trainer.interrupted, **scores)
     except (Exception, KeyboardInterrupt) as error:
         run.fail(error, trainer.history)
         click.echo(f"The run in {run.path} is marked as failed.", err=True)
@@ -294,13 +329,33 @@ def train(
 
     if trainer.history:
         click.echo(_perplexities(trainer.history[-1]))
-    for text in after:
-        click.echo(f"After:  {text}")
+    for prefix, text in zip(prefixes, after, strict=True):
+        click.echo(f"After:  {_shown(prefix, text, translates)}")
+    if scores:
+        click.echo(
+            "Validation sentences: the book's BLEU with k=2 {bleu_2:.3f}; of the corpus, against all known "
+            "translations, BLEU {corpus_bleu:.1f} and chrF {chrf:.1f} of 100".format(**scores)
+        )
     click.echo(_what_next(run, trainer.interrupted, prefixes[0]))
     return INTERRUPTED if trainer.interrupted else 0
 
 
-def _complete(options: dict[str, Any]) -> dict[str, Any]:
+def with_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """`options`, with the defaults of the model in place of what was not given."""
+    defaults = MODELS[options["model"]].defaults
+    is_given = {p for p in ctx.params if ctx.get_parameter_source(p) is ParameterSource.COMMANDLINE}
+    translates = MODELS[options["model"]].translates
+    for name in ("text", "tokens", "min_freq") if translates else ("pairs",):
+        if name in is_given:
+            others = [f"--model {m}" for m, row in MODELS.items() if row.translates != translates]
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} has an effect only with {' or '.join(others)}: --model "
+                f"{options['model']} does not take it."
+            )
+    return {**options, **{name: v for name, v in defaults.items() if name not in is_given}}
+
+
+def complete(options: dict[str, Any]) -> dict[str, Any]:
     """The options as a run keeps them: absolute paths, and those of other models only where unset."""
     own = MODELS[options["model"]].options
     for name in {name for model in MODELS.values() for name in model.options}:
@@ -319,7 +374,7 @@ def _complete(options: dict[str, Any]) -> dict[str, Any]:
             f"--dropout {options['dropout']} would change nothing: it acts between layers, and there is "
             "one. Give --num-layers 2 or more as well."
         )
-    for name in ("text", "weights"):
+    for name in ("text", "weights", "pairs"):
         options[name] = options[name] and str(options[name].absolute())
     return options
 
@@ -343,6 +398,11 @@ def data_of(library: Any, options: dict[str, Any]) -> Any:
     """The text that `options` name, as a data module of `library`: of a backend, or `d2lrnn.data`."""
     names = ("batch_size", "num_steps", "num_train", "num_val", "tokens", "min_freq", "seed")
     settings = {name: options[name] for name in names}
+    if MODELS[options["model"]].translates:
+        del settings["tokens"], settings["min_freq"]
+        if options["pairs"] is not None:
+            return library.PairFile(options["pairs"], **settings)
+        return library.MTFraEng(**settings)
     if options["text"] is not None:
         return library.TextFile(options["text"], **settings)
     return library.TimeMachine(**settings)
@@ -361,6 +421,25 @@ def _check_same_data(run: Run, sha1: str, max_epochs: int) -> None:
             f"The run {run.path} has {run.epochs_of_checkpoint()} epochs already, and --max-epochs is "
             f"{max_epochs}; give more to continue it."
         )
+
+
+def _shown(prefix: str, text: str, translates: bool) -> str:
+    return f"{prefix} => {text}" if translates else text
+
+
+def _scores(model: Any, data: Any) -> dict[str, float]:
+    """How good the translations of the validation sentences are."""
+    from d2lrnn.translation import bleu, corpus_scores
+
+    sources, targets = data.sentences(train=False)
+    found = model.translate(sources, data)
+    of_each = [bleu(one, target, k=2) for one, target in zip(found, targets, strict=True)]
+    of_corpus = corpus_scores(found, data.references(sources))
+    return {
+        "bleu_2": sum(of_each) / len(of_each),
+        "corpus_bleu": of_corpus.bleu,
+        "chrf": of_corpus.chrf,
+    }
 
 
 def _note_unknown(prefixes: Iterable[str], vocab: Vocab) -> None:
@@ -388,6 +467,11 @@ def _what_next(run: Run, interrupted: bool, prefix: str) -> str:
         f"The run is in {run.path}. To let it write more, type:",
         f"  {program} generate --run {folder} --prefix {shell.quoted(prefix)} --num 200",
     ]
+    if run.translates:
+        lines = [
+            f"The run is in {run.path}. To let it translate, type:",
+            f"  {program} translate --run {folder} {shell.quoted(prefix)}",
+        ]
     if interrupted and run.checkpoint.is_file():
         lines += ["To go on training it, type:", f"  {program} train --resume {folder}"]
     return "\n".join(lines)
@@ -443,14 +527,88 @@ def generate(
     from d2lrnn.run import Run
 
     run = Run.open(run_path)
+    step = run.stepper()
     _note_unknown(prefixes, run.vocab)
+    predict = partial(continuation, step)  # no framework is needed
     if backend_name is not None:
         backend.select(backend_name)
         predict = run.model().predict
-    else:
-        predict = partial(continuation, run.stepper())  # no framework is needed
     for prefix in prefixes:
         click.echo(predict(prefix, num, run.vocab, temperature=temperature, seed=seed))
+
+
+@cli.command()
+@click.argument("sentences", metavar="[SENTENCE ...]", nargs=-1)
+@click.option(
+    "--run",
+    "run_path",
+    type=FILE,
+    metavar="DIR",
+    required=True,
+    help="The folder of the run, as `d2lrnn train --model seq2seq` has written it, on any backend.",
+)
+@click.option("--beams", **_of_table("beams", default=1), show_default=True)
+@click.option(
+    "--plot",
+    type=FILE,
+    metavar="FILE",
+    help="Draw the attention weights of one sentence into FILE, .svg or .png; of a model with --attention.",
+)
+@click.option(
+    "--backend",
+    "backend_name",
+    metavar="NAME",
+    callback=_announced,
+    help="Compute on this framework.  [default: D2LRNN_BACKEND, else the first installed]",
+)
+def translate(
+    sentences: tuple[str, ...],
+    run_path: Path,
+    beams: int,
+    plot: Path | None,
+    backend_name: str | None,
+) -> None:
+    """Translate sentences with the model of a run; without any, the lines of standard input.
+
+    Prints a translation a line, and nothing else, on standard output.
+    """
+    from d2lrnn.run import Run
+
+    run = Run.open(run_path)
+    if plot is not None and (len(sentences) != 1 or plot.suffix not in (".svg", ".png")):
+        raise click.UsageError(
+            "--plot FILE takes one SENTENCE, and a FILE that ends in .svg or .png."
+        )
+    data = run.pairs(backend_name)
+    given = sentences or tuple(line for line in sys.stdin.read().splitlines() if line.strip())
+    found = run.model().translations(given, data, beams)
+    for translation in found:
+        click.echo(str(translation))
+    if plot is not None:
+        _draw_attention(found[0], plot)
+
+
+def _draw_attention(translation: Any, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from d2lrnn import atomic
+    from d2lrnn.errors import ArgumentError
+    from d2lrnn.figures import picture
+
+    if translation.weights is None:
+        raise ArgumentError(
+            "The model of this run has no attention to be drawn: train one with --attention."
+        )
+    rows = [*translation.tokens, "<eos>"][: len(translation.weights)]
+    size = 2 + len(translation.source) / 2, 1.5 + len(rows) / 2
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    drawn = axes.imshow(translation.weights, cmap="Reds", vmin=0, vmax=1)
+    axes.set_xticks(range(len(translation.source)), translation.source, rotation=45)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(xlabel="source", ylabel="translation")
+    figure.colorbar(drawn, shrink=0.6)
+    atomic.write(path, picture(figure, "png" if path.suffix == ".png" else "svg"))
 
 
 @cli.command()
@@ -469,13 +627,14 @@ def models() -> None:
     table = Table(names, "Section", "Equations", "Parameters", title, options_of)
     for name, model in MODELS.items():
         options = ", ".join(f"--{option.replace('_', '-')}" for option in model.options)
-        size = f"{num_parameters(model, 28, 32):,}"
+        size = f"{num_parameters(model, *((194, 213) if model.translates else (28,)), num_hiddens=32):,}"
         row = (name, model.section, model.equations, size, model.title, options)
         table.add_row(*row)
     console = Console()
     console.print(table)
     console.print(
-        "Parameters: of 32 hidden units over the 28 characters of The Time Machine. The GRUs differ: the one "
+        "Parameters: of 32 hidden units over the 28 characters of The Time Machine; of seq2seq, of 256 over "
+        "the 194 and 213 words of the book's pairs. The GRUs differ: the one "
         "from scratch resets before the product with W_hh, as the book's equation 10.2.2 does, the "
         "frameworks' after it; their weights are not exchanged.",
         highlight=False,

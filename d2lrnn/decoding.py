@@ -1,4 +1,4 @@
-"""Decoding, the same for every model: the likeliest token each time, or sampled (book, section 9.5.5).
+"""Decoding, the same for every model: the likeliest token each time, samples, beams (sections 9.5.5, 10.8).
 
 A model is decoded through its `step`: from tokens (batch_size,) and a state to logits (batch_size,
 vocab_size) and the next state. A whole language model of the library needs no framework for that:
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -133,3 +133,78 @@ class Sampler:
     def __call__(self, logits: Array) -> int:
         noise = self.random.gumbel(size=logits.shape)
         return int(np.argmax(logits.astype(np.float64) / self.temperature + noise))
+
+
+class Candidate(NamedTuple):
+    """A sequence that beam search has found: its tokens, without the last, and its log P, in nats."""
+
+    tokens: list[int]
+    log_probability: float
+
+
+def beam_search(
+    step: Callable[[Array, Any], tuple[Array, Any]],
+    state: Any,
+    first: Array,
+    end: int,
+    num_steps: int,
+    beams: int,
+    alpha: float = 0.75,
+    followed: Callable[[Any, Array], Any] = lambda state, rows: state,
+) -> list[Candidate]:
+    """The best sequence of each example, by beam search (book, section 10.8.3), of all at once.
+
+    Of the continuations of the `beams` likeliest sequences the `beams` likeliest are followed; those that
+    end are candidates, and so are those that are left after `num_steps` tokens. The best candidate has the
+    highest log P / L^alpha, L its number of tokens, the last included (equation 10.8.4). One beam is greedy.
+
+    Args:
+        step: from tokens (n * beams,) and a state to logits (n * beams, vocab_size) and the next state.
+        state: at the beginning; the rows of an example lie side by side.
+        first: the token with which each example begins (n,).
+        end: the token that ends a sequence.
+        num_steps: the most tokens of a sequence.
+        beams: k, how many are followed.
+        alpha: 0 compares the log-probabilities themselves, which are higher for short sequences.
+        followed: from a state and rows (n * beams,) to the state of these rows.
+    """
+    n = len(first)
+    scores = np.full((n, beams), -math.inf)  # log P of each sequence; at first there is one
+    scores[:, 0] = 0
+    tokens = np.repeat(first, beams)
+    sequences: list[list[list[int]]] = [[[] for _ in range(beams)] for _ in range(n)]
+    best: list[tuple[float, Candidate]] = [(-math.inf, Candidate([], -math.inf))] * n
+    for length in range(1, num_steps + 1):
+        logits, state = step(tokens, state)
+        logits = np.asarray(logits, np.float64)
+        largest = logits.max(axis=-1, keepdims=True)
+        log_p = logits - largest - np.log(np.exp(logits - largest).sum(axis=-1, keepdims=True))
+        if not np.isfinite(largest).all():
+            raise ArgumentError(
+                "The model's logits are not finite: its weights are broken, probably by a training that "
+                "diverged. Train it anew with a smaller lr or with clipping."
+            )
+        vocab_size = logits.shape[-1]
+        total = (scores[:, :, None] + log_p.reshape(n, beams, -1)).reshape(n, -1)
+        order = np.argsort(-total, axis=-1, kind="stable")[:, :beams]  # (n, beams)
+        scores = np.take_along_axis(total, order, axis=-1)
+        parents, chosen = np.divmod(order, vocab_size)
+        for i in range(n):
+            sequences[i] = [
+                [*sequences[i][parent], int(token)]
+                for parent, token in zip(parents[i], chosen[i], strict=True)
+            ]
+            for j, sequence in enumerate(sequences[i]):
+                ended = sequence[-1] == end
+                if (not ended and length < num_steps) or scores[i, j] == -math.inf:
+                    continue
+                candidate = Candidate(sequence[:-1] if ended else sequence, float(scores[i, j]))
+                best[i] = max(
+                    best[i], (scores[i, j] / length**alpha, candidate), key=lambda b: b[0]
+                )
+                scores[i, j] = -math.inf  # it is followed no further
+        if not np.isfinite(scores).any():
+            break
+        tokens = chosen.reshape(-1)
+        state = followed(state, (parents + beams * np.arange(n)[:, None]).reshape(-1))
+    return [candidate for _, candidate in best]

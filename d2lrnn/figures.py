@@ -152,6 +152,62 @@ def plot(
     set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
 
 
+def show_list_len_pair_hist(
+    legend: Sequence[str], xlabel: str, ylabel: str, xlist: Sequence[Any], ylist: Sequence[Any]
+) -> None:
+    """Plot how many of the sequences in `xlist` and in `ylist` have which length (book, section 10.5.2)."""
+    set_figsize()
+    _, _, patches = _plt().hist([[len(one) for one in both] for both in (xlist, ylist)])
+    for patch in patches[1].patches:
+        patch.set_hatch("/")  # told apart without colour
+    _plt().xlabel(xlabel)
+    _plt().ylabel(ylabel)
+    _plt().legend(legend)
+
+
+def show_heatmaps(
+    matrices: Any,
+    xlabel: str,
+    ylabel: str,
+    titles: Sequence[str] | None = None,
+    figsize: tuple[float, float] = (2.5, 2.5),
+    cmap: str = "Reds",
+) -> None:
+    """Draw matrices, such as attention weights, as colours (book, section 11.1.1).
+
+    Args:
+        matrices: (rows, columns, num_queries, num_keys), an array or a tensor of any framework: in each
+            row and column of the figure a matrix.
+        xlabel: what the keys are; `ylabel` what the queries are.
+        titles: of the columns.
+        figsize: width and height of the figure in inches.
+        cmap: a colour map of Matplotlib's.
+
+    Raises:
+        ArgumentError: `matrices` has not four axes.
+    """
+    values = _array("matrices", matrices)
+    if values.ndim != 4:
+        raise ArgumentError(
+            "Expected matrices of shape (rows, columns, num_queries, num_keys). Received: matrices of shape "
+            f"{values.shape}."
+        )
+    use_svg_display()
+    rows, columns = values.shape[:2]
+    shared = {"sharex": True, "sharey": True, "squeeze": False, "layout": "constrained"}
+    figure, axes = _plt().subplots(rows, columns, figsize=figsize, **shared)
+    for i in range(rows):
+        for j in range(columns):
+            drawn = axes[i, j].imshow(values[i, j], cmap=cmap)
+            if i == rows - 1:
+                axes[i, j].set_xlabel(xlabel)
+            if j == 0:
+                axes[i, j].set_ylabel(ylabel)
+            if titles:
+                axes[i, j].set_title(titles[j])
+    figure.colorbar(drawn, ax=axes, shrink=0.6)
+
+
 def picture(
     figure: Any, form: Literal["svg", "png"], *, tight: bool = False, text_as_paths: bool = False
 ) -> bytes:

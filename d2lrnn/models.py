@@ -1,16 +1,17 @@
-"""The models that runs, the command line and comparisons know by name, from chapters 9 and 10."""
+"""The models that runs, the command line and comparisons know by name, from chapters 9 to 11."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from d2lrnn import backend
 
 
 class Model(NamedTuple):
-    """A language model of the table, by the names of its classes in a backend.
+    """A model of the table, by the names of its classes in a backend.
 
     Attributes:
         section: of the book.
@@ -19,9 +20,11 @@ class Model(NamedTuple):
         kind: the equations of its layer, see `d2lrnn.cells.GATES`.
         layer: the class of its recurrent layer.
         options: of `d2lrnn train`, those that the layer takes besides its sizes, and their defaults.
-        language_model: the class of the whole.
+        whole: the class of the whole.
         num_inputs: whether the layer must be told the size of its inputs.
         numbered: whether its layers have numbers also where there is one, `rnn.0.W_xh`.
+        translates: whether it makes a sentence of another, and does not continue a text.
+        defaults: of further options of `d2lrnn train`, where they are others than those of most models.
     """
 
     section: str
@@ -30,9 +33,11 @@ class Model(NamedTuple):
     kind: str
     layer: str
     options: Mapping[str, Any]
-    language_model: str = "RNNLM"
+    whole: str = "RNNLM"
     num_inputs: bool = False
     numbered: bool = False
+    translates: bool = False
+    defaults: Mapping[str, Any] = {}
 
 
 def _scratch(
@@ -71,17 +76,44 @@ MODELS = {
         *("StackedRNNScratch",),
         num_layers=2,
     )._replace(numbered=True),
+    "seq2seq": Model(
+        *(
+            "10.7",
+            "10.7.1 to 10.7.3",
+            "encoder and decoder of GRUs, to translate",
+            "gru_after",
+            "GRU",
+        ),
+        {"num_layers": 2, "dropout": 0.2, "embed_size": 256, "attention": False},
+        whole="Seq2Seq",
+        translates=True,
+        defaults={
+            "num_hiddens": 256,
+            "num_steps": 9,
+            "batch_size": 128,
+            "num_train": 512,
+            "num_val": 128,
+            "max_epochs": 30,
+            "lr": 0.005,
+            "tokens": "word",
+            "min_freq": 2,
+        },
+    ),
 }
 
 
-def build(options: Mapping[str, Any], vocab_size: int) -> Any:
+def build(options: Mapping[str, Any], *vocab_sizes: int) -> Any:
     """The untrained model `options["model"]`, on the active backend.
 
     Args:
-        options: those of `d2lrnn train`: `model`, `num_hiddens`, `lr`, `seed`, and what the layer takes.
-        vocab_size: number of tokens.
+        options: those of `d2lrnn train`: `model`, `num_hiddens`, `lr`, `seed`, and what the layer takes;
+            of one that translates also `tgt_pad`.
+        vocab_sizes: number of tokens; of one that translates, those of the source and of the target.
     """
     model, d2l = MODELS[options["model"]], backend.active()
+    if model.translates:
+        return _translator(options, vocab_sizes)
+    (vocab_size,) = vocab_sizes
     sizes = {"num_hiddens": options["num_hiddens"]}
     if model.num_inputs:
         sizes["num_inputs"] = vocab_size
@@ -92,20 +124,36 @@ def build(options: Mapping[str, Any], vocab_size: int) -> Any:
         for name, default in model.options.items()
     }
     layer = getattr(d2l, model.layer)(**sizes, **others, seed=options["seed"])
-    whole = getattr(d2l, model.language_model)
+    whole = getattr(d2l, model.whole)
     return whole(layer, vocab_size=vocab_size, lr=options["lr"], seed=options["seed"])
 
 
-def num_parameters(model: Model, vocab_size: int, num_hiddens: int) -> int:
+def _translator(options: Mapping[str, Any], vocab_sizes: tuple[int, ...]) -> Any:
+    d2l = backend.active()
+    names = ("embed_size", "num_hiddens", "num_layers", "dropout", "seed")
+    settings = {name: options[name] for name in names}
+    src, tgt = vocab_sizes
+    decoder = d2l.Seq2SeqAttentionDecoder if options["attention"] else d2l.Seq2SeqDecoder
+    return d2l.Seq2Seq(
+        d2l.Seq2SeqEncoder(src, **settings),
+        decoder(tgt, **settings),
+        tgt_pad=options["tgt_pad"],
+        lr=options["lr"],
+    )
+
+
+def num_parameters(model: Model, *vocab_sizes: int, num_hiddens: int) -> int:
     """How many numbers a model of the table learns, as it is without options."""
-    options = {**model.options, "num_hiddens": num_hiddens}
-    of_all = _shapes(model, options, vocab_size).values()
-    return sum(math.prod(shape) for shape in of_all)
+    options = {**model.options, "num_hiddens": num_hiddens, **model.defaults}
+    of_all = _translator_shapes if model.translates else partial(_shapes, model)
+    return sum(math.prod(shape) for shape in of_all(options, *vocab_sizes).values())
 
 
-def shapes(options: Mapping[str, Any], vocab_size: int) -> dict[str, tuple[int, ...]]:
+def shapes(options: Mapping[str, Any], *vocab_sizes: int) -> dict[str, tuple[int, ...]]:
     """The shape of each weight of that model by canonical name; no framework is needed to know them."""
-    return _shapes(MODELS[options["model"]], options, vocab_size)
+    model = MODELS[options["model"]]
+    of_all = _translator_shapes if model.translates else partial(_shapes, model)
+    return of_all(options, *vocab_sizes)
 
 
 def _shapes(
@@ -126,6 +174,21 @@ def _shapes(
     return {**found, "linear.W_hq": (h, vocab_size), "linear.b_q": (vocab_size,)}
 
 
+def _translator_shapes(
+    options: Mapping[str, Any], src: int, tgt: int
+) -> dict[str, tuple[int, ...]]:
+    h, embed = options["num_hiddens"], options["embed_size"]
+    found: dict[str, tuple[int, ...]] = {}
+    for part, size, num_inputs in ("encoder", src, embed), ("decoder", tgt, embed + h):
+        found[f"{part}.embedding.W"] = (size, embed)
+        layers = _shapes(MODELS["gru"], options, num_inputs)
+        found |= {f"{part}.{name}": s for name, s in layers.items() if name.startswith("rnn.")}
+    if options["attention"]:
+        found |= {"decoder.attention.W_q": (h, h), "decoder.attention.W_k": (h, h)}
+        found["decoder.attention.w_v"] = (h, 1)
+    return {**found, "decoder.dense.W_hq": (h, tgt), "decoder.dense.b_q": (tgt,)}
+
+
 def layer_classes() -> tuple[type, ...]:
     """The recurrent layers of the table, on the active backend."""
     return tuple({getattr(backend.active(), model.layer) for model in MODELS.values()})
@@ -133,4 +196,5 @@ def layer_classes() -> tuple[type, ...]:
 
 def model_classes() -> tuple[type, ...]:
     """The language models of the table, on the active backend."""
-    return tuple({getattr(backend.active(), model.language_model) for model in MODELS.values()})
+    wholes = {model.whole for model in MODELS.values() if not model.translates}
+    return tuple(getattr(backend.active(), name) for name in wholes)

@@ -1,13 +1,13 @@
 """A run: the folder that keeps everything about one training.
 
 config.json          status, backend, all options, data (its source and SHA-1), size of the vocabulary
-vocab.json           the tokens by index
+vocab.json           the tokens by index; of a model that translates, those of both languages
 versions.json        d2lrnn, Python, NumPy, the framework, its devices, the platform
 initial.safetensors  the weights before training
 sources.json         the source of the model's classes, as installed
 checkpoint.safetensors   what decides the rest of the training, after each epoch
 history.json         a row an epoch: losses in nats per token, perplexities, seconds
-samples.json         the continuation of each prefix before and after
+samples.json         the continuation of each prefix, or the translation of each sentence, before and after
 weights.safetensors  the weights under their canonical names, readable by any backend
 perplexity.svg .png  the history, drawn
 
@@ -39,6 +39,7 @@ from typing import Any, Literal
 
 from d2lrnn import __version__, atomic, backend, decoding, models, shell
 from d2lrnn.data import Tokenizer, Vocab
+from d2lrnn.data.pairs import PAD
 from d2lrnn.errors import DataError, RunError, TrainingDiverged
 from d2lrnn.weights import Weights, check_weights, read_header, read_weights, write_weights
 
@@ -104,11 +105,11 @@ class Run:
                 "options": dict(options),
                 "data": {
                     "source": data.source,
-                    "num_tokens": len(data.corpus),
-                    "sha1": sha1_of_corpus(data),
+                    "num_tokens": num_tokens(data),
+                    "sha1": sha1_of(data),
                     "letters": getattr(data, "letters", None),
                 },
-                "vocab_size": len(data.vocab),
+                "vocab_size": len(vocabularies(data)[-1]),
                 "device": str(device),
                 "interrupted": False,
             },
@@ -119,7 +120,10 @@ class Run:
             except FileExistsError:
                 raise already_there(run.path) from None
             run._write("config.json", run.config)
-            run._write("vocab.json", data.vocab.to_list())
+            lists = [vocab.to_list() for vocab in vocabularies(data)]
+            run._write(
+                "vocab.json", lists[0] if len(lists) == 1 else dict(zip(SIDES, lists, strict=True))
+            )
             run._write("versions.json", versions())
         return run
 
@@ -139,6 +143,7 @@ class Run:
         history: Sequence[Row],
         samples: Sequence[Mapping[str, Any]],
         interrupted: bool = False,
+        **scores: float,
     ) -> None:
         """Write what the training gave.
 
@@ -147,6 +152,7 @@ class Run:
             history: a row an epoch, as in `Trainer.history`.
             samples: dicts of `prefix`, `before`, `after` and `num_preds`.
             interrupted: whether Ctrl-C ended the training.
+            scores: of translations, kept in `config["scores"]`.
         """
         with self._writing():
             self._write("history.json", history)
@@ -157,6 +163,7 @@ class Run:
                 "interrupted" if interrupted else "finished",
                 interrupted=interrupted,
                 peak_memory=peak_memory(),
+                **({"scores": scores} if scores else {}),
             )
 
     def fail(self, error: BaseException, history: Sequence[Row]) -> None:
@@ -253,19 +260,33 @@ class Run:
         """The state after the last whole epoch, which `Trainer.fit(resume=...)` goes on from."""
         return self.path / "checkpoint.safetensors"
 
+    @property
+    def translates(self) -> bool:
+        """Whether its model makes a sentence of another, and does not continue a text."""
+        model = models.MODELS.get(self.config["options"]["model"])
+        return model is not None and model.translates
+
     @cached_property
     def vocab(self) -> Vocab:
-        """The vocabulary that the model was trained with."""
+        """The vocabulary that the model was trained with; of one that translates, that of the target."""
+        return self.vocabs[-1]
+
+    @cached_property
+    def vocabs(self) -> tuple[Vocab, ...]:
+        """As `vocab`, of one that translates those of source and target."""
+        lists = self._read("vocab.json", dict if self.translates else list)
         try:
-            vocab = Vocab.from_list(self._read("vocab.json", list), self._tokenizer())
-        except DataError as error:
+            of_both = [lists[side] for side in SIDES] if self.translates else [lists]
+            vocabs = tuple(Vocab.from_list(tokens, self._tokenizer()) for tokens in of_both)
+        except (DataError, KeyError) as error:
             raise RunError(f"{self.path / 'vocab.json'} is damaged: {error}") from error
+        vocab = vocabs[-1]
         if len(vocab) != self.config["vocab_size"]:
             raise RunError(
                 f"{self.path / 'vocab.json'} has {len(vocab)} tokens, but config.json says "
                 f"{self.config['vocab_size']}: they are not of the same run."
             )
-        return vocab
+        return vocabs
 
     def _tokenizer(self) -> Tokenizer:
         """How the text was read, and a prompt is; runs of d2lrnn 0.1 do not tell which letters."""
@@ -320,17 +341,46 @@ class Run:
         Raises:
             WeightsError: the weights do not fit the options in the configuration.
         """
-        model = models.build(self.config["options"], len(self.vocab))
+        options = self.config["options"]
+        if self.translates:
+            options = {**options, "tgt_pad": self.vocab[PAD]}
+        model = models.build(options, *map(len, self.vocabs))
         model.load(str(self.path / "weights.safetensors"))
         return model
+
+    def pairs(self, backend_name: str | None = None) -> Any:
+        """Data without sentences, by which a translator of this run reads those that it is given.
+
+        Args:
+            backend_name: the framework to compute with.
+
+        Raises:
+            RunError: the run translates nothing.
+        """
+        if not self.translates:
+            raise RunError(
+                f"The model of {self.path} continues a text, and translates nothing. Type: "
+                f'{shell.d2lrnn()} generate --run {shell.quoted(self.path)} --prefix "it has"'
+            )
+        if backend_name is not None:
+            backend.select(backend_name)
+        data = backend.active().MTFraEng(num_steps=self.config["options"]["num_steps"])
+        data.src_vocab, data.tgt_vocab = self.vocabs
+        return data
 
     def stepper(self) -> decoding.Step:
         """The step of the trained model in NumPy: to continue a text no framework is needed.
 
         Raises:
             WeightsError: the weights do not fit the options in the configuration.
+            RunError: it translates.
         """
         options = self.config["options"]
+        if self.translates:
+            raise RunError(
+                f"The model of {self.path} translates sentences, and continues no text. Type: "
+                f'{shell.d2lrnn()} translate --run {shell.quoted(self.path)} "SENTENCE"'
+            )
         weights = check_weights(self.weights, models.shapes(options, len(self.vocab)))
         return decoding.stepper(weights, options.get("activation") or "tanh")
 
@@ -391,9 +441,26 @@ def default_path(backend_name: str) -> Path:
     return path
 
 
-def sha1_of_corpus(data: Any) -> str:
+SIDES = ("src", "tgt")  # of a vocab.json of two languages
+
+
+def vocabularies(data: Any) -> tuple[Any, ...]:
+    """The vocabulary of a text, or those of pairs of sentences."""
+    return (data.vocab,) if hasattr(data, "corpus") else (data.src_vocab, data.tgt_vocab)
+
+
+def num_tokens(data: Any) -> int:
+    """How many tokens a text has, or sentences and translations without padding."""
+    if hasattr(data, "corpus"):
+        return len(data.corpus)
+    return int(data.arrays[2].sum() + (data.arrays[3] != data.tgt_vocab[PAD]).sum())
+
+
+def sha1_of(data: Any) -> str:
     """The SHA-1 of the tokens' indices (int32, little-endian): equal ones mean equal data."""
-    return hashlib.sha1(data.corpus.astype("<i4").tobytes(), usedforsecurity=False).hexdigest()
+    arrays = [data.corpus] if hasattr(data, "corpus") else data.arrays
+    content = b"".join(array.astype("<i4").tobytes() for array in arrays)
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 
 def versions() -> dict[str, Any]:
@@ -412,7 +479,10 @@ def sources_of(model: Any) -> dict[str, dict[str, str]]:
 
     Other classes of the same file that such a class names, a cell for instance, come before it.
     """
-    kinds = (type(model.rnn), type(model))
+    parts = [model] if hasattr(model, "rnn") else [model.encoder, model.decoder]
+    # A framework whose layers are made when they run has none to look at in an encoder.
+    inner = [parts[0].rnn] if hasattr(parts[0], "rnn") else []
+    kinds = tuple(dict.fromkeys(map(type, [*inner, *parts, model])))
     sources = {}
     for kind in kinds:
         source = inspect.getsource(kind)

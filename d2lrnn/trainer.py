@@ -43,7 +43,7 @@ class Trainer(HyperParameters):
 
     Attributes:
         history: one dict of floats an epoch: `epoch` (from 1), `train_loss`, `val_loss` (mean over
-            all tokens, nats), for language models `train_ppl`, `val_ppl`, for every other key that
+            all tokens, nats), for models of tokens `train_ppl`, `val_ppl`, for every other key that
             was plotted its mean, and `seconds`. Training figures are taken while the weights change.
         batch_losses: the training loss of each minibatch of the last epoch.
         interrupted: whether Ctrl-C ended the training.
@@ -392,7 +392,7 @@ class Trainer(HyperParameters):
         counts = self._weights_of_batches[split == "train"]
         mean = float(np.average(losses, weights=counts if len(counts) == len(losses) else None))
         means = {f"{split}_loss": mean}
-        if self.model.metric == "ppl":
+        if self.model.metric == "ppl" or getattr(self.model, "loss_is_of_tokens", False):
             means[f"{split}_ppl"] = perplexity(mean)
         return means
 

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 # Where a framework's fully connected layer is the book's output layer: the names of its attribute.
 OUTPUT_LAYERS = ("linear", "dense")
+# The matrices of additive attention (section 11.3), each a layer without a bias.
+ATTENTION = ("W_q", "W_k", "w_v")
 
 
 class Piece(NamedTuple):

@@ -7,6 +7,13 @@ import optax as optax
 from d2lrnn.backend import REQUIRED
 
 from . import weights
+from .attention import (
+    AdditiveAttention,
+    AttentionDecoder,
+    DotProductAttention,
+    Seq2SeqAttentionDecoder,
+    masked_softmax,
+)
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUCell, GRUScratch
@@ -17,7 +24,16 @@ from .linear_regression import (
     SyntheticRegressionData,
 )
 from .lstm import LSTM, LSTMCell, LSTMScratch
-from .module import Classifier, DataModule, Module, TextFile, TimeMachine, nn_Module
+from .module import (
+    Classifier,
+    DataModule,
+    Module,
+    MTFraEng,
+    PairFile,
+    TextFile,
+    TimeMachine,
+    nn_Module,
+)
 
 # isort: off
 # fmt: off
@@ -31,6 +47,7 @@ from .ops import (
 # isort: on
 from .rnn import RNN, RNNLM, RNNCell
 from .rnn_scratch import RNNLMScratch, RNNScratch
+from .seq2seq import Decoder, Encoder, EncoderDecoder, Seq2Seq, Seq2SeqDecoder, Seq2SeqEncoder
 from .trainer import Trainer
 
 __all__ = [*REQUIRED, "GRUCell", "LSTMCell", "RNNCell", "get_key", "set_seed"]

@@ -77,7 +77,11 @@ class BiRecurrent(TwoWay, RNN):
     def forward(self, inputs, state=None, training=False):
         if self.num_layers > 1:
             return above_each_other(self, inputs, state, training)
-        options = {"num_inputs": self.num_inputs, "seed": self.seed}
+        options = {
+            "num_inputs": self.num_inputs,
+            "seed": self.seed,
+            "kernel_init": self.kernel_init,
+        }
         ways = [self.one_way(self.half, **options, name=f"{d}_rnn") for d in "fb"]
         outputs, states = both_ways(*ways, inputs, *split(state, 2))
         return outputs, join(states)

@@ -73,3 +73,9 @@ def split(state, parts):
 def join(states):
     """The way back, along the first axis."""
     return jax.tree.map(lambda *parts: concat(parts), *states)
+
+
+def over_time(step):
+    """`step(module, state, inputs) -> state, outputs` over all time steps, for modules of several layers."""
+    rngs = {"params": False, "dropout": True}  # one mask for each step
+    return nn.scan(step, variable_broadcast="params", split_rngs=rngs)

@@ -104,7 +104,7 @@ def layers(kind, weights, parts, X):
 
 
 def twin(model):
-    """A function equal to `model.batch_loss`, for a whole model without dropout of these layers; else None."""
+    """A function equal to `model.batch_loss`, of a whole model of these layers without dropout; else None."""
     if not (isinstance(model, LanguageModel) and model.is_whole()) or getattr(
         model.rnn, "dropout", 0
     ):

@@ -45,6 +45,7 @@ class GRUCell(nn.Module):
 
     num_hiddens: int
     seed: int | None = field(default=0, kw_only=True)
+    kernel_init: nn.initializers.Initializer | None = field(default=None, kw_only=True)
 
     @nn.compact
     def __call__(self, H, X):
@@ -63,4 +64,5 @@ class GRU(RNN):
     activation: None = field(default=None, init=False)  # there is none to choose
 
     def layer(self):
-        return GRUCell(self.num_hiddens, seed=self.seed, name="cell")
+        options = {"seed": self.seed, "kernel_init": self.kernel_init}
+        return GRUCell(self.num_hiddens, **options, name="cell")

@@ -50,6 +50,7 @@ class LSTMCell(nn.Module):
 
     num_hiddens: int
     seed: int | None = field(default=0, kw_only=True)
+    kernel_init: nn.initializers.Initializer | None = field(default=None, kw_only=True)
 
     @nn.compact
     def __call__(self, state, X):
@@ -71,7 +72,8 @@ def side_by_side(cell, gates, num_inputs):
         return concat([cell.param(n, seeded(cell, n, initializer), shape) for n in names], -1)
 
     h = cell.num_hiddens
-    W_x, W_h = of_all("W_x", lecun_normal(), num_inputs, h), of_all("W_h", orthogonal(), h, h)
+    of_X, of_H = cell.kernel_init or lecun_normal(), cell.kernel_init or orthogonal()
+    W_x, W_h = of_all("W_x", of_X, num_inputs, h), of_all("W_h", of_H, h, h)
     return W_x, W_h, of_all("b_", zeros_init(), h)
 
 
@@ -88,4 +90,5 @@ class LSTM(RNN):
         return H, H
 
     def layer(self):
-        return LSTMCell(self.num_hiddens, seed=self.seed, name="cell")
+        options = {"seed": self.seed, "kernel_init": self.kernel_init}
+        return LSTMCell(self.num_hiddens, **options, name="cell")

@@ -25,12 +25,7 @@ class Module(Parameters, nn.Module, core.Module):
     not_copied = (*core.Module.not_copied, "_compiled")
 
     def __post_init__(self):
-        """Check the fields that are the library's; None stands for what may be left out."""
-        library = next(filter(core.is_library_code, type(self).__mro__))
-        for field in dataclasses.fields(library):
-            value = getattr(self, field.name)
-            if field.name in ARGUMENTS and not (value is None and "None" in str(field.type)):
-                check(**{field.name: value})
+        check_fields(self)
         super().__post_init__()
 
     def loss(self, params, X, Y, state):
@@ -88,6 +83,15 @@ class Module(Parameters, nn.Module, core.Module):
         finally:
             self.training = training
         return float(loss), arrays(self, grads)
+
+
+def check_fields(module):
+    """Check the fields that are the library's; None stands for what may be left out."""
+    library = next(filter(core.is_library_code, type(module).__mro__))
+    for field in dataclasses.fields(library):
+        value = getattr(module, field.name)
+        if field.name in ARGUMENTS and not (value is None and "None" in str(field.type)):
+            check(**{field.name: value})
 
 
 def with_aux(value):
@@ -156,3 +160,11 @@ class TextFile(core_data.TextFile, DataModule):
 
 class TimeMachine(core_data.TimeMachine, DataModule):
     __doc__ = core_data.TimeMachine.__doc__
+
+
+class PairFile(core_data.PairFile, DataModule):
+    __doc__ = core_data.PairFile.__doc__
+
+
+class MTFraEng(core_data.MTFraEng, DataModule):
+    __doc__ = core_data.MTFraEng.__doc__

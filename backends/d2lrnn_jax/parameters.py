@@ -89,7 +89,8 @@ class Parameters:
         """New variables, on the CPU: drawn from `key` or, without one, from the layers' seeds."""
         model = self if key is None else unseeded(self)
         if key is None:
-            seed = getattr(self, "seed", 0)
+            seeds = [getattr(part, "seed", 0) for part in parts_of(self)]
+            seed = getattr(self, "seed", None if None in seeds else 0)
             key = get_key() if seed is None else jax.random.key(seed)
         keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
         dummy_input, keys = jax.device_put((tuple(dummy_input), keys), cpu())
@@ -119,8 +120,7 @@ class Parameters:
 
         It is traced anew in the other mode, training or not, and after a method has been replaced.
         """
-        methods = methods_of(self), methods_of(getattr(self, "rnn", None))
-        key = (name, getattr(self, "training", None), *methods)
+        key = (name, getattr(self, "training", None), *map(methods_of, parts_of(self)))
         functions = self.__dict__.setdefault("_compiled", {})
         return functions.get(key) or functions.setdefault(key, jax.jit(function, inline=True))
 
@@ -165,6 +165,12 @@ def seeded(layer, name, initializer):
         return lambda _, shape: jnp.asarray(draw(name, shape, initializer, layer.seed))
     key = jax.random.fold_in(jax.random.key(layer.seed), zlib.crc32(name.encode()))
     return lambda _, *args: initializer(key, *args)
+
+
+def parts_of(module):
+    """A module, and the modules that are its fields."""
+    fields = (value for name, value in vars(module).items() if name != "parent")
+    return [module, *(value for value in fields if isinstance(value, nn.Module))]
 
 
 def unseeded(module):

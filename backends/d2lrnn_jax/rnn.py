@@ -23,13 +23,15 @@ class RNNCell(nn.Module):
     num_hiddens: int
     activation: str = "tanh"
     seed: int | None = 0
+    kernel_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, H, X):
         """H_t, as state and as output, of H (batch_size, num_hiddens) and X (batch_size, num_inputs)."""
         h = self.num_hiddens  # and the initialisers are those of linen's `SimpleCell`
-        W_xh = self.param("W_xh", seeded(self, "W_xh", lecun_normal()), (X.shape[-1], h))
-        W_hh = self.param("W_hh", seeded(self, "W_hh", orthogonal()), (h, h))
+        of_X, of_H = self.kernel_init or lecun_normal(), self.kernel_init or orthogonal()
+        W_xh = self.param("W_xh", seeded(self, "W_xh", of_X), (X.shape[-1], h))
+        W_hh = self.param("W_hh", seeded(self, "W_hh", of_H), (h, h))
         b_h = self.param("b_h", nn.initializers.zeros, (h,))
         H = ACTIVATIONS[self.activation](matmul(X, W_xh) + matmul(H, W_hh) + b_h)
         return H, H
@@ -45,6 +47,7 @@ class RNN(Module):
         num_inputs: size of X_t; if left out, taken from the first input.
         activation: 'tanh' or 'relu'.
         seed: of the initial weights; None leaves them to the key of `init`.
+        kernel_init: draws W_x and W_h of each gate; by default as linen's cells do.
     """
 
     num_hiddens: int
@@ -53,13 +56,14 @@ class RNN(Module):
     num_inputs: int | None = field(default=None, kw_only=True)
     activation: str = field(default="tanh", kw_only=True)
     seed: int | None = field(default=0, kw_only=True)
+    kernel_init: nn.initializers.Initializer | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
         check_layers(self.num_layers, self.dropout)
         super().__post_init__()
 
     def layer(self):  # the cell that is run over time
-        return RNNCell(self.num_hiddens, self.activation, self.seed, name="cell")
+        return RNNCell(self.num_hiddens, self.activation, self.seed, self.kernel_init, name="cell")
 
     def begin_state(self, batch_size):
         return zeros((batch_size, self.num_hiddens))
@@ -74,11 +78,13 @@ class RNN(Module):
             return above_each_other(self, inputs, state, training)
         check_inputs(inputs.shape[-1], self.num_inputs or inputs.shape[-1])
         state = self.begin_state(inputs.shape[1]) if state is None else single_state(state)
-        cell = self.layer()
-        run = nn.scan(
-            type(cell).__call__, variable_broadcast="params", split_rngs={"params": False}
-        )
-        state, outputs = run(cell, state, inputs)
+        cell, split_rngs = self.layer(), {"params": False}
+        if len(inputs) == 1:  # a step by itself needs no loop, which takes its time to compile
+            state, output = cell(state, inputs[0])
+            outputs = output[None]
+        else:
+            run = nn.scan(type(cell).__call__, variable_broadcast="params", split_rngs=split_rngs)
+            state, outputs = run(cell, state, inputs)
         return outputs, jax.tree.map(lambda H: expand_dims(H, 0), state)
 
 

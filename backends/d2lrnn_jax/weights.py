@@ -9,7 +9,7 @@ from flax.core import unfreeze
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from d2lrnn.module import is_library_code, methods_of
-from d2lrnn.weights import OUTPUT_LAYERS, Piece, name_by_hand, prefix_of, unambiguous
+from d2lrnn.weights import ATTENTION, OUTPUT_LAYERS, Piece, name_by_hand, prefix_of, unambiguous
 
 STATS = "batch_stats"  # Flax's name of the running statistics among a model's variables
 DENSE = {"kernel": "W_hq", "bias": "b_q"}
@@ -41,10 +41,14 @@ def named(path, params):
     names = next((cell for cell in (SIMPLE, LSTM) if cell.keys() == inside), {})
     if path and path[-1] in OUTPUT_LAYERS and inside <= DENSE.keys():
         names = DENSE
+    elif path and inside == {"embedding"}:
+        names = {"embedding": "W"}
+    elif path and path[-1] in ATTENTION and inside == {"kernel"}:
+        names = {"kernel": ""}  # the matrix is named as its layer
     for name in inside if names else params:
         own = ".".join((*path, name))
         if name in names:
-            yield own, prefix_of(book_path(path)) + names[name]
+            yield own, (prefix_of(book_path(path)) + names[name]).rstrip(".")
         elif isinstance(params[name], Mapping):
             yield from named((*path, name), params[name])
         else:

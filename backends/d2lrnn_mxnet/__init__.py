@@ -36,6 +36,13 @@ mxnet.util.set_np_shape(2)  # 2: in all threads
 mxnet.util._NumpyArrayScope._current = EveryThread()
 
 from . import weights
+from .attention import (
+    AdditiveAttention,
+    AttentionDecoder,
+    DotProductAttention,
+    Seq2SeqAttentionDecoder,
+    masked_softmax,
+)
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
@@ -45,7 +52,17 @@ from .linear_regression import (
     SyntheticRegressionData,
 )
 from .lstm import LSTM, LSTMScratch
-from .module import SGD, Classifier, DataModule, Module, TextFile, TimeMachine, nn_Module
+from .module import (
+    SGD,
+    Classifier,
+    DataModule,
+    Module,
+    MTFraEng,
+    PairFile,
+    TextFile,
+    TimeMachine,
+    nn_Module,
+)
 
 # isort: off
 # fmt: off
@@ -59,6 +76,7 @@ from .ops import (
 # isort: on
 from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
+from .seq2seq import Decoder, Encoder, EncoderDecoder, Seq2Seq, Seq2SeqDecoder, Seq2SeqEncoder
 from .trainer import Trainer
 
 __all__ = [*REQUIRED]

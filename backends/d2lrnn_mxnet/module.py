@@ -124,3 +124,11 @@ class TextFile(core_data.TextFile, DataModule):
 
 class TimeMachine(core_data.TimeMachine, DataModule):
     __doc__ = core_data.TimeMachine.__doc__
+
+
+class PairFile(core_data.PairFile, DataModule):
+    __doc__ = core_data.PairFile.__doc__
+
+
+class MTFraEng(core_data.MTFraEng, DataModule):
+    __doc__ = core_data.MTFraEng.__doc__

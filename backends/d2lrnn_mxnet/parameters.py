@@ -9,20 +9,42 @@ from d2lrnn.errors import WeightsError
 from d2lrnn.weights import check_weights
 
 from .ops import cpu, numpy
-from .weights import arrays, assign, layers, own, places
+from .weights import SeededUniform, arrays, assign, is_by_hand, layers, own, places
 
 
-class Parameters:
+class Initialized:
+    """What a block does with library layers inside it, which have their initial weights already."""
+
+    def initialize(self, init=None, ctx=None, verbose=False, force_reinit=False):
+        """`Block.initialize`; without `init` what has its values already keeps them, without a warning.
+
+        With it, it draws those of the library's layers anew that are as they were made.
+        """
+        if init is not None:
+            for parameter in filter(is_as_drawn, self.collect_params().values()):
+                parameter.init = None
+                parameter.initialize(ctx=ctx, default_init=init, force_reinit=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is already initialized")
+            super().initialize(init or mxnet.init.Uniform(), ctx, verbose, force_reinit)
+
+
+def is_as_drawn(parameter):
+    """Whether a parameter of a library layer's has the weights that it was made with, or waits for them."""
+    if not isinstance(parameter.init, SeededUniform):
+        return False
+    if not gluon.utils.shape_is_known(parameter.shape):
+        return True
+    drawn = np.zeros(parameter.shape)
+    parameter.init._init_weight(None, drawn)
+    return bool((parameter.data() == drawn.as_in_ctx(parameter.data().ctx)).all())
+
+
+class Parameters(Initialized):
     """What a block does with its parameters: those of gluon layers, and arrays that are attributes (`W_xh`).
 
     An array is trained if it has a gradient attached.
     """
-
-    def initialize(self, *args, **kwargs):
-        """`Block.initialize`; layers that have their initial values already keep them, without a warning."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is already initialized")
-            super().initialize(*args, **kwargs)
 
     def collect_params(self, select=None):
         """`Block.collect_params`; where there are arrays made by hand, what it returns refuses to be saved.
@@ -58,8 +80,8 @@ class Parameters:
 
     def get_scratch_params(self):
         """The arrays that are attributes of this module or of one inside it."""
-        values = [value for _, block in layers(self) for value in vars(block).values()]
-        return list({id(v): v for v in values if isinstance(v, np.ndarray)}.values())
+        named = (pair for _, block in layers(self) for pair in vars(block).items())
+        return list({id(value): value for name, value in named if is_by_hand(name, value)}.values())
 
     # Where they are -------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from mxnet import gluon, init, np
 from mxnet.gluon import nn, rnn
 
 from d2lrnn import weights as core
-from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of, seed_at
+from d2lrnn.weights import ATTENTION, OUTPUT_LAYERS, Piece, prefix_of, seed_at
 
 from .ops import numpy
 
@@ -40,11 +40,16 @@ def places(model):
     parameters = set(map(id, model.collect_params().values()))
     for path, block in layers(model):
         for name, value in vars(block).items():
-            is_weight = isinstance(value, np.ndarray) or id(value) in parameters
+            is_weight = is_by_hand(name, value) or id(value) in parameters
             if is_weight and id(value) not in seen:
                 seen.add(id(value))
                 found[f"{path}.{name}" if path else name] = block, name
     return found
+
+
+def is_by_hand(name, value):
+    """Whether an attribute is a weight made by hand, and not what an attention's last call has left."""
+    return isinstance(value, np.ndarray) and name != "attention_weights"
 
 
 def own(model):
@@ -67,12 +72,16 @@ def layout(model):
 def pieces_of(path, block):
     """The pieces of the arrays of `block` itself; `path` is where it stands in the model."""
     start, prefix = f"{path}." if path else "", prefix_of(path)
-    is_output_layer = type(block) is nn.Dense and path.split(".")[-1] in OUTPUT_LAYERS
+    last = path.split(".")[-1] if type(block) is nn.Dense and block.act is None else ""
     if type(block) in GATES and has_equations(block):
         yield from recurrent_pieces(start, prefix, block)
-    elif is_output_layer and block.act is None:
+    elif last in OUTPUT_LAYERS:
         yield Piece(f"{start}weight", (f"{prefix}W_hq",), transposed=True)
         yield Piece(f"{start}bias", (f"{prefix}b_q",))
+    elif type(block) is nn.Embedding:
+        yield Piece(f"{start}weight", (f"{prefix}W",))
+    elif last in ATTENTION and block.bias is None:
+        yield Piece(f"{start}weight", (path,), transposed=True)
     else:
         for name, value in vars(block).items():
             if isinstance(value, np.ndarray | gluon.Parameter):

@@ -58,6 +58,13 @@ with _without_log_lines():
 from d2lrnn.backend import REQUIRED
 
 from . import weights
+from .attention import (
+    AdditiveAttention,
+    AttentionDecoder,
+    DotProductAttention,
+    Seq2SeqAttentionDecoder,
+    masked_softmax,
+)
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
@@ -68,7 +75,16 @@ from .linear_regression import (
     SyntheticRegressionData,
 )
 from .lstm import LSTM, LSTMScratch
-from .module import Classifier, DataModule, Module, TextFile, TimeMachine, nn_Module
+from .module import (
+    Classifier,
+    DataModule,
+    Module,
+    MTFraEng,
+    PairFile,
+    TextFile,
+    TimeMachine,
+    nn_Module,
+)
 
 # isort: off
 # fmt: off
@@ -82,6 +98,14 @@ from .ops import (
 # isort: on
 from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
+from .seq2seq import (
+    Decoder,
+    Encoder,
+    EncoderDecoder,
+    Seq2Seq,
+    Seq2SeqDecoder,
+    Seq2SeqEncoder,
+)
 from .trainer import Trainer
 
 __all__ = [*REQUIRED]

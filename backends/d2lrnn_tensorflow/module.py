@@ -126,8 +126,8 @@ class Module(Kept, core.Module, tf.keras.Model):
 
     def traced(self, function, stored):
         """`function(self, *tensors)` as a graph, made anew when methods or variables have changed."""
-        methods = core.methods_of(self), core.methods_of(getattr(self, "rnn", None))
-        made_of = id(self), methods, [*map(id, stored)]
+        inside = (getattr(self, name, None) for name in ("rnn", "encoder", "decoder"))
+        made_of = id(self), [*map(core.methods_of, (self, *inside))], [*map(id, stored)]
         graphs = vars(self).setdefault("_graphs", {})  # not an attribute, which Keras would track
         if function not in graphs or graphs[function][0] != made_of:
             graphs[function] = made_of, Traced(self, partial(function, self))
@@ -170,3 +170,11 @@ class TextFile(core_data.TextFile, DataModule):
 
 class TimeMachine(core_data.TimeMachine, DataModule):
     __doc__ = core_data.TimeMachine.__doc__
+
+
+class PairFile(core_data.PairFile, DataModule):
+    __doc__ = core_data.PairFile.__doc__
+
+
+class MTFraEng(core_data.MTFraEng, DataModule):
+    __doc__ = core_data.MTFraEng.__doc__

@@ -33,7 +33,6 @@ rand = tf.random.uniform
 reduce_mean = tf.reduce_mean
 reduce_sum = tf.reduce_sum
 repeat = tf.repeat
-reshape = tf.reshape
 sigmoid = tf.sigmoid
 sin = tf.sin
 sinh = tf.sinh
@@ -62,6 +61,10 @@ def numpy(x):
 def randn(*shape):
     """Draws from N(0, 1), of the shape given as numbers or as one sequence."""
     return tf.random.normal(shape[0] if len(shape) == 1 and np.ndim(shape[0]) else shape)
+
+
+def reshape(x, shape):
+    return tf.reshape(x, (shape,) if isinstance(shape, int) else shape)  # -1 alone fails in graphs
 
 
 def size(x):

@@ -50,8 +50,7 @@ class RNN(Module):
     def build(self, num_inputs):
         """Make the weights for inputs of this size."""
         check(num_inputs=num_inputs)
-        self.num_inputs = num_inputs
-        shape = None, None, num_inputs
+        self.num_inputs, shape = num_inputs, (None, None, num_inputs)
         for layer in tf.nest.flatten(self.rnn):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)[0]  # beside those of the states
@@ -64,10 +63,11 @@ class RNN(Module):
         options |= {"num_inputs": self.num_inputs, "seed": seed_at(self.seed, path)}
         return arrays(type(self)(**options))
 
-    def forward(self, inputs, state=None):
+    def forward(self, inputs, state=None, mask=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from `state`, by default zeros.
 
         Returns all outputs, likewise, and the last state H or (H, C), (num_layers, batch_size, num_hiddens).
+        Where `mask` (batch_size, num_steps) is False, both stay as they were a step before.
         """
         layers = tf.nest.flatten(self.rnn)
         if not layers[0].built:
@@ -80,8 +80,8 @@ class RNN(Module):
             for one in both:
                 one.unroll = 0 < (inputs.shape[0] or 0) <= LONGEST_UNROLLED  # None in some graphs
             rows = range(index * len(both), (index + 1) * len(both))
-            start = [H[row] if len(H.shape) == 3 else H for row in rows for H in before]
-            outputs, *last = layer(self.drop(outputs) if index else outputs, start or None)
+            start = [H[row] if len(H.shape) == 3 else H for row in rows for H in before] or None
+            outputs, *last = layer(self.drop(outputs) if index else outputs, start, mask=mask)
             after += last
         kinds = len(last) // len(both)  # 2 of an LSTM: H and C
         states = tuple(stack(after[kind::kinds]) for kind in range(kinds))

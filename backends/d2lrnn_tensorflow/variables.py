@@ -97,7 +97,12 @@ class Kept:
 
 
 def plain(value):
-    """Lists and the like as Python's own, without what Keras and TensorFlow note down in them."""
+    """Lists and the like as Python's own, without what Keras and TensorFlow note down in them.
+
+    Of a tensor that a layer noted down in a graph nothing can be copied: it has no numbers.
+    """
+    if tf.is_symbolic_tensor(value):
+        return None
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     kind = next((kind for kind in (list, tuple, set) if isinstance(value, kind)), None)

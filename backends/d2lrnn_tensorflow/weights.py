@@ -31,16 +31,20 @@ def layout(model):
 
 def of_the_book(path, layer):
     """The variables inside `layer`, at `path` of the model, of which the book has names, and these."""
-    prefix, two_way = prefix_of(path), len(directions(layer)) - 1
-    cells = cells_of(layer)
+    name, prefix = path.split(".")[-1], prefix_of(path)
+    cells, two_way = cells_of(layer), len(directions(layer)) - 1
     parts = core.recurrent_parts(prefix, len(cells) // (1 + two_way), two_way)
     for cell, (_, _, names) in zip(cells, parts, strict=False):
         gates = "zrn" if getattr(cell, "reset_after", False) else GATES[type(cell)]
         for array, letter in ("kernel", "W_x"), ("recurrent_kernel", "W_h"), ("bias", "b_"):
             yield getattr(cell, array), gates_of(names, letter, gates)
-    is_output = type(layer) is kl.Dense and path.split(".")[-1] in core.OUTPUT_LAYERS
-    if is_output and layer.built and layer.activation is linear:
+    plain = type(layer) is kl.Dense and layer.built and layer.activation is linear
+    if plain and name in core.OUTPUT_LAYERS:
         yield from ((layer.kernel, (f"{prefix}W_hq",)), (layer.bias, (f"{prefix}b_q",)))
+    elif plain and name in core.ATTENTION and not layer.use_bias:
+        yield layer.kernel, (path,)
+    elif type(layer) is kl.Embedding and layer.built:
+        yield layer.embeddings, (f"{prefix}W",)
 
 
 def cells_of(layer):

@@ -5,11 +5,18 @@ import torch as torch  # first, so that a missing framework is told from a broke
 from d2lrnn.backend import REQUIRED
 
 from . import weights
+from .attention import (
+    AdditiveAttention,
+    AttentionDecoder,
+    DotProductAttention,
+    Seq2SeqAttentionDecoder,
+    masked_softmax,
+)
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
 from .lstm import LSTM, LSTMScratch
-from .module import Classifier, DataModule, Module, TextFile, TimeMachine
+from .module import Classifier, DataModule, Module, MTFraEng, PairFile, TextFile, TimeMachine
 
 # isort: off
 # fmt: off
@@ -24,6 +31,15 @@ from .ops import (
 # isort: on
 from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
+from .seq2seq import (
+    Decoder,
+    Encoder,
+    EncoderDecoder,
+    Seq2Seq,
+    Seq2SeqDecoder,
+    Seq2SeqEncoder,
+    init_seq2seq,
+)
 from .trainer import Trainer
 
-__all__ = [*REQUIRED]
+__all__ = [*REQUIRED, "init_seq2seq"]

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from d2lrnn import weights as core
-from d2lrnn.weights import OUTPUT_LAYERS, Piece, prefix_of
+from d2lrnn.weights import ATTENTION, OUTPUT_LAYERS, Piece, prefix_of
 
 from .ops import numpy
 
@@ -32,6 +32,10 @@ def pieces_of(path, module):
     elif type(module) is nn.Linear and path.split(".")[-1] in OUTPUT_LAYERS:
         yield Piece(f"{start}weight", (f"{prefix}W_hq",), transposed=True)
         yield Piece(f"{start}bias", (f"{prefix}b_q",))
+    elif type(module) is nn.Embedding:
+        yield Piece(f"{start}weight", (f"{prefix}W",))
+    elif type(module) is nn.Linear and path.split(".")[-1] in ATTENTION and module.bias is None:
+        yield Piece(f"{start}weight", (path,), transposed=True)
 
 
 def has_equations(layer):

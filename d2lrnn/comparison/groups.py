@@ -37,10 +37,12 @@ class Data:
     num_train: int
     num_val: int
     num_steps: int
+    is_pairs: bool = False
 
     def __str__(self) -> str:
         kind = {"char": "characters", "word": "words"}.get(self.tokens, self.tokens)
-        windows = f"{self.num_train:,} windows of {self.num_steps} {kind} for training"
+        what = "pairs of sentences of up to" if self.is_pairs else "windows of"
+        windows = f"{self.num_train:,} {what} {self.num_steps} {kind} for training"
         validation = f", {self.num_val:,} for validation" if self.num_val else ", no validation"
         return f"{self.source}; {windows}{validation}; a vocabulary of {self.vocab_size:,}"
 
@@ -166,7 +168,11 @@ def _data(entry: Entry) -> Data:
     data, vocab = entry.run.config["data"], entry.run.vocab.to_list()
     of_vocab = hashlib.sha1("\n".join(vocab).encode(), usedforsecurity=False).hexdigest()
     options = {key: entry.options[key] for key in ("tokens", "num_train", "num_val", "num_steps")}
-    return Data("", str(data["source"]), str(data["sha1"]), of_vocab, len(vocab), **options)
+    return Data(
+        *("", str(data["source"]), str(data["sha1"]), of_vocab, len(vocab)),
+        **options,
+        is_pairs=entry.run.translates,
+    )
 
 
 def _start(entry: Entry) -> Hashable:

@@ -13,11 +13,11 @@ from typing import Any
 import click
 import numpy as np
 
-from d2lrnn import cli, data, models
+from d2lrnn import cli, data, models, run
 from d2lrnn.weights import Weights, draw, write_weights
 
 
-def initial_weights(options: Mapping[str, Any], vocab_size: int) -> Weights:
+def initial_weights(options: Mapping[str, Any], *vocab_sizes: int) -> Weights:
     """Weights from N(0, 1 / (3 num_hiddens)) and biases of zero, by canonical name.
 
     `options` are those of `d2lrnn train`: `model`, its sizes, and `seed`. The variance is that of a
@@ -26,14 +26,16 @@ def initial_weights(options: Mapping[str, Any], vocab_size: int) -> Weights:
     sigma, seed = 1 / math.sqrt(3 * options["num_hiddens"]), options["seed"]
     return {
         name: draw(name, shape, sigma, seed) if len(shape) > 1 else np.zeros(shape, np.float32)
-        for name, shape in models.shapes(options, vocab_size).items()
+        for name, shape in models.shapes(options, *vocab_sizes).items()
     }
 
 
 @click.command(params=[click.Argument(["file"]), *cli.train.params])
 def write(file: str, **options: Any) -> None:
     """Write initial weights to FILE, for a model and a text as `d2lrnn train` takes them."""
-    write_weights(file, initial_weights(options, len(cli.data_of(data, options).vocab)))
+    options = cli.complete(cli.with_defaults(click.get_current_context(), options))
+    vocabs = run.vocabularies(cli.data_of(data, options))
+    write_weights(file, initial_weights(options, *map(len, vocabs)))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -35,6 +35,7 @@ class Measures:
     tokens_per_second: float | None  # those of training and validation over the median
     peak_memory: int | None  # the largest resident memory of the process, in bytes
     num_parameters: int
+    bleu_2: float | None = None  # of one that translates: the mean over the validation sentences
 
 
 def measure(run: Run) -> Measures:
@@ -66,6 +67,7 @@ def measure(run: Run) -> Measures:
         tokens_per_second=tokens / seconds if seconds else None,
         peak_memory=run.config.get("peak_memory"),
         num_parameters=sum(array.size for array in run.initial_weights.values()),
+        bleu_2=run.config.get("scores", {}).get("bleu_2"),
     )
 
 

@@ -35,7 +35,11 @@ def perplexities(group: Group) -> Table:
         "exp(mean loss in nats per token) over the whole split; in training it is taken while the "
         "weights change. In brackets: the epoch of the best."
     )
-    return _of_measures("Perplexity", group, PERPLEXITY, note)
+    columns = PERPLEXITY
+    if any(entry.measures.bleu_2 is not None for entry in group.entries):
+        columns = {**PERPLEXITY, "BLEU, k=2": lambda of_run: number(of_run.bleu_2, ".3f")}
+        note += " BLEU is the mean of the book's (section 10.7) over the validation sentences."
+    return _of_measures("Perplexity", group, columns, note)
 
 
 def _speed(tokens_per_second: float | None) -> str:

@@ -39,7 +39,7 @@ def tokens(batch_size=BATCH_SIZE, num_steps=NUM_STEPS, seed=0):
 
 
 def test_every_model_that_runs_know_is_in_the_table_of_layers():
-    known = {(row.layer, row.language_model) for row in MODELS.values()}
+    known = {(row.layer, row.whole) for row in MODELS.values() if not row.translates}
     assert known <= {(row.layer, row.model) for row in LAYERS.values()}
 
 

@@ -739,7 +739,7 @@ class WithDropout(d2l.RNNLM):
 READERS = {
     "without bias": (WithoutBias, d2l.RNN, {"linear.W_hq"}),
     "another name": (Renamed, d2l.RNN, {"head.weight", "head.bias"}),
-    "tied": (Tied, d2l.RNN, {"embedding.weight", "linear.b_q"}),
+    "tied": (Tied, d2l.RNN, {"embedding.W", "linear.b_q"}),
     "LSTM": (d2l.RNNLM, LSTM, {"rnn.W_xi", "rnn.b_c", "linear.W_hq"}),
     "dropout": (WithDropout, d2l.RNN, {"rnn.W_xh", "linear.W_hq"}),
 }

@@ -1,0 +1,492 @@
+"""Cells of sections 10.5 to 10.7, 11.3 and 11.4 in PyTorch, as a reader types them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import d2lrnn as d2l
+
+PAIRS = [
+    ("Go.", "Va !"),
+    ("I lost.", "J'ai perdu."),
+    ("He's calm.", "Il est calme."),
+    ("I'm home.", "Je suis chez moi."),
+    ("She's calm.", "Elle est calme."),
+    ("He's home.", "Il est chez lui."),
+]
+TEXT = "\n".join("\t".join(pair) for pair in PAIRS * 3) + "\n"
+ENGS = ["go .", "i lost .", "he's calm .", "i'm home ."]
+FRAS = ["va !", "j'ai perdu .", "il est calme .", "je suis chez moi ."]
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "pairs.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return d2l.PairFile(path, batch_size=4, num_steps=6, num_train=12, num_val=6)
+
+
+def test_10_5_the_data_method_by_method():
+    class Pairs(d2l.DataModule):
+        def _download(self):
+            return TEXT
+
+    data = Pairs()
+    raw_text = data._download()
+
+    @d2l.add_to_class(Pairs)
+    def _preprocess(self, text):
+        text = text.replace("\u202f", " ").replace("\xa0", " ").lower()
+        before = " " + text
+        out = [f" {c}" if c in ",.!?" and p != " " else c for c, p in zip(text, before)]  # noqa: B905
+        return "".join(out)
+
+    @d2l.add_to_class(Pairs)
+    def _tokenize(self, text, max_examples=None):
+        src, tgt = [], []
+        for i, line in enumerate(text.split("\n")):
+            if max_examples and i > max_examples:
+                break
+            parts = line.split("\t")
+            if len(parts) == 2:
+                src.append([t for t in f"{parts[0]} <eos>".split(" ") if t])
+                tgt.append([t for t in f"{parts[1]} <eos>".split(" ") if t])
+        return src, tgt
+
+    src, tgt = data._tokenize(data._preprocess(raw_text))
+    assert src[0] == ["go", ".", "<eos>"] and tgt[1] == ["j'ai", "perdu", ".", "<eos>"]
+    d2l.show_list_len_pair_hist(["source", "target"], "# tokens", "count", src, tgt)
+
+    @d2l.add_to_class(Pairs)
+    def __init__(self, batch_size, num_steps=9, num_train=12, num_val=5):
+        super(Pairs, self).__init__()
+        self.save_hyperparameters()
+        self.arrays, self.src_vocab, self.tgt_vocab = self._build_arrays(self._download())
+
+    @d2l.add_to_class(Pairs)
+    def _build_arrays(self, raw_text, src_vocab=None, tgt_vocab=None):
+        def build(sentences, vocab, is_tgt=False):
+            n = self.num_steps
+            sentences = [s[:n] if len(s) > n else s + ["<pad>"] * (n - len(s)) for s in sentences]
+            if is_tgt:
+                sentences = [["<bos>", *s] for s in sentences]
+            if vocab is None:
+                vocab = d2l.Vocab(sentences, min_freq=2)
+            array = d2l.tensor([vocab[s] for s in sentences])
+            valid_len = d2l.reduce_sum(d2l.astype(array != vocab["<pad>"], d2l.int32), 1)
+            return array, vocab, valid_len
+
+        most = self.num_train + self.num_val
+        src, tgt = self._tokenize(self._preprocess(raw_text), most)
+        src_array, src_vocab, src_valid_len = build(src, src_vocab)
+        tgt_array, tgt_vocab, _ = build(tgt, tgt_vocab, True)
+        arrays = src_array, tgt_array[:, :-1], src_valid_len, tgt_array[:, 1:]
+        return arrays, src_vocab, tgt_vocab
+
+    @d2l.add_to_class(Pairs)
+    def get_dataloader(self, train):
+        rows = slice(0, self.num_train) if train else slice(self.num_train, None)
+        return self.get_tensorloader(self.arrays, train, rows)
+
+    @d2l.add_to_class(Pairs)
+    def build(self, src_sentences, tgt_sentences):
+        lines = (f"{src}\t{tgt}" for src, tgt in zip(src_sentences, tgt_sentences, strict=True))
+        return self._build_arrays("\n".join(lines), self.src_vocab, self.tgt_vocab)[0]
+
+    data = Pairs(batch_size=3)
+    src, tgt, src_valid_len, label = next(iter(data.train_dataloader()))
+    assert [a.shape for a in (src, tgt, label)] == [(3, 9)] * 3 and src_valid_len.shape == (3,)
+    src, tgt, _, _ = data.build(["i lost ."], ["j'ai perdu ."])
+    assert data.src_vocab.to_tokens(d2l.astype(src[0], d2l.int32))[:5] == [
+        *["i", "lost", ".", "<eos>", "<pad>"]
+    ]
+    assert data.tgt_vocab.to_tokens(d2l.astype(tgt[0], d2l.int32))[:3] == ["<bos>", "j'ai", "perdu"]
+
+    # The library's model trains on arrays of int64, which the book's `tensor` makes.
+    model = translator(data, encoder_of(data, dropout=0), decoder_of(data, dropout=0))
+    assert improves(model, data)
+    assert len(model.translate(ENGS, data)) == 4
+
+
+def translator(data, encoder, decoder, cls=None, lr=0.01):
+    cls = cls or d2l.Seq2Seq
+    return cls(encoder, decoder, tgt_pad=data.tgt_vocab["<pad>"], lr=lr)
+
+
+def encoder_of(data, cls=None, dropout=0.2):
+    return (cls or d2l.Seq2SeqEncoder)(len(data.src_vocab), 12, 16, 2, dropout)
+
+
+def decoder_of(data, cls=None, dropout=0.2):
+    return (cls or d2l.Seq2SeqDecoder)(len(data.tgt_vocab), 12, 16, 2, dropout)
+
+
+def improves(model, data, max_epochs=6):
+    trainer = d2l.Trainer(max_epochs=max_epochs, gradient_clip_val=1, num_gpus=1)
+    trainer.fit(model, data)
+    first, last = trainer.history[0], trainer.history[-1]
+    assert last["val_loss"] > 0
+    return last["train_loss"] < 0.9 * first["train_loss"]
+
+
+def test_10_6_the_interfaces():
+    class Encoder(nn.Module):
+        def forward(self, X, *args):
+            raise NotImplementedError
+
+    class Decoder(nn.Module):
+        def init_state(self, enc_all_outputs, *args):
+            raise NotImplementedError
+
+        def forward(self, X, state):
+            raise NotImplementedError
+
+    class Mean(Encoder):
+        def forward(self, X, *args):
+            return X.float().mean(dim=1, keepdim=True)
+
+    class Adding(Decoder):
+        def init_state(self, enc_all_outputs, *args):
+            return enc_all_outputs
+
+        def forward(self, X, state):
+            return X + state, state
+
+    class EncoderDecoder(d2l.Classifier):
+        def __init__(self, encoder, decoder):
+            super().__init__()
+            self.encoder = encoder
+            self.decoder = decoder
+
+        def forward(self, enc_X, dec_X, *args):
+            enc_all_outputs = self.encoder(enc_X, *args)
+            dec_state = self.decoder.init_state(enc_all_outputs, *args)
+            return self.decoder(dec_X, dec_state)[0]
+
+    X = d2l.tensor([[1, 3], [2, 2]])
+    for cls in EncoderDecoder, d2l.EncoderDecoder:
+        assert (cls(Mean(), Adding())(X, X, None) == X + 2).all()
+    for cls in d2l.Encoder, d2l.Decoder, d2l.AttentionDecoder:
+        with pytest.raises(NotImplementedError, match="defines no forward"):
+            cls()(X, None)
+    with pytest.raises(NotImplementedError, match="defines no init_state"):
+        d2l.Decoder().init_state(X)
+    with pytest.raises(NotImplementedError, match="defines no attention_weights"):
+        d2l.AttentionDecoder().attention_weights  # noqa: B018
+
+
+def init_seq2seq(module):
+    """Section 10.7.1."""
+    if type(module) is nn.Linear:
+        nn.init.xavier_uniform_(module.weight)
+    if type(module) is nn.GRU:
+        for param in module._flat_weights_names:
+            if "weight" in param:
+                nn.init.xavier_uniform_(module._parameters[param])
+
+
+class Seq2SeqEncoder(d2l.Encoder):
+    """Section 10.7.1."""
+
+    def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.rnn = d2l.GRU(embed_size, num_hiddens, num_layers, dropout)
+        self.apply(init_seq2seq)
+
+    def forward(self, X, *args):
+        embs = self.embedding(d2l.astype(d2l.transpose(X), d2l.int64))
+        outputs, state = self.rnn(embs)
+        return outputs, state
+
+
+class Seq2SeqDecoder(d2l.Decoder):
+    """Section 10.7.2."""
+
+    def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.rnn = d2l.GRU(embed_size + num_hiddens, num_hiddens, num_layers, dropout)
+        self.dense = nn.LazyLinear(vocab_size)
+        self.apply(init_seq2seq)
+
+    def init_state(self, enc_all_outputs, *args):
+        return enc_all_outputs
+
+    def forward(self, X, state):
+        embs = self.embedding(d2l.astype(d2l.transpose(X), d2l.int32))
+        enc_output, hidden_state = state
+        context = enc_output[-1].repeat(embs.shape[0], 1, 1)
+        outputs, hidden_state = self.rnn(d2l.concat((embs, context), -1), hidden_state)
+        return d2l.swapaxes(self.dense(outputs), 0, 1), [enc_output, hidden_state]
+
+
+@pytest.mark.parametrize("encoder", [Seq2SeqEncoder, d2l.Seq2SeqEncoder])
+@pytest.mark.parametrize("decoder", [Seq2SeqDecoder, d2l.Seq2SeqDecoder])
+def test_10_7_shapes(encoder, decoder):
+    vocab_size, embed_size, num_hiddens, num_layers = 10, 8, 16, 2
+    batch_size, num_steps = 4, 9
+    encoder = encoder(vocab_size, embed_size, num_hiddens, num_layers)
+    X = d2l.zeros((batch_size, num_steps))
+    enc_outputs, enc_state = encoder(X)
+    d2l.check_shape(enc_outputs, (num_steps, batch_size, num_hiddens))
+    d2l.check_shape(enc_state, (num_layers, batch_size, num_hiddens))
+    decoder = decoder(vocab_size, embed_size, num_hiddens, num_layers)
+    dec_outputs, state = decoder(X, decoder.init_state(encoder(X)))
+    d2l.check_shape(dec_outputs, (batch_size, num_steps, vocab_size))
+    d2l.check_shape(state[1], (num_layers, batch_size, num_hiddens))
+
+
+class Seq2Seq(d2l.EncoderDecoder):
+    """Sections 10.7.3 to 10.7.5."""
+
+    def __init__(self, encoder, decoder, tgt_pad, lr):
+        super().__init__(encoder, decoder)
+        self.save_hyperparameters()
+
+    def validation_step(self, batch):
+        Y_hat = self(*batch[:-1])
+        self.plot("loss", self.loss(Y_hat, batch[-1]), train=False)
+
+    def loss(self, Y_hat, Y):
+        losses = super().loss(Y_hat, Y, averaged=False)
+        mask = d2l.astype(d2l.reshape(Y, -1) != self.tgt_pad, d2l.float32)
+        return d2l.reduce_sum(losses * mask) / d2l.reduce_sum(mask)
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
+
+
+@pytest.fixture
+def predict_step(monkeypatch):
+    """Section 10.7.6, attached to the library's class."""
+    monkeypatch.setattr(d2l.EncoderDecoder, "predict_step", d2l.EncoderDecoder.predict_step)
+
+    @d2l.add_to_class(d2l.EncoderDecoder)
+    def predict_step(self, batch, device, num_steps, save_attention_weights=False):
+        src, tgt, src_valid_len, _ = [d2l.to(a, device) for a in batch]
+        enc_all_outputs = self.encoder(src, src_valid_len)
+        dec_state = self.decoder.init_state(enc_all_outputs, src_valid_len)
+        outputs, attention_weights = [d2l.expand_dims(tgt[:, 0], 1)], []
+        for _ in range(num_steps):
+            Y, dec_state = self.decoder(outputs[-1], dec_state)
+            outputs.append(d2l.argmax(Y, 2))
+            if save_attention_weights:
+                attention_weights.append(self.decoder.attention_weights)
+        return d2l.concat(outputs[1:], 1), attention_weights
+
+    return predict_step
+
+
+def translations(preds, data):
+    found = []
+    for pred in preds:
+        translation = []
+        for token in data.tgt_vocab.to_tokens(pred):
+            if token == "<eos>":
+                break
+            translation.append(token)
+        found.append(" ".join(translation))
+    return found
+
+
+def scores(preds, data):
+    pairs = zip(translations(preds, data), FRAS, strict=True)
+    return [d2l.bleu(translation, fra, k=2) for translation, fra in pairs]
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        (Seq2SeqEncoder, Seq2SeqDecoder, Seq2Seq),
+        (d2l.Seq2SeqEncoder, d2l.Seq2SeqDecoder, Seq2Seq),
+        (Seq2SeqEncoder, d2l.Seq2SeqDecoder, d2l.Seq2Seq),
+    ],
+)
+def test_10_7_training_and_prediction(classes, data, predict_step):
+    encoder, decoder, cls = classes
+    model = translator(data, encoder_of(data, encoder), decoder_of(data, decoder), cls)
+    assert improves(model, data)
+    batch = data.build(ENGS, FRAS)
+    preds, weights = model.predict_step(batch, d2l.try_gpu(), data.num_steps)
+    assert preds.shape == (4, data.num_steps) and weights == []
+    assert all(0 <= score <= 1 for score in scores(preds, data))
+    assert translations(preds, data) == model.translate(ENGS, data)
+
+
+def masked_softmax(X, valid_lens):
+    """Section 11.3.2; as in the book, it writes into its argument."""
+    if valid_lens is None:
+        return nn.functional.softmax(X, dim=-1)
+    shape = X.shape
+    if valid_lens.dim() == 1:
+        valid_lens = torch.repeat_interleave(valid_lens, shape[1])
+    X = X.reshape(-1, shape[-1])
+    X[torch.arange(shape[-1])[None, :] >= valid_lens.reshape(-1)[:, None]] = -1e6
+    return nn.functional.softmax(X.reshape(shape), dim=-1)
+
+
+class DotProductAttention(nn.Module):
+    """Section 11.3.3."""
+
+    def __init__(self, dropout):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, queries, keys, values, valid_lens=None):
+        scores = torch.bmm(queries, keys.transpose(1, 2)) / math.sqrt(queries.shape[-1])
+        self.attention_weights = masked_softmax(scores, valid_lens)
+        return torch.bmm(self.dropout(self.attention_weights), values)
+
+
+class AdditiveAttention(nn.Module):
+    """Section 11.3.4."""
+
+    def __init__(self, num_hiddens, dropout, **kwargs):
+        super().__init__(**kwargs)
+        self.W_k = nn.LazyLinear(num_hiddens, bias=False)
+        self.W_q = nn.LazyLinear(num_hiddens, bias=False)
+        self.w_v = nn.LazyLinear(1, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, queries, keys, values, valid_lens):
+        queries, keys = self.W_q(queries), self.W_k(keys)
+        features = torch.tanh(queries.unsqueeze(2) + keys.unsqueeze(1))
+        scores = self.w_v(features).squeeze(-1)
+        self.attention_weights = masked_softmax(scores, valid_lens)
+        return torch.bmm(self.dropout(self.attention_weights), values)
+
+
+@pytest.mark.parametrize("valid_lens", [None, [2, 3], [[1, 3], [2, 4]]])
+def test_11_3_the_masked_softmax(valid_lens):
+    X = torch.rand(2, 2, 4)
+    before = X.clone()
+    lengths = None if valid_lens is None else d2l.tensor(valid_lens)
+    ours = d2l.masked_softmax(X, lengths)
+    assert (before == X).all()
+    torch.testing.assert_close(ours, masked_softmax(X, lengths))
+
+
+@pytest.mark.parametrize("dot", [DotProductAttention, d2l.DotProductAttention])
+@pytest.mark.parametrize("additive", [AdditiveAttention, d2l.AdditiveAttention])
+def test_11_3_attention(dot, additive):
+    Q, K = d2l.ones((2, 3, 4)), d2l.ones((2, 4, 6))
+    d2l.check_shape(d2l.batch_matmul(Q, K), (2, 3, 6))
+    queries, keys = d2l.normal(0, 1, (2, 1, 2)), d2l.normal(0, 1, (2, 10, 2))
+    values, valid_lens = d2l.normal(0, 1, (2, 10, 4)), d2l.tensor([2, 6])
+    attention = dot(dropout=0.5)
+    d2l.check_shape(attention(queries, keys, values, valid_lens), (2, 1, 4))
+    queries = d2l.normal(0, 1, (2, 1, 20))  # of another size than the keys
+    attention = additive(num_hiddens=8, dropout=0.1)
+    d2l.check_shape(attention(queries, keys, values, valid_lens), (2, 1, 4))
+    assert (attention.attention_weights[1, 0, 6:] == 0).all()
+    assert float(attention.attention_weights.sum()) == pytest.approx(2, abs=1e-5)
+    heat = d2l.reshape(attention.attention_weights, (1, 1, 2, 10))
+    d2l.show_heatmaps(heat, xlabel="Keys", ylabel="Queries")
+
+
+class Seq2SeqAttentionDecoder(d2l.AttentionDecoder):
+    """Section 11.4.2."""
+
+    attention_class = d2l.AdditiveAttention
+
+    def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0):
+        super().__init__()
+        self.attention = self.attention_class(num_hiddens, dropout)
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.rnn = nn.GRU(embed_size + num_hiddens, num_hiddens, num_layers, dropout=dropout)
+        self.dense = nn.LazyLinear(vocab_size)
+        self.apply(d2l.init_seq2seq)
+
+    def init_state(self, enc_outputs, enc_valid_lens):
+        outputs, hidden_state = enc_outputs
+        return outputs.swapaxes(0, 1), hidden_state, enc_valid_lens
+
+    def forward(self, X, state):
+        enc_outputs, hidden_state, enc_valid_lens = state
+        X = self.embedding(X).swapaxes(0, 1)
+        outputs, self._attention_weights = [], []
+        for x in X:
+            query = torch.unsqueeze(hidden_state[-1], dim=1)
+            context = self.attention(query, enc_outputs, enc_outputs, enc_valid_lens)
+            x = torch.cat((context, torch.unsqueeze(x, dim=1)), dim=-1)
+            out, hidden_state = self.rnn(x.swapaxes(0, 1), hidden_state)
+            outputs.append(out)
+            self._attention_weights.append(self.attention.attention_weights)
+        outputs = self.dense(torch.cat(outputs, dim=0))
+        return outputs.swapaxes(0, 1), [enc_outputs, hidden_state, enc_valid_lens]
+
+    @property
+    def attention_weights(self):
+        return self._attention_weights
+
+
+class OfTheReaders(Seq2SeqAttentionDecoder):
+    attention_class = AdditiveAttention
+
+
+attention_decoders = pytest.mark.parametrize(
+    "decoder", [Seq2SeqAttentionDecoder, OfTheReaders, d2l.Seq2SeqAttentionDecoder]
+)
+
+
+def test_11_4_the_librarys_predict_step_gives_the_same_weights(data, request):
+    model = translator(data, encoder_of(data), decoder_of(data, d2l.Seq2SeqAttentionDecoder))
+    arguments = data.build(ENGS, FRAS), d2l.try_gpu(), data.num_steps, True
+    ours = model.predict_step(*arguments)
+    request.getfixturevalue("predict_step")
+    model.eval()
+    theirs = model.predict_step(*arguments)
+    assert (d2l.numpy(ours[0]) == d2l.numpy(theirs[0])).all()
+    for one, other in zip(ours[1], theirs[1], strict=True):
+        assert len(one) == len(other) == 1
+        np.testing.assert_allclose(d2l.numpy(one[0]), d2l.numpy(other[0]), atol=1e-6)
+
+
+@attention_decoders
+def test_11_4_shapes(decoder):
+    vocab_size, embed_size, num_hiddens, num_layers = 10, 8, 16, 2
+    batch_size, num_steps = 4, 7
+    encoder = d2l.Seq2SeqEncoder(vocab_size, embed_size, num_hiddens, num_layers)
+    decoder = decoder(vocab_size, embed_size, num_hiddens, num_layers)
+    X = d2l.zeros((batch_size, num_steps), dtype=torch.long)
+    output, state = decoder(X, decoder.init_state(encoder(X), None))
+    d2l.check_shape(output, (batch_size, num_steps, vocab_size))
+    d2l.check_shape(state[0], (batch_size, num_steps, num_hiddens))
+    d2l.check_shape(state[1][0], (batch_size, num_hiddens))
+
+
+@attention_decoders
+def test_11_4_training_translations_and_weights(decoder, data, predict_step, tmp_path):
+    def make():
+        return translator(data, encoder_of(data), decoder_of(data, decoder))
+
+    model = make()
+    assert improves(model, data)
+    batch, device = data.build(ENGS, FRAS), d2l.try_gpu()
+    preds, _ = model.predict_step(batch, device, data.num_steps)
+    assert all(0 <= score <= 1 for score in scores(preds, data))
+    batch = data.build([ENGS[-1]], [FRAS[-1]])
+    _, steps = model.predict_step(batch, device, data.num_steps, True)
+    weights = d2l.concat([step[0][0][0] for step in steps], 0)
+    weights = d2l.reshape(weights, (1, 1, -1, data.num_steps))
+    d2l.check_shape(weights, (1, 1, data.num_steps, data.num_steps))
+    heat = weights[:, :, :, : len(ENGS[-1].split()) + 1]
+    np.testing.assert_allclose(d2l.numpy(heat.sum(dim=-1)), 1, atol=1e-5)
+    d2l.show_heatmaps(heat, xlabel="Key positions", ylabel="Query positions")
+
+    # What an attention remembers of its last call is no weight.
+    assert not [name for name in model.get_weights() if "attention_weights" in name]
+    model.save(tmp_path / "weights")
+    torch.save(model.state_dict(), tmp_path / "state_dict")
+    loaded, of_pytorchs = make(), make()
+    for other in loaded, of_pytorchs:
+        other.infer_sizes()
+    loaded.load(tmp_path / "weights")
+    of_pytorchs.load_state_dict(torch.load(tmp_path / "state_dict"))
+    expected = model.translate(ENGS, data)
+    for other in loaded, of_pytorchs:
+        assert other.translate(ENGS, data) == expected

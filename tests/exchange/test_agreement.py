@@ -30,7 +30,9 @@ ROUNDING = 1e-6  # of a perplexity: some roundings of float32, which are 6e-8 to
 # ways, at most 1.55.
 FACTOR = 2
 PERPLEXITIES = ("train_ppl", "val_ppl")
-BOUNDS = {  # after a training in full on the book's text, see train.py
+# After a training in full on the book's text, see train.py: the median of the last ten epochs. At these
+# learning rates a single epoch's is up to 0.3 higher or lower, as any rounding has it.
+BOUNDS = {
     "rnn": (6.1, 7.4),
     "lstm": (6.1, 7.1),
     "gru": (5.4, 6.9),
@@ -96,6 +98,25 @@ def test_each_reaches_the_book(name, model):
     told = report(name, model)
     on_the_book = told["source"].startswith("The Time Machine") and told["in_full"]
     bounds = BOUNDS[model] if on_the_book else (EARLY_BOUND, EARLY_BOUND)
-    print(f"\n{name}, {model}:", *(f"{told[perplexity]:.2f}" for perplexity in PERPLEXITIES))
+    last = {p: [row[p] for row in told["histories"][0][-10:]] for p in PERPLEXITIES}
+    medians = {p: float(np.median(values)) for p, values in last.items()}
+    print(f"\n{name}, {model}:", *(f"{medians[p]:.2f} ({told[p]:.2f})" for p in PERPLEXITIES))
     for perplexity, bound in zip(PERPLEXITIES, bounds, strict=True):
-        assert told[perplexity] <= bound, perplexity
+        assert medians[perplexity] <= bound, perplexity
+
+
+@pytest.mark.parametrize("translator", ["attention"])
+def test_translators_go_the_same_way(translator):
+    """In the first four epochs, sixteen steps of Adam from common weights; later, roundings have grown."""
+    losses = {
+        name: [
+            [row[k] for row in report(name, translator)["history"]]
+            for k in ("train_loss", "val_loss")
+        ]
+        for name in WRITERS
+    }
+    print(f"\n{translator}:", {name: (train[-1], val[-1]) for name, (train, val) in losses.items()})
+    for name, both in losses.items():
+        np.testing.assert_allclose(
+            np.array(both)[:, :4], np.array(losses[WRITERS[0]])[:, :4], rtol=1e-3, err_msg=name
+        )

@@ -2,10 +2,10 @@
 
     python tests/exchange/train.py FOLDER [MAX_EPOCHS]
 
-writes for each model `FOLDER/<backend>-<model>.safetensors` (the trained weights) and `.json` (what this
-backend says of them: perplexities, and the continuation of a prefix). `test_reading.py` lets every
-backend read all of them; `test_agreement.py` compares the perplexities, for which the first is trained
-anew from weights that are changed a little.
+writes for each model, those of translation included, `FOLDER/<backend>-<model>.safetensors` (the trained
+weights) and `.json` (what this backend says of them: perplexities, and the continuation of a prefix, or
+translations). `test_reading.py` lets every backend read all of them; `test_agreement.py` compares the
+perplexities, for which the first is trained anew from weights that are changed a little.
 """
 
 import json
@@ -41,7 +41,12 @@ MODELS = {  # sections 9.6, 10.1, 10.2 and 10.3
     "deep-gru": Model({"model": "gru", "lr": 2, "num_layers": 2}, 100),
 }
 
+# Section 11.4, smaller than the book's; without dropout, whose draws are each framework's own.
+TRANSLATORS = {"attention": "Seq2SeqAttentionDecoder"}
+SIZES = {"embed_size": 64, "num_hiddens": 64, "num_layers": 2}
+
 PREFIX, NUM_PREDS = "it has", 200
+SENTENCES = ["Go.", "I lost.", "He's calm.", "I'm home.", "Wait!", "I see.", "Who?", "I'm tired."]
 CHANGE, CHANGES = 1e-6, 3  # relative, of the initial weights; how many such trainings
 
 
@@ -73,6 +78,34 @@ def trained(
     return model, trainer
 
 
+def pairs() -> d2l.MTFraEng:
+    return d2l.MTFraEng(batch_size=128)
+
+
+def translator_of(name: str, data: d2l.MTFraEng) -> d2l.Seq2Seq:
+    encoder = d2l.Seq2SeqEncoder(len(data.src_vocab), **SIZES)
+    decoder = getattr(d2l, TRANSLATORS[name])(len(data.tgt_vocab), **SIZES)
+    return d2l.Seq2Seq(encoder, decoder, tgt_pad=data.tgt_vocab["<pad>"], lr=0.005)
+
+
+def train_translator(name: str, data: d2l.MTFraEng, folder: Path, max_epochs: int) -> None:
+    print(f"{name}: {max_epochs} epochs", flush=True)
+    model, random = translator_of(name, data), np.random.RandomState(0)
+    shapes = {n: w.shape for n, w in sorted(model.get_weights().items())}
+    model.set_weights({n: random.normal(0, 0.1, s).astype(np.float32) for n, s in shapes.items()})
+    trainer = d2l.Trainer(max_epochs=max_epochs, gradient_clip_val=1)
+    trainer.fit(model, data)
+    target = folder / f"{d2l.backend.name()}-{name}.safetensors"
+    model.save(target)
+    report = {
+        "source": data.source,
+        "translations": [model.translate(SENTENCES, data, beams) for beams in (1, 3)],
+        "validated_loss": trainer.validate(model, data)["val_loss"],
+        "history": trainer.history,
+    }
+    target.with_suffix(".json").write_text(json.dumps(report, indent=2))
+
+
 def main(folder: str, max_epochs: str = "100") -> None:
     data = section_9_6()
     print(f"Text: {data.source}", flush=True)
@@ -80,6 +113,8 @@ def main(folder: str, max_epochs: str = "100") -> None:
         in_full = int(max_epochs) >= 100
         few = int(max_epochs) if name == "rnn" else max(int(max_epochs) // 10, 1)
         train(name, data, Path(folder), model.max_epochs if in_full else few, in_full)
+    for name in TRANSLATORS:
+        train_translator(name, pairs(), Path(folder), 30 if in_full else 4)
 
 
 def train(name: str, data: d2l.TimeMachine, folder: Path, max_epochs: int, in_full: bool) -> None:

@@ -44,6 +44,8 @@ myst_heading_anchors = 3
 autoapi_dirs = [str(ROOT / "d2lrnn"), str(ROOT / "backends")]
 autoapi_generate_api_docs = False  # the pages under api/ say what is shown
 autoapi_add_toctree_entry = False
+# Names that a backend passes on from its framework, which is not read here.
+suppress_warnings = ["autoapi.python_import_resolution"]
 autoapi_options = ["members"]
 autoapi_python_class_content = "class"
 add_module_names = False

@@ -313,18 +313,15 @@ def test_arguments_out_of_range(options, message, make_data):
 
 # The command line ---------------------------------------------------------------------------------------
 
-SMALL = [
-    "--embed-size",
-    "5",
-    "--num-hiddens",
-    "6",
+SMALL = ["--embed-size", "5", "--num-hiddens", "6", "--num-layers", "1", "--dropout", "0"]
+SMALL += [
     "--num-train",
     "20",
     "--num-val",
-    "4",
+    "10",
     "--batch-size",
-    "7",
-]
+    "10",
+]  # all minibatches of one size
 
 
 def test_a_translator_on_the_command_line(make_data, tmp_path, capsys, monkeypatch):

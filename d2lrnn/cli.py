@@ -245,7 +245,7 @@ def train(
     and a checkpoint. Ctrl-C ends the training early and keeps what was learned.
     """
     from d2lrnn import run as runs
-    from d2lrnn.models import build
+    from d2lrnn.models import build_for
 
     ctx = click.get_current_context()
     if run_path is not None and run_path.exists():
@@ -263,19 +263,15 @@ def train(
 
     translates = MODELS[options["model"]].translates
     data = data_of(d2l, options)
-    vocabs = runs.vocabularies(data)
-    click.echo(
-        f"Text: {data.source}; {runs.num_tokens(data):,} tokens, a vocabulary of "
-        f"{' and of '.join(str(len(vocab)) for vocab in vocabs)}"
-    )
+    sizes = " and of ".join(str(len(vocab)) for vocab in data.vocabs)
+    click.echo(f"Text: {data.source}; {data.num_tokens:,} tokens, a vocabulary of {sizes}")
     if translates:
-        if ctx.get_parameter_source("prefixes") is not ParameterSource.COMMANDLINE:
+        if "prefixes" not in _given(ctx):
             sources, _ = data.sentences(train=True)
             prefixes = tuple(dict.fromkeys(sources))[:4]
-        options["tgt_pad"] = data.tgt_vocab["<pad>"]
     else:
         _note_unknown(prefixes, data.vocab)
-    model = build(options, *map(len, vocabs))
+    model = build_for(options, data.vocabs)
     if earlier is not None:
         _check_same_data(earlier, runs.sha1_of(data), options["max_epochs"])
         model.set_weights(earlier.weights_of_checkpoint())
@@ -342,17 +338,25 @@ def train(
 
 def with_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
     """`options`, with the defaults of the model in place of what was not given."""
-    defaults = MODELS[options["model"]].defaults
-    is_given = {p for p in ctx.params if ctx.get_parameter_source(p) is ParameterSource.COMMANDLINE}
-    translates = MODELS[options["model"]].translates
-    for name in ("text", "tokens", "min_freq") if translates else ("pairs",):
-        if name in is_given:
-            others = [f"--model {m}" for m, row in MODELS.items() if row.translates != translates]
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} has an effect only with {' or '.join(others)}: --model "
-                f"{options['model']} does not take it."
-            )
-    return {**options, **{name: v for name, v in defaults.items() if name not in is_given}}
+    model, given = MODELS[options["model"]], _given(ctx)
+    for name in ("text", "tokens", "min_freq", "num_preds") if model.translates else ("pairs",):
+        if name in given:
+            takers = [m for m, row in MODELS.items() if row.translates != model.translates]
+            raise _without_effect(name, takers, options)
+    return {**options, **{name: v for name, v in model.defaults.items() if name not in given}}
+
+
+def _given(ctx: click.Context) -> set[str]:
+    """The names of the options that were typed."""
+    return {p for p in ctx.params if ctx.get_parameter_source(p) is ParameterSource.COMMANDLINE}
+
+
+def _without_effect(name: str, takers: Iterable[str], options: dict[str, Any]) -> click.UsageError:
+    models = " or ".join(f"--model {taker}" for taker in takers)
+    return click.UsageError(
+        f"--{name.replace('_', '-')} has an effect only with {models}: --model {options['model']} does not "
+        "take it."
+    )
 
 
 def complete(options: dict[str, Any]) -> dict[str, Any]:
@@ -362,13 +366,8 @@ def complete(options: dict[str, Any]) -> dict[str, Any]:
         if options[name] is None:
             options[name] = own.get(name)
         elif name not in own:
-            takers = [
-                f"--model {other}" for other, model in MODELS.items() if name in model.options
-            ]
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} has an effect only with {' or '.join(takers)}: --model "
-                f"{options['model']} does not take it."
-            )
+            takers = [other for other, model in MODELS.items() if name in model.options]
+            raise _without_effect(name, takers, options)
     if options["dropout"] and options["num_layers"] == 1:
         raise click.UsageError(
             f"--dropout {options['dropout']} would change nothing: it acts between layers, and there is "
@@ -381,7 +380,7 @@ def complete(options: dict[str, Any]) -> dict[str, Any]:
 
 def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
     """The options of `run`, with --max-epochs if it is given; any other given is an error."""
-    is_given = {p for p in ctx.params if ctx.get_parameter_source(p) is ParameterSource.COMMANDLINE}
+    is_given = _given(ctx)
     for param in ctx.command.params:
         if param.name in is_given & ({"backend_name", *given} - {"max_epochs"}):
             raise click.UsageError(
@@ -526,13 +525,13 @@ def generate(
     from d2lrnn.decoding import continuation
     from d2lrnn.run import Run
 
-    run = Run.open(run_path)
-    step = run.stepper()
+    run = Run.open(run_path).expect(translates=False)
     _note_unknown(prefixes, run.vocab)
-    predict = partial(continuation, step)  # no framework is needed
     if backend_name is not None:
         backend.select(backend_name)
         predict = run.model().predict
+    else:
+        predict = partial(continuation, run.stepper())  # no framework is needed
     for prefix in prefixes:
         click.echo(predict(prefix, num, run.vocab, temperature=temperature, seed=seed))
 
@@ -574,12 +573,14 @@ def translate(
     """
     from d2lrnn.run import Run
 
-    run = Run.open(run_path)
+    run = Run.open(run_path).expect(translates=True)
     if plot is not None and (len(sentences) != 1 or plot.suffix not in (".svg", ".png")):
         raise click.UsageError(
             "--plot FILE takes one SENTENCE, and a FILE that ends in .svg or .png."
         )
-    data = run.pairs(backend_name)
+    if backend_name is not None:
+        backend.select(backend_name)
+    data = run.pairs()
     given = sentences or tuple(line for line in sys.stdin.read().splitlines() if line.strip())
     found = run.model().translations(given, data, beams)
     for translation in found:

@@ -89,6 +89,15 @@ def check_labels(outputs: Any, labels: Any) -> None:
         )
 
 
+def check_tokens(name: str, tokens: Any, vocab_size: int) -> None:
+    """Raise `ArgumentError` unless the array `tokens` holds indices of a vocabulary of this size alone."""
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < vocab_size:
+        raise ArgumentError(
+            f"{name} has tokens from {tokens.min()} to {tokens.max()}: expected 0 to {vocab_size - 1}, the "
+            f"indices of a vocabulary of vocab_size={vocab_size}."
+        )
+
+
 def check_integer(name: str, value: Any, minimum: int) -> int:
     """`value` as an `int`; `ArgumentError` if it is none or is below `minimum`."""
     expect(name, value, Integer(minimum))

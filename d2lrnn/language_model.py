@@ -15,6 +15,7 @@ import numpy as np
 from d2lrnn import backend, decoding
 from d2lrnn.data.minibatches import Minibatches, windows_of
 from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import check_tokens
 from d2lrnn.models import layer_classes, model_classes
 from d2lrnn.module import flat_state, is_library_code, is_whole
 from d2lrnn.weights import Weights
@@ -38,6 +39,7 @@ class LanguageModel:
     get_weights: Callable[[], Weights]
     evaluator: Callable[..., Any]
     is_on: Callable[[Any], bool]
+    check_device: Callable[[Any], None]
     forward: Callable[..., Any]
     one_hot: Callable[[Any], Any]
 
@@ -169,14 +171,6 @@ class LanguageModel:
 
         return step
 
-    def check_device(self, device: Any) -> None:
-        """Raise an ArgumentError if `device` is another than the model's; None is the model's."""
-        if device is not None and not self.is_on(device):
-            raise ArgumentError(
-                f"device={device}: the model is on {self.device}. Leave device out, or put the model "
-                "elsewhere: a Trainer trains it, and leaves it, on the device that num_gpus chooses."
-            )
-
     def check_direction(self) -> None:
         """Raise an ArgumentError if the recurrent layer reads its inputs in both directions."""
         if self.reads_the_future():
@@ -262,11 +256,7 @@ class LanguageModel:
                 f"{name} of shape {inputs.shape} and dtype {inputs.dtype}: expected at least one token, a "
                 "whole number each."
             )
-        if inputs.min() < 0 or inputs.max() >= self.vocab_size:
-            raise ArgumentError(
-                f"{name} has tokens from {inputs.min()} to {inputs.max()}: expected 0 to "
-                f"{self.vocab_size - 1}, the indices of a vocabulary of vocab_size={self.vocab_size}."
-            )
+        check_tokens(name, inputs, self.vocab_size)
         return inputs
 
 

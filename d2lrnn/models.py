@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -77,13 +77,8 @@ MODELS = {
         num_layers=2,
     )._replace(numbered=True),
     "seq2seq": Model(
-        *(
-            "10.7",
-            "10.7.1 to 10.7.3",
-            "encoder and decoder of GRUs, to translate",
-            "gru_after",
-            "GRU",
-        ),
+        *("10.7", "10.7.1 to 10.7.3", "encoder and decoder of GRUs, to translate"),
+        *("gru_after", "GRU"),
         {"num_layers": 2, "dropout": 0.2, "embed_size": 256, "attention": False},
         whole="Seq2Seq",
         translates=True,
@@ -126,6 +121,17 @@ def build(options: Mapping[str, Any], *vocab_sizes: int) -> Any:
     layer = getattr(d2l, model.layer)(**sizes, **others, seed=options["seed"])
     whole = getattr(d2l, model.whole)
     return whole(layer, vocab_size=vocab_size, lr=options["lr"], seed=options["seed"])
+
+
+def build_for(options: Mapping[str, Any], vocabs: Sequence[Any]) -> Any:
+    """As `build`, for the vocabulary of a text or for those of pairs of sentences."""
+    if MODELS[options["model"]].translates:
+        from d2lrnn.data.pairs import (
+            PAD,
+        )  # not above: the command line lists the table without NumPy
+
+        options = {**options, "tgt_pad": vocabs[-1][PAD]}
+    return build(options, *map(len, vocabs))
 
 
 def _translator(options: Mapping[str, Any], vocab_sizes: tuple[int, ...]) -> Any:

@@ -65,6 +65,14 @@ class Module(HyperParameters):
         """Whether the parameters are on `device`, named as the framework allows."""
         raise NotImplementedError
 
+    def check_device(self, device: Any) -> None:
+        """Raise an ArgumentError if `device` is another than the model's; None is the model's."""
+        if device is not None and not self.is_on(device):
+            raise ArgumentError(
+                f"device={device}: the model is on {self.device}. Leave device out, or put the model "
+                "elsewhere: a Trainer trains it, and leaves it, on the device that num_gpus chooses."
+            )
+
     def evaluator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """`function(model, *tensors)`, of arrays and giving (nested) arrays, without gradients.
 

@@ -39,7 +39,6 @@ from typing import Any, Literal
 
 from d2lrnn import __version__, atomic, backend, decoding, models, shell
 from d2lrnn.data import Tokenizer, Vocab
-from d2lrnn.data.pairs import PAD
 from d2lrnn.errors import DataError, RunError, TrainingDiverged
 from d2lrnn.weights import Weights, check_weights, read_header, read_weights, write_weights
 
@@ -105,11 +104,11 @@ class Run:
                 "options": dict(options),
                 "data": {
                     "source": data.source,
-                    "num_tokens": num_tokens(data),
+                    "num_tokens": data.num_tokens,
                     "sha1": sha1_of(data),
                     "letters": getattr(data, "letters", None),
                 },
-                "vocab_size": len(vocabularies(data)[-1]),
+                "vocab_size": len(data.vocabs[-1]),
                 "device": str(device),
                 "interrupted": False,
             },
@@ -120,7 +119,7 @@ class Run:
             except FileExistsError:
                 raise already_there(run.path) from None
             run._write("config.json", run.config)
-            lists = [vocab.to_list() for vocab in vocabularies(data)]
+            lists = [vocab.to_list() for vocab in data.vocabs]
             run._write(
                 "vocab.json", lists[0] if len(lists) == 1 else dict(zip(SIDES, lists, strict=True))
             )
@@ -341,46 +340,35 @@ class Run:
         Raises:
             WeightsError: the weights do not fit the options in the configuration.
         """
-        options = self.config["options"]
-        if self.translates:
-            options = {**options, "tgt_pad": self.vocab[PAD]}
-        model = models.build(options, *map(len, self.vocabs))
+        model = models.build_for(self.config["options"], self.vocabs)
         model.load(str(self.path / "weights.safetensors"))
         return model
 
-    def pairs(self, backend_name: str | None = None) -> Any:
-        """Data without sentences, by which a translator of this run reads those that it is given.
-
-        Args:
-            backend_name: the framework to compute with.
-
-        Raises:
-            RunError: the run translates nothing.
-        """
-        if not self.translates:
-            raise RunError(
-                f"The model of {self.path} continues a text, and translates nothing. Type: "
-                f'{shell.d2lrnn()} generate --run {shell.quoted(self.path)} --prefix "it has"'
-            )
-        if backend_name is not None:
-            backend.select(backend_name)
+    def pairs(self) -> Any:
+        """Data of the active backend without sentences, by which a translator reads those it is given."""
         data = backend.active().MTFraEng(num_steps=self.config["options"]["num_steps"])
         data.src_vocab, data.tgt_vocab = self.vocabs
         return data
+
+    def expect(self, translates: bool) -> Run:
+        """The run; a RunError that names the command to type unless its model translates, or does not."""
+        if self.translates == translates:
+            return self
+        folder = f"--run {shell.quoted(self.path)}"
+        what, way_out = (
+            ("continues a text, and translates nothing", f'generate {folder} --prefix "it has"')
+            if translates
+            else ("translates sentences, and continues no text", f'translate {folder} "SENTENCE"')
+        )
+        raise RunError(f"The model of {self.path} {what}. Type: {shell.d2lrnn()} {way_out}")
 
     def stepper(self) -> decoding.Step:
         """The step of the trained model in NumPy: to continue a text no framework is needed.
 
         Raises:
             WeightsError: the weights do not fit the options in the configuration.
-            RunError: it translates.
         """
         options = self.config["options"]
-        if self.translates:
-            raise RunError(
-                f"The model of {self.path} translates sentences, and continues no text. Type: "
-                f'{shell.d2lrnn()} translate --run {shell.quoted(self.path)} "SENTENCE"'
-            )
         weights = check_weights(self.weights, models.shapes(options, len(self.vocab)))
         return decoding.stepper(weights, options.get("activation") or "tanh")
 
@@ -444,22 +432,9 @@ def default_path(backend_name: str) -> Path:
 SIDES = ("src", "tgt")  # of a vocab.json of two languages
 
 
-def vocabularies(data: Any) -> tuple[Any, ...]:
-    """The vocabulary of a text, or those of pairs of sentences."""
-    return (data.vocab,) if hasattr(data, "corpus") else (data.src_vocab, data.tgt_vocab)
-
-
-def num_tokens(data: Any) -> int:
-    """How many tokens a text has, or sentences and translations without padding."""
-    if hasattr(data, "corpus"):
-        return len(data.corpus)
-    return int(data.arrays[2].sum() + (data.arrays[3] != data.tgt_vocab[PAD]).sum())
-
-
 def sha1_of(data: Any) -> str:
     """The SHA-1 of the tokens' indices (int32, little-endian): equal ones mean equal data."""
-    arrays = [data.corpus] if hasattr(data, "corpus") else data.arrays
-    content = b"".join(array.astype("<i4").tobytes() for array in arrays)
+    content = b"".join(array.astype("<i4").tobytes() for array in data.indices)
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 

@@ -17,8 +17,9 @@ import numpy as np
 from d2lrnn import backend, decoding
 from d2lrnn.arguments import check
 from d2lrnn.data.minibatches import Minibatches
-from d2lrnn.data.pairs import BOS, EOS
+from d2lrnn.data.pairs import BOS, EOS, sources_in
 from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import check_tokens
 from d2lrnn.module import is_library_code, nested
 from d2lrnn.weights import Weights, to_canonical
 
@@ -52,7 +53,7 @@ class Translator:
     encoder: Any
     decoder: Any
     evaluator: Callable[..., Any]
-    is_on: Callable[[Any], bool]
+    check_device: Callable[[Any], None]
     gradients_of: Callable[..., tuple[float, Weights]]
     _sized: Callable[[], Any]
 
@@ -112,7 +113,7 @@ class Translator:
 
         Args:
             batch: source, decoder input, whose first tokens are taken, and valid lengths, as tensors.
-            device: where to compute; by default where the model is.
+            device: where to compute: where the model is.
             num_steps: how many tokens.
             save_attention_weights: whether to return those as well.
 
@@ -120,8 +121,7 @@ class Translator:
             Tokens (batch_size, num_steps), and for each step the list of the decoder's attention weights,
             one tensor (batch_size, 1, num_keys).
         """
-        if device is not None and not self.is_on(device):
-            batch = nested(lambda tensor: tensor, batch)  # the model stays where it is
+        self.check_device(device)
         d2l = backend.active()
         src, tgt, valid_lens = (d2l.numpy(tensor) for tensor in batch[:3])
         state, tokens = self.encode(src, valid_lens), [tgt[:, 0]]
@@ -175,7 +175,7 @@ class Translator:
         check(beams=beams)
         d2l = backend.active()
         batch = data.build(sentences, ["."] * len(sentences))
-        typed, _ = data._tokenize(data._preprocess("".join(f"{s}\t.\n" for s in sentences)))
+        typed = sources_in(data, sentences)
         src, tgt, valid_lens = (d2l.numpy(tensor) for tensor in batch[:3])
         found = decoding.beam_search(
             self.step,
@@ -245,11 +245,8 @@ class Translator:
         )
         for index, name, part in parts:
             tokens, size = np.asarray(arrays[index]), getattr(part, "vocab_size", None)
-            if size and tokens.size and not 0 <= tokens.min() <= tokens.max() < size:
-                raise ArgumentError(
-                    f"The {name} has tokens from {tokens.min()} to {tokens.max()}: expected 0 to "
-                    f"{size - 1}, the indices of a vocabulary of vocab_size={size}."
-                )
+            if size:
+                check_tokens(f"The {name}", tokens, size)
 
 
 def _array(values: Any) -> Array | None:

@@ -23,9 +23,7 @@ def masked_softmax(X, valid_lens):
     """
     if valid_lens is None:
         return nn.softmax(X, axis=-1)
-    lengths = (
-        valid_lens[:, None] if valid_lens.ndim == 1 else valid_lens
-    )  # (batch_size, num_queries or 1)
+    lengths = valid_lens[:, None] if valid_lens.ndim == 1 else valid_lens
     counts = arange(X.shape[-1]) < lengths[..., None]
     return nn.softmax(jnp.where(counts, X, -1e6), axis=-1)
 

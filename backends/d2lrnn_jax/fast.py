@@ -92,28 +92,30 @@ def layers(kind, weights, parts, X):
             jnp.concatenate([weights[part + letter + gate] for gate in GATES[kind]], -1)
             for letter in ("W_x", "W_h", "b_")
         )
-
-        def drive(x, W_x=W_x, b=b, rows=None if outputs is not X else W_x + b):
-            return x @ W_x + b if rows is None else rows[x]
-
+        drive = (W_x + b).__getitem__ if outputs is X else partial(affine, W_x, b)
         H = jnp.zeros((X.shape[1], len(W_h)))
-        state = (H, H) if kind == "lstm" else H
-        cell = CELLS[kind]
-        _, outputs = jax.lax.scan(lambda s, x: cell(drive(x), s, W_h), state, outputs)  # noqa: B023
+        step = partial(one_step, CELLS[kind], drive, W_h)
+        _, outputs = jax.lax.scan(step, (H, H) if kind == "lstm" else H, outputs)
     return outputs  # (num_steps, batch_size, num_hiddens)
+
+
+def affine(W, b, x):
+    return x @ W + b
+
+
+def one_step(cell, drive, W_h, state, x):
+    return cell(drive(x), state, W_h)
 
 
 def twin(model):
     """A function equal to `model.batch_loss`, of a whole model of these layers without dropout; else None."""
-    if not (isinstance(model, LanguageModel) and model.is_whole()) or getattr(
-        model.rnn, "dropout", 0
-    ):
+    whole = isinstance(model, LanguageModel) and model.is_whole()
+    if not whole or getattr(model.rnn, "dropout", 0):
         return None
     parts = [part for *_, part in recurrent_parts("rnn.", getattr(model.rnn, "num_layers", 1))]
     of_kind = {kind: [n for part in parts for n in names_of(kind, part)] for kind in CELLS}
-    of_kind = {"rnn": list(NAMES[:3]), **of_kind}
-    fitting = (kind for kind, names in of_kind.items() if model.has_weights(*names, *NAMES[3:]))
-    kind = next(fitting, None)
+    of_kind["rnn"] = NAMES[:3]
+    kind = next((k for k, names in of_kind.items() if model.has_weights(*names, *NAMES[3:])), None)
     if kind is None:
         return None
     paths = {name: piece.path for piece in layout(model) for name in piece.names}

@@ -5,11 +5,10 @@ import math
 from mxnet import np, npx
 from mxnet.gluon import nn
 
-from d2lrnn.hyperparameters import check_one_of, check_sizes
-from d2lrnn.weights import seed_at
+from d2lrnn.hyperparameters import check_sizes
 
 from .ops import arange, astype, concat, expand_dims, float32, swapaxes, tanh, transpose
-from .seq2seq import LAYERS, Decoder, init_xavier, top
+from .seq2seq import Decoder, Seq2SeqDecoder, top
 
 
 def masked_softmax(X, valid_lens):
@@ -93,27 +92,17 @@ class AttentionDecoder(Decoder):
         raise NotImplementedError(f"{type(self).__name__} defines no attention_weights.")
 
 
-class Seq2SeqAttentionDecoder(AttentionDecoder):
+class Seq2SeqAttentionDecoder(AttentionDecoder, Seq2SeqDecoder):
     """A recurrent decoder that attends, in each step, to the encoder's outputs (book, section 11.4.2).
 
     The query is the hidden state of the last layer, keys and values are the outputs of the source that are
     no padding. Arguments are those of `Seq2SeqEncoder`, of the target's vocabulary.
     """
 
-    def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0, *,
-                 cell="gru", seed=0):  # fmt: skip
-        super().__init__()
-        self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size, embed_size=embed_size)
-        check_one_of("cell", cell, LAYERS)
-        sizes = num_hiddens, num_layers, dropout
-        self.rnn = LAYERS[cell](*sizes, num_inputs=embed_size + num_hiddens, seed=seed)
-        self.attention = AdditiveAttention(
-            num_hiddens, dropout, query_size=num_hiddens, key_size=num_hiddens
-        )
-        self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.dense = nn.Dense(vocab_size, flatten=False, in_units=num_hiddens)
-        init_xavier(self, seed_at(seed, "decoder"))
+    def make_layers(self):
+        sizes = {"query_size": self.num_hiddens, "key_size": self.num_hiddens}
+        self.attention = AdditiveAttention(self.num_hiddens, self.dropout, **sizes)
+        super().make_layers()
 
     def init_state(self, enc_all_outputs, enc_valid_lens=None):
         """The state to begin with: outputs (batch_size, num_steps, num_hiddens), state, valid lengths."""

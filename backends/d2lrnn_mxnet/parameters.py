@@ -51,9 +51,8 @@ class Parameters(Initialized):
 
         Warns of gluon's own layers in a list, tuple or dict: gluon does not look there.
         """
-        with (
-            warnings.catch_warnings()
-        ):  # gluon's warns of layers made by hand, too, which are found
+        with warnings.catch_warnings():
+            # gluon's warns of layers made by hand, too, which are found here.
             warnings.filterwarnings("ignore", message=".*unregistered container")
             found = super().collect_params(select)
         for path, block in layers(self):

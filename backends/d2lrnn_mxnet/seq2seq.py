@@ -30,9 +30,7 @@ class Decoder(Initialized, HyperParameters, nn.Block):
     """What makes a target sequence, token after token, of what the encoder made (book, section 10.6.2)."""
 
     def init_state(self, enc_all_outputs, *args):
-        raise NotImplementedError(
-            f"{type(self).__name__} defines no init_state(self, enc_all_outputs)."
-        )
+        raise NotImplementedError(f"{type(self).__name__} defines no init_state(self, outputs).")
 
     def forward(self, X, state):
         raise NotImplementedError(f"{type(self).__name__} defines no forward(self, X, state).")
@@ -47,8 +45,7 @@ class EncoderDecoder(Translator, Classifier):
 
     def forward(self, enc_X, dec_X, *args):
         """Logits (batch_size, num_steps, vocab_size) of the source and of the target shifted by one."""
-        enc_all_outputs = self.encoder(enc_X, *args)
-        dec_state = self.decoder.init_state(enc_all_outputs, *args)
+        dec_state = self.decoder.init_state(self.encoder(enc_X, *args), *args)
         return self.decoder(dec_X, dec_state)[0]
 
 
@@ -137,11 +134,14 @@ class Seq2SeqDecoder(Decoder):
         self.save_hyperparameters()
         check_sizes(vocab_size=vocab_size, embed_size=embed_size)
         check_one_of("cell", cell, LAYERS)
-        self.embedding = nn.Embedding(vocab_size, embed_size)
-        sizes = num_hiddens, num_layers, dropout
-        self.rnn = LAYERS[cell](*sizes, num_inputs=embed_size + num_hiddens, seed=seed)
-        self.dense = nn.Dense(vocab_size, flatten=False, in_units=num_hiddens)
+        self.make_layers()
         init_xavier(self, seed_at(seed, "decoder"))
+
+    def make_layers(self):
+        sizes, num_inputs = (self.num_hiddens, self.num_layers), self.embed_size + self.num_hiddens
+        self.embedding = nn.Embedding(self.vocab_size, self.embed_size)
+        self.rnn = LAYERS[self.cell](*sizes, self.dropout, num_inputs=num_inputs, seed=self.seed)
+        self.dense = nn.Dense(self.vocab_size, flatten=False, in_units=self.num_hiddens)
 
     def init_state(self, enc_all_outputs, *args):
         """The state to begin with: what the encoder returned."""

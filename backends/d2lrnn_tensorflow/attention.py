@@ -5,12 +5,12 @@ import math
 import tensorflow as tf
 from tensorflow.keras.layers import Dropout
 
-from d2lrnn.hyperparameters import check_one_of, check_sizes
+from d2lrnn.hyperparameters import check_sizes
 from d2lrnn.weights import seed_at
 
 from .module import Module
 from .ops import concat, matmul, stack, swapaxes, tanh
-from .seq2seq import LAYERS, Decoder, dense, embedding, recurrent
+from .seq2seq import Decoder, Seq2SeqDecoder, dense
 
 
 def masked_softmax(X, valid_lens):
@@ -98,27 +98,17 @@ class AttentionDecoder(Decoder):
         raise NotImplementedError(f"{type(self).__name__} defines no attention_weights.")
 
 
-class Seq2SeqAttentionDecoder(AttentionDecoder):
+class Seq2SeqAttentionDecoder(AttentionDecoder, Seq2SeqDecoder):
     """A recurrent decoder that attends, in each step, to the encoder's outputs (book, section 11.4.2).
 
     The query is the hidden state of the last layer, keys and values are the outputs of the source that are
     no padding. Arguments are those of `Seq2SeqEncoder`, of the target's vocabulary.
     """
 
-    def __init__(
-        self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0, *, cell="gru", seed=0
-    ):
-        super().__init__()
-        self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size, embed_size=embed_size, num_hiddens=num_hiddens)
-        check_one_of("cell", cell, LAYERS)
-        own, num_inputs = seed_at(seed, "decoder"), embed_size + num_hiddens
-        self.attention = AdditiveAttention(
-            num_hiddens, num_hiddens, num_hiddens, dropout, seed=seed_at(own, "attention")
-        )
-        self.embedding = embedding(vocab_size, embed_size, own)
-        self.rnn = recurrent(cell, num_inputs, num_hiddens, num_layers, dropout, own)
-        self.dense = dense(num_hiddens, vocab_size, own)
+    def make_layers(self, seed):
+        h = self.num_hiddens
+        self.attention = AdditiveAttention(h, h, h, self.dropout, seed=seed_at(seed, "attention"))
+        super().make_layers(seed)
 
     def init_state(self, enc_all_outputs, enc_valid_lens=None):
         """Outputs (batch_size, num_steps, num_hiddens), hidden state and valid lengths, to begin with."""

@@ -28,9 +28,7 @@ class Decoder(Module):
     """What makes a target sequence, token after token, of what the encoder made (book, section 10.6.2)."""
 
     def init_state(self, enc_all_outputs, *args):
-        raise NotImplementedError(
-            f"{type(self).__name__} defines no init_state(self, enc_all_outputs)."
-        )
+        raise NotImplementedError(f"{type(self).__name__} defines no init_state(self, outputs).")
 
     def forward(self, X, state):
         raise NotImplementedError(f"{type(self).__name__} defines no call(self, X, state).")
@@ -130,10 +128,13 @@ class Seq2SeqDecoder(Decoder):
         self.save_hyperparameters()
         check_sizes(vocab_size=vocab_size, embed_size=embed_size)
         check_one_of("cell", cell, LAYERS)
-        own, num_inputs = seed_at(seed, "decoder"), embed_size + num_hiddens
-        self.embedding = embedding(vocab_size, embed_size, own)
-        self.rnn = recurrent(cell, num_inputs, num_hiddens, num_layers, dropout, own)
-        self.dense = dense(num_hiddens, vocab_size, own)
+        self.make_layers(seed_at(seed, "decoder"))
+
+    def make_layers(self, seed):
+        sizes = self.embed_size + self.num_hiddens, self.num_hiddens, self.num_layers
+        self.embedding = embedding(self.vocab_size, self.embed_size, seed)
+        self.rnn = recurrent(self.cell, *sizes, self.dropout, seed)
+        self.dense = dense(self.num_hiddens, self.vocab_size, seed)
 
     def init_state(self, enc_all_outputs, *args):
         """The state to begin with: what the encoder returned."""

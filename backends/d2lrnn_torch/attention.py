@@ -6,12 +6,10 @@ import torch
 from torch import nn
 from torch.nn.functional import softmax
 
-from d2lrnn.hyperparameters import check_one_of, check_sizes
-from d2lrnn.weights import seed_at
+from d2lrnn.hyperparameters import check_sizes
 
-from .module import seeded
 from .ops import concat, stack, swapaxes, tanh
-from .seq2seq import LAYERS, Decoder, init_seq2seq
+from .seq2seq import Decoder, Seq2SeqDecoder
 
 
 def masked_softmax(X, valid_lens):
@@ -23,9 +21,7 @@ def masked_softmax(X, valid_lens):
     """
     if valid_lens is None:
         return softmax(X, -1)
-    lengths = (
-        valid_lens[:, None] if valid_lens.ndim == 1 else valid_lens
-    )  # (batch_size, num_queries or 1)
+    lengths = valid_lens[:, None] if valid_lens.ndim == 1 else valid_lens
     keys = torch.arange(X.shape[-1], device=X.device)
     return softmax(torch.where(keys < lengths[..., None], X, -1e6), -1)
 
@@ -97,29 +93,17 @@ class AttentionDecoder(Decoder):
         raise NotImplementedError(f"{type(self).__name__} defines no attention_weights.")
 
 
-class Seq2SeqAttentionDecoder(AttentionDecoder):
+class Seq2SeqAttentionDecoder(AttentionDecoder, Seq2SeqDecoder):
     """A recurrent decoder that attends, in each step, to the encoder's outputs (book, section 11.4.2).
 
     The query is the hidden state of the last layer, keys and values are the outputs of the source that are
     no padding. Arguments are those of `Seq2SeqEncoder`, of the target's vocabulary.
     """
 
-    def __init__(
-        self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0, *, cell="gru", seed=0
-    ):
-        super().__init__()
-        self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size, embed_size=embed_size)
-        check_one_of("cell", cell, LAYERS)
-        with seeded(seed_at(seed, "decoder")):
-            self.attention = AdditiveAttention(
-                num_hiddens, dropout, query_size=num_hiddens, key_size=num_hiddens
-            )
-            self.embedding = nn.Embedding(vocab_size, embed_size)
-            sizes = embed_size + num_hiddens, num_hiddens, num_layers, dropout
-            self.rnn = LAYERS[cell](*sizes, seed=None)
-            self.dense = nn.Linear(num_hiddens, vocab_size)
-            self.apply(init_seq2seq)
+    def make_layers(self):
+        sizes = {"query_size": self.num_hiddens, "key_size": self.num_hiddens}
+        self.attention = AdditiveAttention(self.num_hiddens, self.dropout, **sizes)
+        super().make_layers()
 
     def init_state(self, enc_all_outputs, enc_valid_lens=None):
         """The state to begin with: outputs (batch_size, num_steps, num_hiddens), hidden state, lengths."""

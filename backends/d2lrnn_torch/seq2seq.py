@@ -114,11 +114,14 @@ class Seq2SeqDecoder(Decoder):
         check_sizes(vocab_size=vocab_size, embed_size=embed_size)
         check_one_of("cell", cell, LAYERS)
         with seeded(seed_at(seed, "decoder")):
-            self.embedding = nn.Embedding(vocab_size, embed_size)
-            sizes = embed_size + num_hiddens, num_hiddens, num_layers, dropout
-            self.rnn = LAYERS[cell](*sizes, seed=None)
-            self.dense = nn.Linear(num_hiddens, vocab_size)
+            self.make_layers()
             self.apply(init_seq2seq)
+
+    def make_layers(self):
+        self.embedding = nn.Embedding(self.vocab_size, self.embed_size)
+        sizes = self.embed_size + self.num_hiddens, self.num_hiddens, self.num_layers
+        self.rnn = LAYERS[self.cell](*sizes, self.dropout, seed=None)
+        self.dense = nn.Linear(self.num_hiddens, self.vocab_size)
 
     def init_state(self, enc_all_outputs, *args):
         """The state to begin with: what the encoder returned."""

@@ -7,6 +7,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,28 @@ class SentencePairs(DataModule):
         check(num_steps=num_steps, num_train=num_train, num_val=num_val)
         if batch_size is not None:
             check(batch_size=batch_size)
-            arrays, self.src_vocab, self.tgt_vocab = self._build_arrays(self._download())
+            arrays, self.src_vocab, self.tgt_vocab = self._build_arrays(self.raw_text)
             self.arrays = tuple(map(self.array, arrays))
+
+    @cached_property
+    def raw_text(self) -> str:
+        """The whole text, which is had once."""
+        return self._download()
+
+    @property
+    def vocabs(self) -> tuple[Any, ...]:
+        """The vocabularies of the source and of the target."""
+        return self.src_vocab, self.tgt_vocab
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens the sentences and their translations have, without padding."""
+        return int(self.arrays[2].sum() + (self.arrays[3] != self.tgt_vocab[PAD]).sum())
+
+    @property
+    def indices(self) -> Arrays:
+        """All arrays that hold tokens, and the lengths: equal ones mean equal data."""
+        return self.arrays
 
     def _download(self) -> str:
         """The raw text: to be overridden."""
@@ -153,7 +174,7 @@ class SentencePairs(DataModule):
         """The sentences of training, or of validation, and their translations; tokens separated by spaces."""
         most = self.num_train + self.num_val
         rows = slice(0, self.num_train) if train else slice(self.num_train, None)
-        source, target = self._tokenize(self._preprocess(self._download()), most)
+        source, target = self._tokenize(self._preprocess(self.raw_text), most)
         return tuple([" ".join(one[:-1]) for one in side[rows]] for side in (source, target))  # type: ignore[return-value]
 
     def references(self, sentences: Sequence[str]) -> list[list[str]]:
@@ -162,9 +183,9 @@ class SentencePairs(DataModule):
         Tokens are separated by spaces, as in what `translate` returns.
         """
         known: dict[str, list[str]] = {}
-        for source, target in zip(*self._tokenize(self._preprocess(self._download())), strict=True):
+        for source, target in zip(*self._tokenize(self._preprocess(self.raw_text)), strict=True):
             known.setdefault(" ".join(source[:-1]), []).append(" ".join(target[:-1]))
-        found = (known.get(" ".join(self._preprocess(one).split()), []) for one in sentences)
+        found = (known.get(" ".join(source[:-1]), []) for source in sources_in(self, sentences))
         return [list(dict.fromkeys(all_of_one)) for all_of_one in found]
 
     def get_dataloader(self, train: bool) -> Minibatches | None:
@@ -176,6 +197,12 @@ class SentencePairs(DataModule):
         if not self.get_tensorloader.__module__.startswith("d2lrnn"):  # a reader's takes tensors
             arrays = [self.tensor(array) for array in arrays]
         return self.get_tensorloader(arrays, train, rows)
+
+
+def sources_in(data: Any, sentences: Sequence[str]) -> Sentences:
+    """The tokens of sentences without translations, as `data` reads its own, each with `<eos>`."""
+    source, _ = data._tokenize(data._preprocess("".join(f"{one}\t.\n" for one in sentences)))
+    return list(source)
 
 
 def _is_pair(columns: list[str]) -> bool:

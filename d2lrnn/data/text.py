@@ -87,6 +87,21 @@ class TextData(DataModule):
             )
 
     @property
+    def vocabs(self) -> tuple[Any, ...]:
+        """The vocabulary, one of one."""
+        return (self.vocab,)
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens the text has."""
+        return len(self.corpus)
+
+    @property
+    def indices(self) -> tuple[NDArray[np.int32], ...]:
+        """All arrays that hold tokens: equal ones mean equal data."""
+        return (self.corpus,)
+
+    @property
     def num_windows(self) -> int:
         """How many windows the text has, those of training and validation included."""
         return len(self.X)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from d2lrnn import backend
-from d2lrnn.data import Vocab
+from d2lrnn.data import TextData, Vocab
 from d2lrnn.errors import RunError, TrainingDiverged
 from d2lrnn.run import Run, default_path, draw_perplexity
 from d2lrnn.weights import read_weights, write_weights
@@ -62,7 +62,9 @@ def package(monkeypatch):
 @pytest.fixture
 def data():
     corpus = np.array([1, 2, 1, 0], np.int32)
-    return SimpleNamespace(source="a test", corpus=corpus, vocab=Vocab("abcé"))
+    data = TextData()
+    data.source, data.corpus, data.vocab, data.letters = "a test", corpus, Vocab("abcé"), None
+    return data
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 import d2lrnn as d2l
 
 ATTACHED_TO = (
-    "Classifier DataModule Module RNNLM RNNLMScratch RNNScratch TimeMachine Trainer".split()
-)
+    "Classifier DataModule EncoderDecoder Module RNNLM RNNLMScratch RNNScratch Seq2SeqDecoder TimeMachine "
+    "Trainer"
+).split()
 
 # A small stand-in for the book's text; `TimeMachine` itself needs the real one or the bundled one.
 TEXT = """The clock on the quay has told the tides since before the town had a name. It has two hands,

@@ -32,16 +32,6 @@ def pairs(tmp_path):
     return d2l.PairFile(path, batch_size=4, num_steps=NUM_STEPS, num_train=11, num_val=5)
 
 
-@pytest.fixture
-def attached():
-    """Takes the methods that a cell attaches to `EncoderDecoder` off again."""
-    before = dict(vars(d2l.EncoderDecoder))
-    yield
-    for name in vars(d2l.EncoderDecoder).keys() - before.keys():
-        delattr(d2l.EncoderDecoder, name)
-    d2l.EncoderDecoder.predict_step = before["predict_step"]
-
-
 # 10.5 -------------------------------------------------------------------------------------------------
 
 
@@ -234,7 +224,7 @@ def test_10_7_shapes(library):
     d2l.check_shape(state[1], (2, 4, HIDDENS))
 
 
-def test_10_6_and_10_7_a_readers_model_is_the_librarys(pairs, attached):
+def test_10_6_and_10_7_a_readers_model_is_the_librarys(pairs):
     reader = make(pairs, ReaderEncoder, ReaderDecoder, ReaderSeq2Seq)
     trainer = fit(reader, pairs)
     assert trainer.history[-1]["val_loss"] < trainer.history[0]["val_loss"]

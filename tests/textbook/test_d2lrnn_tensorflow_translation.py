@@ -21,19 +21,6 @@ She's home, Tom.\tElle est chez moi, Tom."""
 ENGS, FRAS = ["go .", "i lost ."], ["va !", "j'ai perdu ."]
 
 
-@pytest.fixture(autouse=True)
-def what_is_attached_is_taken_off_again():
-    classes = d2l.EncoderDecoder, d2l.Seq2SeqDecoder
-    before = [dict(vars(cls)) for cls in classes]
-    yield
-    for cls, members in zip(classes, before, strict=True):
-        for name in [*vars(cls)]:
-            if name not in members:
-                delattr(cls, name)
-            elif vars(cls)[name] is not members[name] and not name.startswith("__"):
-                setattr(cls, name, members[name])
-
-
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "pairs.tsv"

@@ -170,4 +170,5 @@ class Seq2Seq(EncoderDecoder):
         return reduce_sum(losses * counted) / reduce_sum(counted)
 
     def configure_optimizers(self):
-        return tf.keras.optimizers.Adam(float(self.lr))
+        # Keras's own epsilon, 1e-7, is ten times that of the other three, and of Adam's paper.
+        return tf.keras.optimizers.Adam(float(self.lr), epsilon=1e-8)

@@ -71,3 +71,8 @@ class LSTM(RNN):
 
     def layer(self, num_inputs):
         return rnn.LSTM(self.num_hiddens, self.num_layers, input_size=num_inputs)
+
+    @property
+    def initial_scale(self):
+        """Of the weights; from gluon's own, 0.07, 10.3's GRU is at 5.9 after 100 epochs, so at 4.5."""
+        return self.hparams["num_hiddens"] ** -0.5

@@ -10,7 +10,7 @@ from .deep_rnn import with_dropout
 from .module import Module
 from .ops import stack, swapaxes
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
-from .weights import SeededUniform, arrays, initial
+from .weights import SCALE, SeededUniform, arrays, initial
 
 
 class RNN(Module):
@@ -27,6 +27,7 @@ class RNN(Module):
         seed: of the initial weights, see `SeededUniform`; None draws them from MXNet's global stream.
     """
 
+    initial_scale = SCALE
     num_inputs, dropout = None, 0  # unless a subclass of a reader's says otherwise
 
     def __init__(self, num_hiddens, num_layers=1, dropout=0, *, num_inputs=None,
@@ -54,13 +55,14 @@ class RNN(Module):
         for name, parameter in self.rnn.collect_params().items():
             if name.endswith("h2h_bias"):
                 parameter.grad_req = "null"
-            elif name.endswith("weight") and self.seed is not None:
-                parameter.init = SeededUniform(name.removeprefix(self.rnn.prefix), self)
+            elif name.endswith("weight") and self.seed is not None and parameter.init is None:
+                name = name.removeprefix(self.rnn.prefix)
+                parameter.init = SeededUniform(name, self, self.initial_scale)
         self.initialize()
 
     def initial(self, path):
         """The initial weights of a layer at `path` below the model."""
-        return initial(arrays(self), seed_at(self.seed, path))
+        return initial(arrays(self), seed_at(self.seed, path), self.initial_scale)
 
     def forward(self, inputs, state=None):
         """Run over `inputs` (num_steps, batch_size, num_inputs) from `state`, by default zeros.
@@ -96,7 +98,5 @@ class RNNLM(RNNLMScratch):
 
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
-        hiddens = (
-            stack(hiddens) if isinstance(hiddens, list) else hiddens
-        )  # of a layer from scratch
+        hiddens = stack(hiddens) if isinstance(hiddens, list) else hiddens  # if from scratch
         return swapaxes(self.linear(hiddens), 0, 1)

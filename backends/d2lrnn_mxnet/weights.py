@@ -12,6 +12,7 @@ from d2lrnn.weights import ATTENTION, OUTPUT_LAYERS, Piece, prefix_of, seed_at
 from .ops import numpy
 
 GATES = {rnn.RNN: "h", rnn.LSTM: "ifco", rnn.GRU: "rzn"}  # side by side in a parameter
+SCALE = 0.07  # of gluon's own initial weights, Uniform(-0.07, 0.07)
 
 
 def layers(block, path="", seen=None):
@@ -148,30 +149,31 @@ def has_hooks(model):
 
 
 class SeededUniform(init.Initializer):
-    """Gluon's own default, Uniform(-0.07, 0.07), decided by a weight's name, its layer's seed and path.
+    """Uniform(-scale, scale), by default gluon's own; decided by a weight's name, its layer's seed and path.
 
-    MXNet's stream can be seeded, but not be put back as it was: these come from NumPy. Gluon asks for
-    them once it knows the shape.
+    They come from NumPy, since MXNet's stream cannot be put back; gluon asks once it knows the shape.
     """
 
-    def __init__(self, name, layer):
+    def __init__(self, name, layer, scale=SCALE):
         super().__init__()
-        self.name, self.layer = name, layer
+        self.name, self.layer, self.scale = name, layer, scale
 
     def _init_weight(self, _, array):
-        array[:] = uniform(self.name, array.shape, seed_at(self.layer.seed, self.layer.path))
+        array[:] = uniform(
+            self.name, array.shape, seed_at(self.layer.seed, self.layer.path), self.scale
+        )
 
 
-def uniform(name, shape, seed, scale=0.07):
+def uniform(name, shape, seed, scale):
     """Weights from Uniform(-scale, scale)."""
     name = name.split(".")[-1].removeprefix("l0_")
     random = onp.random.RandomState([seed, zlib.crc32(name.encode())])
     return random.uniform(-scale, scale, shape).astype(onp.float32)
 
 
-def initial(arrays, seed):
+def initial(arrays, seed, scale):
     """The initial weights in place of `arrays` of a layer of gluon's; biases are zero."""
     return {
-        name: uniform(name, a.shape, seed) if name.endswith("weight") else onp.zeros_like(a)
+        name: uniform(name, a.shape, seed, scale) if name.endswith("weight") else onp.zeros_like(a)
         for name, a in arrays.items()
     }

@@ -126,6 +126,16 @@ ARGUMENTS = {
     ),
     # The training
     "max_epochs": Argument(Integer(1), "How many times to go over the training windows."),
+    "patience": Argument(
+        Integer(0),
+        "End early, when the validation loss has not fallen below its lowest for this many epochs; 0 for "
+        "never.",
+    ),
+    "checkpoint_every": Argument(Integer(1), "Write a checkpoint after every so many epochs."),
+    "keep": Argument(
+        Integer(1),
+        "How many of the last checkpoints to keep, besides that of the lowest validation loss.",
+    ),
     "epoch": Argument(Integer(0), "How often the training windows were gone over before."),
     "lr": Argument(
         Number(above_0=True), "eta, the learning rate of SGD: each step is -eta times the gradient."

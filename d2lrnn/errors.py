@@ -23,6 +23,10 @@ class DownloadError(UserError, OSError):
     """A file could not be fetched, or is not the file that was expected."""
 
 
+class WriteError(UserError, OSError):
+    """A file or folder cannot be written: the disk is full, or it may not be written to."""
+
+
 class BackendError(UserError, ImportError):
     """A backend is unknown, not installed, broken, or a second one was asked for."""
 

@@ -25,9 +25,9 @@ from d2lrnn.weights import (
     check_reset,
     check_weights,
     from_canonical,
+    model_weights,
     path_below,
     read_header,
-    read_weights,
     to_canonical,
     write_weights,
 )
@@ -178,12 +178,16 @@ class Module(HyperParameters):
         Raises:
             WeightsError: a name is missing or unknown, or a shape differs; nothing is changed then.
         """
+        checked, own = self.check_weights(weights), backend.active().weights
+        own.assign(self, from_canonical(own.layout(self), checked, own.arrays(self)))
+
+    def check_weights(self, weights: Weights) -> Weights:
+        """The arrays of `weights`, as `set_weights` takes them; it raises what that raises."""
         own = self._sized()
         layout, arrays = own.layout(self), own.arrays(self)
         check_reset(weights, [name for piece in layout for name in piece.names])
         types = {name: array.dtype for name, array in to_canonical(layout, arrays).items()}
-        checked = check_weights(weights, canonical_shapes(layout, arrays), types)
-        own.assign(self, from_canonical(layout, checked, arrays))
+        return check_weights(weights, canonical_shapes(layout, arrays), types)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights to `path` in the safetensors format, under their canonical names.
@@ -193,14 +197,14 @@ class Module(HyperParameters):
         write_weights(path, self.get_weights(), **backend.active().weights.settings(self))
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Read the weights from `path`, whichever backend has written them.
+        """Read the weights from `path`, whichever backend has written them; of a checkpoint, its weights.
 
         Raises:
             WeightsError: the file is not readable, its weights do not fit the model (the message lists
                 what is missing, what is unknown and which shapes differ), or they are those of a model
                 with another activation.
         """
-        header, weights = read_header(path), read_weights(path)
+        header, weights = read_header(path), model_weights(path)
         for name, value in backend.active().weights.settings(self).items():
             if header.get(name, value) != value:
                 raise WeightsError(

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn import backend
+from d2lrnn import backend, checkpoints
 from d2lrnn.arguments import check
 from d2lrnn.data import Minibatches
-from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError
+from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError, WriteError
 from d2lrnn.figures import scalar
 from d2lrnn.hyperparameters import HyperParameters
 from d2lrnn.module import draw_by_path, is_library_code, perplexity
-from d2lrnn.weights import Weights, folded, read_header, read_weights, write_weights
+from d2lrnn.weights import Weights, folded, write_weights
 
 Row = dict[str, float]
 
@@ -40,6 +40,10 @@ class Trainer(HyperParameters):
         gradient_clip_val: the largest global L2 norm of the gradients; larger ones are scaled down
             to it (book, section 9.5.3). 0 switches clipping off.
         progress: show a live plot (Jupyter), a bar (terminal) or plain lines (elsewhere).
+        patience: end the training early, when the validation loss has not fallen below its lowest for so
+            many epochs; 0 never does.
+        checkpoint_every: after how many epochs `fit(checkpoint=...)` writes one; it does after the last.
+        keep: how many of the last checkpoints are kept, see `d2lrnn.checkpoints`.
 
     Attributes:
         history: one dict of floats an epoch: `epoch` (from 1), `train_loss`, `val_loss` (mean over
@@ -47,6 +51,7 @@ class Trainer(HyperParameters):
             was plotted its mean, and `seconds`. Training figures are taken while the weights change.
         batch_losses: the training loss of each minibatch of the last epoch.
         interrupted: whether Ctrl-C ended the training.
+        ended_early: whether `patience` ended it.
 
     Raises:
         ArgumentError: an argument is out of range, or there are fewer GPUs than asked for.
@@ -56,6 +61,9 @@ class Trainer(HyperParameters):
     num_gpus: int
     gradient_clip_val: float
     progress: bool
+    patience: int
+    checkpoint_every: int
+    keep: int
     model: Any
     optim: Any
     data: Any
@@ -71,9 +79,13 @@ class Trainer(HyperParameters):
         gradient_clip_val: float = 0,
         *,
         progress: bool = True,
+        patience: int = 0,
+        checkpoint_every: int = 1,
+        keep: int = 1,
     ) -> None:
         self.save_hyperparameters()
         check(max_epochs=max_epochs, gradient_clip_val=gradient_clip_val)
+        check(patience=patience, checkpoint_every=checkpoint_every, keep=keep)
         self.gpus = _choose_gpus(num_gpus)
         self.epoch = 0
         self.history: list[Row] = []
@@ -139,50 +151,93 @@ class Trainer(HyperParameters):
             model: a `Module`.
             data: a `DataModule`.
             resume: a file of `save_checkpoint`; training goes on after its last epoch and gives,
-                bit for bit, what an uninterrupted training would have given.
-            checkpoint: a file to `save_checkpoint` to after each epoch.
+                bit for bit, what an uninterrupted training would have given. One that another backend has
+                written gives its weights and history; the optimiser's state starts anew, and a warning
+                says so.
+            checkpoint: a file to `save_checkpoint` to after each epoch, or every `checkpoint_every`.
+                Where the first cannot be written the training ends; where a later one cannot, a warning
+                says so, the last good one stays, and the training goes on.
 
         Raises:
+            ArgumentError: `patience` is set, and there is no validation.
             TrainingDiverged: a loss became NaN or infinite.
+            WeightsError: `resume` is no checkpoint, or one of another model, optimiser, data or split;
+                the model is as it was.
+            WriteError: the first checkpoint cannot be written.
         """
         self.prepare_data(data)
-        draw_by_path(model)
+        if self.patience and self.val_dataloader is None:
+            raise ArgumentError(
+                f"patience={self.patience} waits for the validation loss to fall, and the data has no "
+                "validation split. Give it num_val of at least 1, or leave patience out."
+            )
+        earlier = None if resume is None else checkpoints.read(resume)
+        if earlier is None:
+            draw_by_path(model)
         model.check_data(data, self.train_dataloader, self.val_dataloader)
+        self._belongs_to = self._description(model)
+        if earlier is not None:
+            self._refuse_others(str(resume), earlier.state)
         self.prepare_model(model)
         self.batch_loss = backend.twin(model) or model.batch_loss
         self.seed = getattr(model, "seed", 0) or 0  # of what is drawn in training
         self.history, self.batch_losses, self.interrupted = [], [], False
         self._is_between_epochs = True
         self.train_batch_idx = self.val_batch_idx = 0
-        first = 0
-        if resume is not None:
-            first = self._load_checkpoint(resume)
+        self._belongs_to["optimizer"] = self._configuration()
+        self._last_kept = None  # the epochs of the last checkpoint that is on the disk
+        if earlier is not None:
+            self._refuse_others(str(resume), earlier.state)
+            self._continue(earlier)
+            if checkpoint is not None and resume == checkpoint:
+                self._last_kept = len(self.history)
+                checkpoints.prune(checkpoint, self._last_kept, self.keep)
+        self._best_kept = math.inf
+        if (
+            checkpoint is not None
+            and earlier is not None
+            and checkpoints.best(checkpoint).is_file()
+        ):
+            self._best_kept = checkpoints.lowest(self.history)
+        first = len(self.history)
         model.board.begin(self.max_epochs, initial_epoch=first, progress=self.progress)
         message = None
         try:
             for self.epoch in range(first, self.max_epochs):
+                if self.ended_early:
+                    break
                 started = time.perf_counter()
                 self.set_epoch(self.epoch)
                 self._first_minibatches = {True: self.train_batch_idx, False: self.val_batch_idx}
                 with self.seeded_epoch(self.seed, self.epoch):
                     self.fit_epoch()
                 self._finish_epoch(time.perf_counter() - started)
-                if checkpoint is not None:
-                    self.save_checkpoint(checkpoint)
-            self.epoch = self.max_epochs
+                if checkpoint is not None and self._is_checkpoint_due():
+                    self._keep_checkpoint(checkpoint)
+            self.epoch = len(self.history)
+            if self.ended_early:
+                message = (
+                    f"Ended after epoch {self.epoch}: the validation loss has not fallen since epoch "
+                    f"{checkpoints.best_epoch(self.history)} (patience={self.patience})."
+                )
         except KeyboardInterrupt:
             self.interrupted = True
             self._is_between_epochs = len(self.history) > self.epoch
             if self._is_between_epochs:
                 message = f"Interrupted after epoch {self.epoch + 1}"
                 if checkpoint is not None:
-                    self.save_checkpoint(checkpoint)
+                    self._keep_checkpoint(checkpoint)
             else:
                 message = f"Interrupted in epoch {self.epoch + 1}"
             message += ": the model and its history can be used."
         finally:
             self._forget_epoch()
             model.board.end(message)
+
+    @property
+    def ended_early(self) -> bool:
+        epochs_since = len(self.history) - checkpoints.best_epoch(self.history)
+        return 0 < self.patience <= epochs_since
 
     def fit_epoch(self) -> None:
         """One epoch of training and one of validation; a reader may replace it, as the book does."""
@@ -412,7 +467,11 @@ class Trainer(HyperParameters):
 
         Raises:
             ArgumentError: the training was interrupted in the middle of an epoch.
+            WriteError: the disk is full, or the folder cannot be written to; what was there stays.
         """
+        self._write_checkpoint(path, [])
+
+    def _write_checkpoint(self, path: str, also: Sequence[Any]) -> None:
         if not self._is_between_epochs:
             raise ArgumentError(
                 f"Epoch {self.epoch + 1} was interrupted, so the weights belong to no end of an epoch. "
@@ -424,50 +483,101 @@ class Trainer(HyperParameters):
         own = backend.active().weights
         apart = folded(own.layout(self.model), own.arrays(self.model))
         arrays |= {f"bias/{path}": array for path, array in apart.items()}
-        seed = getattr(self.data, "seed", None)
-        state = {"epoch": len(self.history), "seed": seed, "history": self.history}
-        state["optimizer"] = type(self.optim).__name__
-        state |= {
+        state = {
+            "epoch": len(self.history),
+            "history": self.history,
+            "seed": getattr(self.data, "seed", None),
             "model_seed": self.seed,
+            "optimizer": type(self.optim).__name__,
             "minibatches": [self.train_batch_idx, self.val_batch_idx],
+            "backend": backend.name(),
+            "arrays": sorted(arrays),
+            "belongs_to": self._belongs_to,
         }
-        write_weights(path, arrays, checkpoint=state)
+        write_weights(path, arrays, also=also, checkpoint=state)
 
-    def _load_checkpoint(self, path: str) -> int:
-        arrays, header = read_weights(path), read_header(path)
-        if "checkpoint" not in header:
-            raise WeightsError(
-                f"resume={path!r} holds weights but is no checkpoint. `trainer.save_checkpoint` "
-                "writes one; to start from these weights use `model.load`."
+    def _is_checkpoint_due(self) -> bool:
+        epochs = len(self.history)
+        return epochs % self.checkpoint_every == 0 or epochs == self.max_epochs or self.ended_early
+
+    def _keep_checkpoint(self, path: str) -> None:
+        """Write the checkpoint `path`, under its further names too, and remove those not kept any more."""
+        epochs, loss = len(self.history), self.history[-1].get("val_loss", math.inf)
+        also = [checkpoints.best(path)] if loss < self._best_kept else []
+        also += [checkpoints.numbered(path, epochs)] if self.keep > 1 else []
+        try:
+            self._write_checkpoint(path, also)
+            checkpoints.prune(path, epochs, self.keep)
+        except WriteError as error:
+            if self._last_kept is None:
+                raise
+            warnings.warn(
+                f"{error} The checkpoint after epoch {self._last_kept} stays, and the training goes on.",
+                stacklevel=3,
             )
-        checkpoint = header["checkpoint"]
-        if checkpoint["seed"] != getattr(self.data, "seed", None):
+            return
+        self._last_kept, self._best_kept = epochs, min(loss, self._best_kept)
+
+    def _description(self, model: Any) -> dict[str, Any]:
+        """What a checkpoint of this training belongs to; another is not to be continued from it."""
+        return {
+            "model": {"model": type(model).__name__, **checkpoints.settings(model)},
+            "data": checkpoints.of_data(self.train_dataloader, self.val_dataloader),
+            "trainer": {"gradient_clip_val": self.gradient_clip_val},
+        }
+
+    def _configuration(self) -> dict[str, Any]:
+        """The numbers that an optimiser begins with: its learning rate, and so on."""
+        state = self.optimizer_state()
+        return {name: array.item() for name, array in state.items() if array.size == 1}
+
+    def _refuse_others(self, path: str, state: dict[str, Any]) -> None:
+        """Raise a WeightsError if the checkpoint `path` is not one of this training."""
+        if state["seed"] != getattr(self.data, "seed", None):
             raise WeightsError(
-                f"resume={path!r} was trained on data of seed={checkpoint['seed']}, this data has "
+                f"resume={path!r} was trained on data of seed={state['seed']}, this data has "
                 f"seed={getattr(self.data, 'seed', None)}: its minibatches would come in another order."
             )
-        optimizer = type(self.optim).__name__
-        if checkpoint.get("optimizer", optimizer) != optimizer:
+        here = dict(self._belongs_to)
+        if state.get("backend", backend.name()) != backend.name():
+            here.pop("optimizer", None)  # each framework's has numbers of its own
+        elif "optimizer" in here:
+            optimizer = type(self.optim).__name__
+            if state.get("optimizer", optimizer) != optimizer:
+                raise WeightsError(
+                    f"resume={path!r} was trained by the optimiser {state['optimizer']}, this model "
+                    f"configures {optimizer}: the training would go on as another one. Nothing was loaded."
+                )
+        found = checkpoints.differences(state.get("belongs_to", {}), here)
+        if found:
             raise WeightsError(
-                f"resume={path!r} was trained by the optimiser {checkpoint['optimizer']}, this model "
-                f"configures {optimizer}: the training would go on as another one. Nothing was loaded."
+                f"resume={path!r} belongs to another training than this one; nothing was loaded.\n  "
+                + "\n  ".join(found)
+                + "\nMake the model, the data and the trainer as they were there. To begin another training "
+                "with its weights, use `model.load`."
             )
-        parts: dict[str, Weights] = {"model": {}, "optimizer": {}, "bias": {}}
-        for name, array in arrays.items():
-            part, _, rest = name.partition("/")
-            parts[part][rest] = array
-        self.model.set_weights(parts["model"])
-        own = backend.active().weights
-        own.assign(self.model, {**own.arrays(self.model), **parts["bias"]})
-        self.set_optimizer_state(parts["optimizer"])
-        self.history = checkpoint["history"]
-        self.seed = checkpoint.get("model_seed", self.seed)
+
+    def _continue(self, checkpoint: checkpoints.Checkpoint) -> None:
+        """Put model, optimiser and history where `checkpoint` has them; nothing, if they do not fit."""
+        state, model, own = checkpoint.state, self.model, backend.active().weights
+        model.check_weights(checkpoint.weights)
+        same_backend = state.get("backend", backend.name()) == backend.name()
+        if same_backend:
+            self.set_optimizer_state(checkpoint.optimizer)
+        else:
+            warnings.warn(
+                f"The checkpoint was written by another backend, {state['backend']}: the training goes on "
+                "from its weights, and the state of the optimiser starts anew.",
+                stacklevel=4,
+            )
+        model.set_weights(checkpoint.weights)
+        if same_backend:
+            own.assign(model, {**own.arrays(model), **checkpoint.biases})
+        self.history = state["history"]
+        self.seed = state.get("model_seed", self.seed)
         # Checkpoints of d2lrnn 0.1 do not tell how many minibatches there were.
-        done = [
-            checkpoint["epoch"] * (n or 0) for n in (self.num_train_batches, self.num_val_batches)
-        ]
-        self.train_batch_idx, self.val_batch_idx = checkpoint.get("minibatches", done)
-        return int(checkpoint["epoch"])
+        done = [state["epoch"] * (n or 0) for n in (self.num_train_batches, self.num_val_batches)]
+        self.train_batch_idx, self.val_batch_idx = state.get("minibatches", done)
 
 
 def numbers_of(optimizer: Any) -> Weights:

@@ -154,8 +154,15 @@ def unambiguous(layout: Iterable[Piece]) -> list[Piece]:
 # Files ------------------------------------------------------------------------------------------
 
 
-def write_weights(path: str | os.PathLike[str], weights: Mapping[str, Any], **header: Any) -> None:
+def write_weights(
+    path: str | os.PathLike[str],
+    weights: Mapping[str, Any],
+    also: Iterable[str | os.PathLike[str]] = (),
+    **header: Any,
+) -> None:
     """Write `weights` to `path` atomically; `header`, what the weights do not tell, goes before them.
+
+    The files `also`, in the same folder, become the same.
 
     Equal weights and headers give equal files, byte for byte: safetensors orders the weights, and
     the header is one entry, for it does not order several.
@@ -163,7 +170,8 @@ def write_weights(path: str | os.PathLike[str], weights: Mapping[str, Any], **he
     from safetensors.numpy import save
 
     tensors = {name: np.asarray(array, order="C") for name, array in weights.items()}
-    atomic.write(path, save(tensors, metadata={"d2lrnn": json.dumps(header, sort_keys=True)}))
+    content = save(tensors, metadata={"d2lrnn": json.dumps(header, sort_keys=True)})
+    atomic.write(path, content, also)
 
 
 def read_weights(path: str | os.PathLike[str]) -> Weights:
@@ -175,6 +183,19 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     from safetensors.numpy import load_file
 
     return _reading(path, load_file)
+
+
+def model_weights(path: str | os.PathLike[str]) -> Weights:
+    """The weights of a model in the file `path`, in which a checkpoint has the optimiser's state besides.
+
+    Raises:
+        WeightsError: see `read_weights`.
+    """
+    weights = read_weights(path)
+    if "checkpoint" not in read_header(path):
+        return weights
+    of_model = {name.partition("/")[::2]: array for name, array in weights.items()}
+    return {name: array for (part, name), array in of_model.items() if part == "model"}
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:

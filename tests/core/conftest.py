@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
+import numpy_backend
 import pytest
+from faults import Faults
+
+from d2lrnn import atomic, backend
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +27,25 @@ def no_data(monkeypatch, tmp_path):
     monkeypatch.delenv("D2LRNN_DATA", raising=False)
     monkeypatch.setenv("D2LRNN_CACHE", str(cache))
     return cache
+
+
+@pytest.fixture
+def numpy_library(monkeypatch):
+    """The library on a backend in NumPy."""
+    package = numpy_backend.make()
+    monkeypatch.setattr(backend, "_active", ("numpy", package))
+    monkeypatch.setattr(backend, "twin", lambda model: None)  # it has no `fast`
+    monkeypatch.delenv("D2LRNN_BACKEND", raising=False)
+    return package
+
+
+@pytest.fixture
+def inject(monkeypatch):
+    """Replaces the operations on files by those of a `Faults`, and returns it."""
+
+    def inject(kind=None, at=0):
+        faults = Faults(kind, at)
+        monkeypatch.setattr(atomic, "os", faults)
+        return faults
+
+    return inject

@@ -1,0 +1,172 @@
+"""Checkpoints: all that decides the rest of a training in a file, what it belongs to, and which are kept.
+
+Beside `checkpoint.safetensors`, the last, lie `checkpoint-best.safetensors`, that of the lowest validation
+loss, and, where more than the last is kept, `checkpoint-000007.safetensors` after epoch 7 and so on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from d2lrnn import atomic
+from d2lrnn.data.minibatches import Minibatches, windows_of
+from d2lrnn.errors import WeightsError
+from d2lrnn.weights import Weights, read_header, read_weights
+
+Row = dict[str, float]
+Plain = bool | int | float | str
+
+# The first two decide what a training begins with and what it draws, which the checkpoint has.
+_NOT_A_SETTING = {"seed", "sigma", "name", "parent"}
+
+
+class Checkpoint(NamedTuple):
+    """What a file holds: the weights, the optimiser's state, biases that were added up, and `state`."""
+
+    weights: Weights
+    optimizer: Weights
+    biases: Weights
+    state: dict[str, Any]
+
+
+def read(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a checkpoint, whichever backend has written it.
+
+    Raises:
+        WeightsError: there is none, it holds weights alone, or an array is missing in it.
+    """
+    arrays, header = read_weights(path), read_header(path)
+    if "checkpoint" not in header:
+        raise WeightsError(
+            f"resume={os.fspath(path)!r} holds weights but is no checkpoint. `trainer.save_checkpoint` "
+            "writes one; to start from these weights use `model.load`."
+        )
+    state = header["checkpoint"]
+    missing = set(state.get("arrays", arrays)) ^ set(arrays)
+    if missing:
+        raise WeightsError(
+            f"{os.fspath(path)} is damaged: it should have {', '.join(sorted(missing))}, or not have."
+        )
+    parts: dict[str, Weights] = {"model": {}, "optimizer": {}, "bias": {}}
+    for name, array in arrays.items():
+        part, _, rest = name.partition("/")
+        if part not in parts:
+            raise WeightsError(f"{os.fspath(path)} is damaged: it has an array {name}.")
+        parts[part][rest] = array
+    return Checkpoint(parts["model"], parts["optimizer"], parts["bias"], state)
+
+
+# What a checkpoint belongs to -----------------------------------------------------------------------
+
+
+def settings(part: Any, path: str = "") -> dict[str, Plain]:
+    """The arguments of a model, of a layer and of what is in them, by dotted name, as they are now."""
+    found: dict[str, Plain] = {}
+    for name in _arguments(part):
+        value = getattr(part, name, None)
+        value = value.item() if isinstance(value, np.generic) else value
+        if isinstance(value, Plain):
+            found[path + name] = value
+        else:
+            found |= settings(value, f"{path}{name}.")
+    return found
+
+
+def _arguments(part: Any) -> set[str]:
+    """The names of the saved arguments of `part`; of a class made by `dataclass`, its fields."""
+    names = set(getattr(part, "hparams", None) or ())
+    if not names and dataclasses.is_dataclass(part):
+        names = {field.name for field in dataclasses.fields(part) if field.init}
+    return names - _NOT_A_SETTING
+
+
+def of_data(train_loader: Any, val_loader: Any) -> dict[str, Plain]:
+    """The data and its split: sizes, and a checksum of the examples of the library's own loaders."""
+    found: dict[str, Plain] = {}
+    for split, loader in ("training", train_loader), ("validation", val_loader):
+        if isinstance(loader, Minibatches):
+            found["batch_size"] = loader.batch_size
+            found[f"examples of {split}"] = loader.num_examples
+            shapes = [array.shape[1:] for array in loader.arrays]
+            found[f"shapes of an example of {split}"] = ", ".join(map(str, shapes))
+            found[f"checksum of {split}"] = _checksum(loader.arrays)
+        elif loader is None:
+            found[f"examples of {split}"] = 0
+        elif hasattr(loader, "__len__"):
+            found[f"minibatches of {split}"] = len(loader)
+    return found
+
+
+def _checksum(arrays: Sequence[np.ndarray[Any, Any]]) -> int:
+    crc = 0
+    for array in arrays:
+        windows = windows_of(array)
+        crc = zlib.crc32(np.ascontiguousarray(windows.sequence if windows else array).data, crc)
+    return crc
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What differs of the parts that both tell, such as 'lr: 0.5 there, 0.1 here'."""
+    found = []
+    for part in there.keys() & here.keys():
+        one, other = there[part], here[part]
+        if not isinstance(one, Mapping):
+            one, other = {part: one}, {part: other}
+        found += [
+            f"{name}: {one[name]!r} there, {other[name]!r} here"
+            for name in one.keys() & other.keys()
+            if one[name] != other[name]
+        ]
+    # Where sizes differ, checksums do; and the model's lr is the optimiser's.
+    sizes = [line for line in found if not line.startswith("checksum")]
+    return sorted(sizes or found)
+
+
+# Which are kept -------------------------------------------------------------------------------------
+
+
+def best(path: str | os.PathLike[str]) -> Path:
+    """Where the checkpoint of the lowest validation loss lies beside the last one, `path`."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}-best{path.suffix}")
+
+
+def numbered(path: str | os.PathLike[str], epoch: int) -> Path:
+    """Where the checkpoint after `epoch` epochs lies beside the last one, `path`."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}-{epoch:06}{path.suffix}")
+
+
+def prune(path: str | os.PathLike[str], epoch: int, keep: int) -> None:
+    """Remove the numbered checkpoints beside `path` but the last `keep` up to `epoch`."""
+    kept = dict(_all_numbered(Path(path)))
+    before = sorted(number for number in kept if number <= epoch)
+    for number in kept.keys() - set(before[-keep:] if keep > 1 else ()):
+        atomic.remove(kept[number])
+
+
+def _all_numbered(path: Path) -> Iterator[tuple[int, Path]]:
+    pattern = re.compile(rf"{re.escape(path.stem)}-(\d{{6,}}){re.escape(path.suffix)}")
+    for name in os.listdir(path.parent):
+        if match := pattern.fullmatch(name):
+            yield int(match[1]), path.with_name(name)
+
+
+def lowest(history: Sequence[Row]) -> float:
+    """The lowest validation loss of `history`; infinite where there is none."""
+    return min((row["val_loss"] for row in history if "val_loss" in row), default=math.inf)
+
+
+def best_epoch(history: Sequence[Row]) -> int:
+    """The first epoch of `history` that has the lowest validation loss; 0 where none has one."""
+    bound = lowest(history)
+    return next((i for i, row in enumerate(history, 1) if row.get("val_loss") == bound), 0)

@@ -21,7 +21,6 @@ from d2lrnn.errors import BackendError, UserError
 from d2lrnn.models import MODELS
 
 if TYPE_CHECKING:
-    from d2lrnn.data import Vocab
     from d2lrnn.run import Run
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -196,13 +195,15 @@ def cli() -> None:
 @_argument(TRAINING, "gradient_clip_val", default=1.0)
 @_argument(TRAINING, "num_gpus", default=1)
 @_argument(TRAINING, "seed", default=0)
+@_argument(TRAINING, "patience", default=0)
 @_option(
     TRAINING,
     "--resume",
     type=FILE,
     metavar="DIR",
-    help="Continue the run in DIR, ended in any way, from its last whole epoch up to --max-epochs, "
-    "in a new run; all that makes the training is taken from it.",
+    help="Finish the run in DIR, ended in any way and at any moment: from its last checkpoint up to "
+    "--max-epochs. All that makes the training is taken from it. With --run it goes on in a new run, with "
+    "--backend too on another framework.",
 )
 @_option(
     OUTPUT,
@@ -222,6 +223,8 @@ def cli() -> None:
     metavar="DIR",
     help="The folder to write; it must not exist.  [default: runs/BACKEND-DATE-TIME]",
 )
+@_argument(OUTPUT, "checkpoint_every", default=1)
+@_argument(OUTPUT, "keep", default=1)
 def train(
     backend_name: str | None,
     run_path: Path | None,
@@ -242,98 +245,34 @@ def train(
 
     The run is a folder: config.json, history.json (losses in nats per token, perplexities, seconds
     an epoch), weights.safetensors, perplexity.svg and .png, samples.json, vocab.json, versions.json
-    and a checkpoint. Ctrl-C ends the training early and keeps what was learned.
+    and a checkpoint. Ctrl-C, and SIGTERM, end the training early and keep what was learned.
     """
-    from d2lrnn import run as runs
-    from d2lrnn.models import build_for
+    from d2lrnn.run import Run, check_free
+    from d2lrnn.training import Training
 
     ctx = click.get_current_context()
-    if run_path is not None and run_path.exists():
-        raise runs.already_there(run_path)
+    given = _given(ctx)
+    if run_path is not None:
+        check_free(run_path)
     earlier = None
     if resume is not None:
-        earlier = runs.Run.open(resume, unfinished=True)
-        options, backend_name = _options_of(earlier, ctx, options), earlier.backend
+        earlier = Run.open(resume, unfinished=True)
+        options = _options_of(earlier, ctx, options)
+        backend_name = backend_name or earlier.backend
+        kept = earlier.config["options"]
+        num_preds = num_preds if "num_preds" in given else kept.get("num_preds", num_preds)
+        prefixes = prefixes if "prefixes" in given else tuple(kept.get("prefix", prefixes))
     else:
         options = complete(with_defaults(ctx, options))
     if backend_name is not None:
         backend.select(backend_name)
-    d2l = backend.active()
-    click.echo(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
-
-    translates = MODELS[options["model"]].translates
-    data = data_of(d2l, options)
-    sizes = " and of ".join(str(len(vocab)) for vocab in data.vocabs)
-    click.echo(f"Text: {data.source}; {data.num_tokens:,} tokens, a vocabulary of {sizes}")
-    if translates:
-        if "prefixes" not in _given(ctx):
-            sources, _ = data.sentences(train=True)
-            prefixes = tuple(dict.fromkeys(sources))[:4]
-    else:
-        _note_unknown(prefixes, data.vocab)
-    model = build_for(options, data.vocabs)
-    if earlier is not None:
-        _check_same_data(earlier, runs.sha1_of(data), options["max_epochs"])
-        model.set_weights(earlier.weights_of_checkpoint())
-    elif options["weights"] is not None:
-        model.load(options["weights"])
-    trainer = d2l.Trainer(
-        max_epochs=options["max_epochs"],
-        gradient_clip_val=options["gradient_clip_val"],
-        num_gpus=options["num_gpus"],
-    )
-
-    def written() -> list[str]:
-        if translates:
-            return list(model.translate(prefixes, data))
-        return [model.predict(prefix, num_preds, data.vocab) for prefix in prefixes]
-
-    before = written()
-    for prefix, text in zip(prefixes, before, strict=True):
-        click.echo(f"Before: {_shown(prefix, text, translates)}")
-
-    run = runs.Run.create(
-        run_path or runs.default_path(backend.name()),
-        {
-            **options,
-            "prefix": list(prefixes),
-            "num_preds": num_preds,
-            "resume": resume and str(resume.absolute()),
-        },
-        data,
-        device=(trainer.gpus or ["cpu"])[0],
-    )
-    run.begin(model, earlier)
+    with_prefixes = prefixes if "prefixes" in given or earlier is not None else None
+    training = Training(options, with_prefixes, num_preds, run_path, earlier)
     try:
-        trainer.fit(
-            model,
-            data,
-            resume=None if earlier is None else str(earlier.checkpoint),
-            checkpoint=str(run.checkpoint),
-        )
-        after = written()
-        samples = [
-            {"prefix": p, "before": b, "after": a, "num_preds": num_preds}
-            for p, b, a in zip(prefixes, before, after, strict=True)
-        ]
-        scores = _scores(model, data) if translates and data.num_val else {}
-        run.finish(model, trainer.history, samples, trainer.interrupted, **scores)
-    except (Exception, KeyboardInterrupt) as error:
-        run.fail(error, trainer.history)
-        click.echo(f"The run in {run.path} is marked as failed.", err=True)
-        raise
-
-    if trainer.history:
-        click.echo(_perplexities(trainer.history[-1]))
-    for prefix, text in zip(prefixes, after, strict=True):
-        click.echo(f"After:  {_shown(prefix, text, translates)}")
-    if scores:
-        click.echo(
-            "Validation sentences: the book's BLEU with k=2 {bleu_2:.3f}; of the corpus, against all known "
-            "translations, BLEU {corpus_bleu:.1f} and chrF {chrf:.1f} of 100".format(**scores)
-        )
-    click.echo(_what_next(run, trainer.interrupted, prefixes[0]))
-    return INTERRUPTED if trainer.interrupted else 0
+        return 0 if training.carry_out() else INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo(training.how_to_go_on, err=True)
+        return INTERRUPTED
 
 
 def with_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
@@ -379,101 +318,21 @@ def complete(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of `run`, with --max-epochs if it is given; any other given is an error."""
-    is_given = _given(ctx)
+    """The options of `run`, with those given that change no number of it; any other given is an error."""
+    is_given, own = _given(ctx), {"max_epochs", "patience", "checkpoint_every", "keep"}
+    changes = {"backend_name", *given} - own
+    if "run_path" in is_given:
+        changes -= {"backend_name"}
     for param in ctx.command.params:
-        if param.name in is_given & ({"backend_name", *given} - {"max_epochs"}):
+        if param.name in is_given & changes:
             raise click.UsageError(
-                f"--resume takes {param.opts[0]} from the run; only --max-epochs, --run, --prefix and "
-                "--num-preds can be given with it."
+                f"--resume takes {param.opts[0]} from the run; only --max-epochs, --patience, "
+                "--checkpoint-every, --keep, --prefix, --num-preds and --run can be given with it, and "
+                "with --run also --backend."
             )
-    options = {name: run.config["options"].get(name) for name in given}
-    if "max_epochs" in is_given:
-        options["max_epochs"] = given["max_epochs"]
-    return options
-
-
-def data_of(library: Any, options: dict[str, Any]) -> Any:
-    """The text that `options` name, as a data module of `library`: of a backend, or `d2lrnn.data`."""
-    names = ("batch_size", "num_steps", "num_train", "num_val", "tokens", "min_freq", "seed")
-    settings = {name: options[name] for name in names}
-    if MODELS[options["model"]].translates:
-        del settings["tokens"], settings["min_freq"]
-        if options["pairs"] is not None:
-            return library.PairFile(options["pairs"], **settings)
-        return library.MTFraEng(**settings)
-    if options["text"] is not None:
-        return library.TextFile(options["text"], **settings)
-    return library.TimeMachine(**settings)
-
-
-def _check_same_data(run: Run, sha1: str, max_epochs: int) -> None:
-    from d2lrnn.errors import RunError
-
-    if run.config["data"]["sha1"] != sha1:
-        raise RunError(
-            f"The run {run.path} was trained on other data than is found now. It was "
-            f"{run.config['data']['source']}."
-        )
-    if run.epochs_of_checkpoint() >= max_epochs:
-        raise RunError(
-            f"The run {run.path} has {run.epochs_of_checkpoint()} epochs already, and --max-epochs is "
-            f"{max_epochs}; give more to continue it."
-        )
-
-
-def _shown(prefix: str, text: str, translates: bool) -> str:
-    return f"{prefix} => {text}" if translates else text
-
-
-def _scores(model: Any, data: Any) -> dict[str, float]:
-    """How good the translations of the validation sentences are."""
-    from d2lrnn.translation import bleu, corpus_scores
-
-    sources, targets = data.sentences(train=False)
-    found = model.translate(sources, data)
-    of_each = [bleu(one, target, k=2) for one, target in zip(found, targets, strict=True)]
-    of_corpus = corpus_scores(found, data.references(sources))
-    return {
-        "bleu_2": sum(of_each) / len(of_each),
-        "corpus_bleu": of_corpus.bleu,
-        "chrf": of_corpus.chrf,
-    }
-
-
-def _note_unknown(prefixes: Iterable[str], vocab: Vocab) -> None:
-    unknown = sorted({t for prefix in prefixes for t in vocab.split(prefix) if t not in vocab})
-    if unknown:
-        click.echo(
-            f"Note: the vocabulary does not know {', '.join(map(repr, unknown))} of the prefix: taken "
-            "as <unk>.",
-            err=True,
-        )
-
-
-def _perplexities(row: dict[str, float]) -> str:
-    parts = [
-        f"{split} {row[key]:{'.2f' if row[key] < 1e6 else '.2e'}}"
-        for split, key in (("training", "train_ppl"), ("validation", "val_ppl"))
-        if key in row
-    ]
-    return f"Perplexity after {row['epoch']} epochs: {', '.join(parts)}"
-
-
-def _what_next(run: Run, interrupted: bool, prefix: str) -> str:
-    program, folder = shell.d2lrnn(), shell.quoted(run.path)
-    lines = [
-        f"The run is in {run.path}. To let it write more, type:",
-        f"  {program} generate --run {folder} --prefix {shell.quoted(prefix)} --num 200",
-    ]
-    if run.translates:
-        lines = [
-            f"The run is in {run.path}. To let it translate, type:",
-            f"  {program} translate --run {folder} {shell.quoted(prefix)}",
-        ]
-    if interrupted and run.checkpoint.is_file():
-        lines += ["To go on training it, type:", f"  {program} train --resume {folder}"]
-    return "\n".join(lines)
+    # Those that a run of an older d2lrnn lacks are as they were: the defaults.
+    options = {name: run.config["options"].get(name, default) for name, default in given.items()}
+    return {**options, **{name: given[name] for name in own & is_given}}
 
 
 @cli.command()
@@ -502,6 +361,11 @@ def _what_next(run: Run, interrupted: bool, prefix: str) -> str:
 @click.option("--temperature", **_of_table("temperature", more="  [default: 0; 1 with --seed]"))
 @click.option("--seed", **_of_table("seed", help="Of the drawing: the same seed, the same text."))
 @click.option(
+    "--best",
+    is_flag=True,
+    help="Take the weights of the lowest validation loss, of the checkpoint that was kept, not the last.",
+)
+@click.option(
     "--backend",
     "backend_name",
     metavar="NAME",
@@ -514,6 +378,7 @@ def generate(
     num: int,
     temperature: float | None,
     seed: int | None,
+    best: bool,
     backend_name: str | None,
 ) -> None:
     """Continue a text with the model of a run.
@@ -523,10 +388,10 @@ def generate(
     from functools import partial
 
     from d2lrnn.decoding import continuation
-    from d2lrnn.run import Run
+    from d2lrnn.training import note_unknown
 
-    run = Run.open(run_path).expect(translates=False)
-    _note_unknown(prefixes, run.vocab)
+    run = _trained(run_path, best).expect(translates=False)
+    note_unknown(prefixes, run.vocab)
     if backend_name is not None:
         backend.select(backend_name)
         predict = run.model().predict
@@ -534,6 +399,21 @@ def generate(
         predict = partial(continuation, run.stepper())  # no framework is needed
     for prefix in prefixes:
         click.echo(predict(prefix, num, run.vocab, temperature=temperature, seed=seed))
+
+
+def _trained(path: Path, best: bool) -> Run:
+    """A run that has weights; a note says so where they are not those of its end."""
+    from d2lrnn.run import Run
+
+    run = Run.open(path, unfinished=True)
+    if run.config["status"] == "failed":
+        Run.open(path)  # says why
+    run.best = best
+    if best or not run.has_ended:
+        state = "" if run.has_ended else f"The run {path} has not finished. "
+        epochs = run.epochs_of(run.trained)
+        click.echo(f"Note: {state}The weights are those after epoch {epochs}.", err=True)
+    return run
 
 
 @cli.command()
@@ -554,6 +434,11 @@ def generate(
     help="Draw the attention weights of one sentence into FILE, .svg or .png; of a model with --attention.",
 )
 @click.option(
+    "--best",
+    is_flag=True,
+    help="Take the weights of the lowest validation loss, of the checkpoint that was kept, not the last.",
+)
+@click.option(
     "--backend",
     "backend_name",
     metavar="NAME",
@@ -565,15 +450,14 @@ def translate(
     run_path: Path,
     beams: int,
     plot: Path | None,
+    best: bool,
     backend_name: str | None,
 ) -> None:
     """Translate sentences with the model of a run; without any, the lines of standard input.
 
     Prints a translation a line, and nothing else, on standard output.
     """
-    from d2lrnn.run import Run
-
-    run = Run.open(run_path).expect(translates=True)
+    run = _trained(run_path, best).expect(translates=True)
     if plot is not None and (len(sentences) != 1 or plot.suffix not in (".svg", ".png")):
         raise click.UsageError(
             "--plot FILE takes one SENTENCE, and a FILE that ends in .svg or .png."

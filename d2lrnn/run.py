@@ -11,11 +11,13 @@ samples.json         the continuation of each prefix, or the translation of each
 weights.safetensors  the weights under their canonical names, readable by any backend
 perplexity.svg .png  the history, drawn
 
-The folder is made, and so its name taken, when training starts; `config.json` then has the status
-`running`. It is replaced last of all, by one of status `finished`, `interrupted` (Ctrl-C; all files
-are there) or `failed` (with the error, and whether the training diverged; no weights and samples). So
-a folder that is `running` and in which nothing runs was left half-written. Numbers that JSON lacks are
-the strings Infinity, -Infinity, NaN.
+The folder is made, and so its name taken, when training starts, and `config.json` is its first file, of
+status `running`. It is replaced last of all, by one of status `finished`, `interrupted` (Ctrl-C; all
+files are there) or `failed` (with the error, and whether the training diverged; no weights and samples).
+A folder that is `running` and that no process holds was left by one that was ended by force. From
+`config.json` and, if there is one, the checkpoint it can be finished, at any time: the rest follows from
+them. A folder without `config.json` was left before that; it can be used again. Numbers that JSON lacks
+are the strings Infinity, -Infinity, NaN.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -37,10 +39,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from d2lrnn import __version__, atomic, backend, decoding, models, shell
+from d2lrnn import __version__, atomic, backend, checkpoints, decoding, models, shell
 from d2lrnn.data import Tokenizer, Vocab
 from d2lrnn.errors import DataError, RunError, TrainingDiverged
-from d2lrnn.weights import Weights, check_weights, read_header, read_weights, write_weights
+from d2lrnn.weights import (
+    Weights,
+    check_weights,
+    model_weights,
+    read_header,
+    read_weights,
+    write_weights,
+)
 
 FORMAT = "d2lrnn run 1"
 
@@ -51,6 +60,7 @@ FAR = 1e6  # times the perplexity of a model that knows nothing, which is the si
 
 _KEYS = ("status", "backend", "options", "data", "vocab_size")
 _MODEL = ("model", "num_hiddens", "activation", "sigma", "lr", "seed")  # options that make a model
+_OF_THE_END = ("ended", "error", "diverged", "ended_early", "peak_memory", "scores")
 _FILES = (
     "vocab.json",
     "versions.json",
@@ -69,11 +79,14 @@ class Run:
             `device`, `interrupted`, `peak_memory` (bytes), and `data`: `source`, `num_tokens`, and
             `sha1`, of the tokens' indices (int32, little-endian), so that equal ones mean equal
             data, and `letters`, see `Tokenizer`; of a failed run also `error` and `diverged`.
+        best: whether `weights`, `model` and `stepper` are those of the lowest validation loss.
     """
 
     def __init__(self, path: Path, config: dict[str, Any]) -> None:
         self.path = path
         self.config = config
+        self.best = False
+        self._held = ExitStack()
 
     @classmethod
     def create(
@@ -83,17 +96,19 @@ class Run:
         data: Any,
         device: Any = "cpu",
     ) -> Run:
-        """Make the folder `path` for a training that begins now.
+        """Make the folder `path` for a training that begins now, and hold it until `release`.
 
         Args:
-            path: a folder that does not exist yet.
+            path: a folder that does not exist yet, or in which no run was begun.
             options: those of `d2lrnn train`.
             data: the data module that is trained on.
             device: where the model is trained.
 
         Raises:
-            RunError: `path` exists already, or cannot be written.
+            RunError: `path` exists already.
+            WriteError: it cannot be written.
         """
+        check_free(path)
         run = cls(
             Path(path),
             {
@@ -113,27 +128,50 @@ class Run:
                 "interrupted": False,
             },
         )
-        with run._writing():
-            try:
-                run.path.mkdir(parents=True)
-            except FileExistsError:
-                raise already_there(run.path) from None
-            run._write("config.json", run.config)
-            lists = [vocab.to_list() for vocab in data.vocabs]
-            run._write(
-                "vocab.json", lists[0] if len(lists) == 1 else dict(zip(SIDES, lists, strict=True))
-            )
-            run._write("versions.json", versions())
+        atomic.make_folder(run.path)
+        run._hold()
+        check_free(run.path)  # again, now that nobody else can begin one there
+        run._write("config.json", run.config)
+        run._write_missing(data)
         return run
 
-    def begin(self, model: Any, earlier: Run | None = None) -> None:
-        """Write what is known of `model` before training: its weights and its source.
+    def resume(self, options: Mapping[str, Any], data: Any, device: Any = "cpu") -> None:
+        """Take the run up again where it stands, and hold it until `release`; see `create`.
 
-        A run that continues an `earlier` one began where that began.
+        Raises:
+            RunError: it is in training.
         """
-        initial = model.get_weights() if earlier is None else earlier.initial_weights
-        with self._writing():
-            write_weights(self.path / "initial.safetensors", initial)
+        self._hold()
+        kept = {key: v for key, v in self.config.items() if key not in _OF_THE_END}
+        news = {"status": "running", "options": dict(options), "device": str(device)}
+        self.config = {**kept, **news, "interrupted": False}
+        self._write("config.json", self.config)
+        self._write_missing(data)
+
+    def _write_missing(self, data: Any) -> None:
+        lists = [vocab.to_list() for vocab in data.vocabs]
+        vocab = lists[0] if len(lists) == 1 else dict(zip(SIDES, lists, strict=True))
+        for name, value in ("vocab.json", vocab), ("versions.json", versions()):
+            if not (self.path / name).is_file():
+                self._write(name, value)
+
+    def _hold(self) -> None:
+        try:
+            self._held.enter_context(atomic.hold(self.path))
+        except BlockingIOError:
+            raise RunError(
+                f"The run {self.path} is in training, in another process: wait for that, or end it."
+            ) from None
+
+    def release(self) -> None:
+        """Hold the folder no longer, as when the process ends."""
+        self._held.close()
+
+    def begin(self, model: Any) -> None:
+        """Write what is known of `model` before training, unless it is there: its weights and its source."""
+        if not self.initial.is_file():
+            write_weights(self.initial, model.get_weights())
+        if not (self.path / "sources.json").is_file():
             self._write("sources.json", sources_of(model))
 
     def finish(
@@ -142,38 +180,39 @@ class Run:
         history: Sequence[Row],
         samples: Sequence[Mapping[str, Any]],
         interrupted: bool = False,
+        ended_early: bool = False,
         **scores: float,
     ) -> None:
-        """Write what the training gave.
+        """Write what the training gave: the weights first, then what follows from them.
 
         Args:
             model: the trained model.
             history: a row an epoch, as in `Trainer.history`.
             samples: dicts of `prefix`, `before`, `after` and `num_preds`.
             interrupted: whether Ctrl-C ended the training.
+            ended_early: whether `patience` ended it.
             scores: of translations, kept in `config["scores"]`.
         """
-        with self._writing():
-            self._write("history.json", history)
-            self._write("samples.json", samples)
-            draw_perplexity(history, self.path, self.bound)
-            model.save(str(self.path / "weights.safetensors"))
-            self._end(
-                "interrupted" if interrupted else "finished",
-                interrupted=interrupted,
-                peak_memory=peak_memory(),
-                **({"scores": scores} if scores else {}),
-            )
+        model.save(str(self.path / "weights.safetensors"))
+        self._write("history.json", history)
+        self._write("samples.json", samples)
+        draw_perplexity(history, self.path, self.bound)
+        self._end(
+            "interrupted" if interrupted else "finished",
+            interrupted=interrupted,
+            ended_early=ended_early,
+            peak_memory=peak_memory(),
+            **({"scores": scores} if scores else {}),
+        )
 
     def fail(self, error: BaseException, history: Sequence[Row]) -> None:
         """Mark the run as failed by `error`, after the epochs of `history`."""
-        with self._writing():
-            self._write("history.json", history)
-            self._end(
-                "failed",
-                error=str(error) or type(error).__name__,
-                diverged=isinstance(error, TrainingDiverged),
-            )
+        self._write("history.json", history)
+        self._end(
+            "failed",
+            error=str(error) or type(error).__name__,
+            diverged=isinstance(error, TrainingDiverged),
+        )
 
     def _end(self, status: Status, **news: Any) -> None:
         ended = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -188,7 +227,7 @@ class Run:
 
         Args:
             path: a folder that `d2lrnn train` wrote.
-            unfinished: accept one that still runs, was broken off, or failed, if it has a checkpoint.
+            unfinished: accept one in any state: that still runs, was ended by force, or failed.
             diverged: accept one that failed because its training diverged: it has a history, but
                 neither weights nor samples.
 
@@ -201,17 +240,20 @@ class Run:
                 f"There is no folder {run.path}. `{shell.d2lrnn()} train` makes runs, in runs/."
             )
         if not (run.path / "config.json").is_file():
-            raise RunError(f"The folder {run.path} is no run of d2lrnn: it has no config.json.")
+            message = f"The folder {run.path} is no run of d2lrnn: it has no config.json."
+            if is_free(run.path):
+                message += (
+                    " If its training was ended before that, begin it again by the same command."
+                )
+            raise RunError(message)
         run.config = run._read_config()
         if unfinished:
-            if not run.checkpoint.is_file():
-                raise RunError(f"The run {run.path} has no {run.checkpoint.name} to continue from.")
             return run
         if run.config["status"] == "running":
             raise RunError(
-                f"The run {run.path} has not finished: it is still in training, or was ended by "
-                "force. In the latter case, continue it with: "
-                f"{shell.d2lrnn()} train --resume {shell.quoted(run.path)}"
+                f"The run {run.path} has not finished: it is still in training."
+                if run.is_in_training
+                else f"The run {run.path} has not finished: it was ended by force. {run.how_to_go_on}"
             )
         if run.config["status"] == "failed" and not (diverged and run.diverged):
             raise RunError(
@@ -255,9 +297,54 @@ class Run:
         return FAR * float(self.config["vocab_size"])
 
     @property
+    def has_ended(self) -> bool:
+        """Whether all its files are there: it finished, or Ctrl-C ended it."""
+        return self.config["status"] in ("finished", "interrupted")
+
+    @property
+    def is_in_training(self) -> bool:
+        """Whether a process holds it."""
+        return atomic.is_held(self.path)
+
+    @property
+    def how_to_go_on(self) -> str:
+        """What to type to finish it."""
+        return (
+            f"To go on with it, type:\n  {shell.d2lrnn()} train --resume {shell.quoted(self.path)}"
+        )
+
+    @property
     def checkpoint(self) -> Path:
         """The state after the last whole epoch, which `Trainer.fit(resume=...)` goes on from."""
         return self.path / "checkpoint.safetensors"
+
+    @property
+    def initial(self) -> Path:
+        """The weights that training began from."""
+        return self.path / "initial.safetensors"
+
+    @property
+    def trained(self) -> Path:
+        """Where its weights are: those at its end, of its last checkpoint, or, if `best`, of its best.
+
+        Raises:
+            RunError: it was ended before its first checkpoint, or has none that is the best.
+        """
+        if self.best:
+            path = checkpoints.best(self.checkpoint)
+            if not path.is_file():
+                raise RunError(
+                    f"The run {self.path} has no best checkpoint: that is one of the lowest validation loss."
+                )
+            return path
+        if self.has_ended:
+            return self.path / "weights.safetensors"
+        if not self.checkpoint.is_file():
+            raise RunError(
+                f"The run {self.path} has no weights yet: it was ended before its first checkpoint. "
+                f"{self.how_to_go_on}"
+            )
+        return self.checkpoint
 
     @property
     def translates(self) -> bool:
@@ -320,13 +407,13 @@ class Run:
 
     @cached_property
     def weights(self) -> Weights:
-        """The trained weights, by canonical name."""
-        return read_weights(self.path / "weights.safetensors")
+        """The trained weights, by canonical name; see `trained`."""
+        return model_weights(self.trained)
 
     @cached_property
     def initial_weights(self) -> Weights:
         """The weights that training began from, by canonical name."""
-        return read_weights(self.path / "initial.safetensors")
+        return read_weights(self.initial)
 
     @cached_property
     def sources(self) -> dict[str, dict[str, str]]:
@@ -341,7 +428,7 @@ class Run:
             WeightsError: the weights do not fit the options in the configuration.
         """
         model = models.build_for(self.config["options"], self.vocabs)
-        model.load(str(self.path / "weights.safetensors"))
+        model.load(str(self.trained))
         return model
 
     def pairs(self) -> Any:
@@ -372,18 +459,11 @@ class Run:
         weights = check_weights(self.weights, models.shapes(options, len(self.vocab)))
         return decoding.stepper(weights, options.get("activation") or "tanh")
 
-    def weights_of_checkpoint(self) -> Weights:
-        """The weights after the last whole epoch, by canonical name."""
-        arrays = read_weights(self.checkpoint)
-        return {
-            name.removeprefix("model/"): array
-            for name, array in arrays.items()
-            if name.startswith("model/")
-        }
-
-    def epochs_of_checkpoint(self) -> int:
-        """How many epochs were done when the checkpoint was written."""
-        return int(read_header(self.checkpoint)["checkpoint"]["epoch"])
+    def epochs_of(self, checkpoint: Path) -> int:
+        """How many epochs were done when a checkpoint was written; 0 if there is none."""
+        if not checkpoint.is_file():
+            return 0
+        return int(read_header(checkpoint)["checkpoint"]["epoch"])
 
     # Files -----------------------------------------------------------------------------------------
 
@@ -402,22 +482,27 @@ class Run:
             raise RunError(f"{self.path / name} is damaged: it holds no JSON {expected.__name__}.")
         return value
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise RunError(
-                f"The run cannot be written to {self.path}: {error.strerror or error}. Choose another "
-                "folder with --run."
-            ) from error
+
+def is_free(path: str | os.PathLike[str]) -> bool:
+    """Whether a run can begin in the folder `path`: there is none, or nothing but part files in it."""
+    if not os.path.lexists(path):
+        return True
+    return Path(path).is_dir() and all(map(atomic.is_part, Path(path).iterdir()))
 
 
-def already_there(path: Path) -> RunError:
-    """The error for a run that would be written over `path`."""
-    return RunError(
-        f"{path} exists already, and a run is never overwritten. Choose another folder with --run."
-    )
+def check_free(path: str | os.PathLike[str]) -> None:
+    """Raise a RunError unless a run can begin in the folder `path`."""
+    if is_free(path):
+        return
+    message = f"{os.fspath(path)} exists already, and a run is never overwritten."
+    try:
+        run = Run.open(path, unfinished=True)
+    except RunError:
+        pass
+    else:
+        if run.config["status"] != "finished" and not run.is_in_training:
+            message += f" It has not finished. {run.how_to_go_on}\n"
+    raise RunError(f"{message} Choose another folder with --run.")
 
 
 def default_path(backend_name: str) -> Path:

@@ -42,5 +42,5 @@ def architecture(options: Mapping[str, Any]) -> Architecture:
 def complete(options: Mapping[str, Any]) -> dict[str, Any]:
     """`options` with what the model takes where they say nothing, as those of older runs do."""
     model = MODELS.get(options["model"])
-    taken = {"num_layers": 1, "dropout": 0.0, **(model.options if model else {})}
+    taken = {"num_layers": 1, "dropout": 0.0, "patience": 0, **(model.options if model else {})}
     return {**options, **{name: v for name, v in taken.items() if options.get(name) is None}}

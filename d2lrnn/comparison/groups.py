@@ -21,7 +21,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 # Options that make no difference to be told, or that are told in another way.
-_NOT_A_SETTING = {"weights", "resume", "text", "prefix", "num_preds"}
+_NOT_A_SETTING = {"weights", "resume", "text", "prefix", "num_preds", "checkpoint_every", "keep"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 from d2lrnn import backend
 from d2lrnn.data import TextData, Vocab
-from d2lrnn.errors import RunError, TrainingDiverged
+from d2lrnn.errors import RunError, TrainingDiverged, WriteError
 from d2lrnn.run import Run, default_path, draw_perplexity
 from d2lrnn.weights import read_weights, write_weights
 
@@ -207,7 +207,7 @@ def test_a_file_in_the_way(path, data):
     path.write_text("mine")
     with pytest.raises(RunError, match="exists already"):
         Run.create(path, OPTIONS, data)
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(WriteError, match="below cannot be written"):
         Run.create(path / "below", OPTIONS, data)
     assert path.read_text() == "mine"
 
@@ -228,20 +228,59 @@ def test_default_names_do_not_collide(tmp_path, monkeypatch):
 
 
 def test_a_run_that_has_not_finished(path, data):
-    Run.create(path, OPTIONS, data)
-    with pytest.raises(RunError, match="has not finished"):
-        Run.open(path)
-    with pytest.raises(RunError, match=r"no checkpoint\.safetensors"):
-        Run.open(path, unfinished=True)
-
-
-def test_an_unfinished_run_is_opened_for_its_checkpoint(path, data):
     run = Run.create(path, OPTIONS, data)
+    with pytest.raises(RunError, match="has not finished: it is still in training"):
+        Run.open(path)
+    run.release()  # as when its process ends
+    with pytest.raises(RunError, match=r"ended by force. To go on.*\n.* train --resume .*one"):
+        Run.open(path)
+    with pytest.raises(RunError, match=r"has no weights yet.*\n.* train --resume .*one"):
+        _ = Run.open(path, unfinished=True).weights
+
+
+def test_an_unfinished_run_has_the_weights_of_its_checkpoint(path, data):
+    run = Run.create(path, OPTIONS, data)
+    assert run.epochs_of(run.checkpoint) == 0
     arrays = {"model/rnn.b_h": np.ones(3, np.float32), "optimizer/0/m": np.ones(2)}
     write_weights(run.checkpoint, arrays, checkpoint={"epoch": 4})
     run = Run.open(path, unfinished=True)
-    assert list(run.weights_of_checkpoint()) == ["rnn.b_h"]
-    assert run.epochs_of_checkpoint() == 4
+    assert {name: array.tolist() for name, array in run.weights.items()} == {"rnn.b_h": [1, 1, 1]}
+    assert run.epochs_of(run.checkpoint) == 4
+    run.best = True
+    with pytest.raises(RunError, match="has no best checkpoint"):
+        _ = run.trained
+
+
+def test_a_run_is_taken_up_by_one_at_a_time(path, data):
+    run = Run.create(path, OPTIONS, data)
+    other = Run.open(path, unfinished=True)
+    with pytest.raises(RunError, match="is in training, in another process"):
+        other.resume(OPTIONS, data)
+    run.fail(RuntimeError("a fault"), HISTORY)
+    run.release()
+    other.resume({**OPTIONS, "max_epochs": 9}, data)
+    found = Run.open(path, unfinished=True).config
+    assert found["status"] == "running" and "error" not in found and "ended" not in found
+    assert found["options"]["max_epochs"] == 9
+
+
+def test_a_folder_in_which_no_run_was_begun_can_be_used(path, data):
+    path.mkdir(parents=True)
+    (path / ".config.json.0123456789abcdef.part").write_text("{")
+    with pytest.raises(RunError, match="begin it again by the same command"):
+        Run.open(path)
+    Run.create(path, OPTIONS, data)
+    assert not list(path.glob(".*.part"))
+
+
+def test_what_is_missing_is_written_when_a_run_is_taken_up(path, data):
+    run = Run.create(path, OPTIONS, data)
+    run.release()
+    for name in ("vocab.json", "versions.json"):
+        (path / name).unlink()
+    run.resume(OPTIONS, data)
+    assert Run.open(path, unfinished=True).vocab == data.vocab
+    assert run.versions["framework"] == "fake 1.0"
 
 
 def test_a_failed_run_tells_its_error(path, data):
@@ -318,16 +357,15 @@ def test_a_damaged_file_is_named(path, data, name, content, message):
     assert name in str(caught.value)
 
 
-def test_a_file_that_cannot_be_written_names_the_folder(path, data, monkeypatch):
+def test_the_weights_are_written_first_and_the_plots_last(path, data, inject):
     run = Run.create(path, OPTIONS, data)
-
-    def disk_is_full(_, path):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Model, "save", disk_is_full)
-    with pytest.raises(RunError, match=r"one: No space left on device"):
-        run.finish(Model(), HISTORY, SAMPLES)
-    assert json.loads((path / "config.json").read_text())["status"] == "running"
+    written = []
+    inject().told = written
+    run.finish(Model(), HISTORY, SAMPLES)
+    assert written == [
+        *("weights.safetensors", "history.json", "samples.json"),
+        *("perplexity.svg", "perplexity.png", "config.json"),
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not tell it")

@@ -1,0 +1,272 @@
+"""`d2lrnn train`: a training that becomes a run, or the rest of one that was ended at any moment.
+
+In short::
+
+    read the data, make the model, let it write
+    make the folder, or take up the one that is there
+    train on from the last checkpoint, or else from the beginning
+    let the model write again, and write all files
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from d2lrnn import backend, shell
+from d2lrnn.errors import RunError, TrainingDiverged, UserError, WriteError
+from d2lrnn.models import MODELS, build_for
+from d2lrnn.run import Run, default_path, sha1_of
+
+if TYPE_CHECKING:
+    from d2lrnn.data import Vocab
+
+_OF_THE_TRAINER = (
+    *("max_epochs", "num_gpus", "gradient_clip_val"),
+    *("patience", "checkpoint_every", "keep"),
+)
+_NOTHING_YET = "Interrupted before the training began: nothing was written."
+
+
+@dataclass
+class Training:
+    """A training by the options of the command line.
+
+    Attributes:
+        options: those of the run, see `d2lrnn.cli.complete`.
+        prefixes: texts to continue or sentences to translate; None for the usual ones.
+        num_preds: by how many tokens.
+        path: the folder to make; None for one named by backend and time, or for that of `earlier`.
+        earlier: the run to go on with, in its place unless there is a `path`.
+        run: the run, once it is begun.
+    """
+
+    options: dict[str, Any]
+    prefixes: tuple[str, ...] | None
+    num_preds: int
+    path: Path | None = None
+    earlier: Run | None = None
+    run: Run | None = None
+
+    def carry_out(self) -> bool:
+        """Do all of it, from now on ended by SIGTERM as by Ctrl-C; returns whether it came to its end.
+
+        Raises:
+            KeyboardInterrupt: it was ended while it was prepared or finished; `how_to_go_on` tells the rest.
+            RunError: the run to go on with is complete, in training, or one of other data.
+            TrainingDiverged: a loss became NaN or infinite; the run is marked as failed.
+            WriteError: a file cannot be written; the run can be finished later.
+        """
+        with _sigterm_as_ctrl_c():
+            try:
+                self._prepare()
+                self._begin()
+                return self._train()
+            finally:
+                if self.run is not None:
+                    self.run.release()
+
+    @property
+    def how_to_go_on(self) -> str:
+        """What to say when it was broken off."""
+        run = self.run or (self.earlier if self.path is None else None)
+        return f"Interrupted. {run.how_to_go_on}" if run else _NOTHING_YET
+
+    @property
+    def translates(self) -> bool:
+        return MODELS[self.options["model"]].translates
+
+    def _prepare(self) -> None:
+        options, d2l = self.options, backend.active()
+        click.echo(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
+        self.data = data_of(d2l, options)
+        sizes = " and of ".join(str(len(vocab)) for vocab in self.data.vocabs)
+        click.echo(
+            f"Text: {self.data.source}; {self.data.num_tokens:,} tokens, a vocabulary of {sizes}"
+        )
+        if self.prefixes is None:
+            self.prefixes = ("it has",)
+            if self.translates:
+                sources, _ = self.data.sentences(train=True)
+                self.prefixes = tuple(dict.fromkeys(sources))[:4]
+        if not self.translates:
+            note_unknown(self.prefixes, self.data.vocab)
+        if self.earlier is not None:
+            self._check_earlier(self.earlier)
+        self.model = build_for(options, self.data.vocabs)
+        if self.earlier is not None and self.earlier.initial.is_file():
+            self.model.load(self.earlier.initial)
+        elif options["weights"] is not None:
+            self.model.load(options["weights"])
+        self.trainer = d2l.Trainer(**{name: options[name] for name in _OF_THE_TRAINER})
+        self.before = self._written()
+        for prefix, text in zip(self.prefixes, self.before, strict=True):
+            click.echo(f"Before: {_shown(prefix, text, self.translates)}")
+
+    def _check_earlier(self, run: Run) -> None:
+        if run.config["data"]["sha1"] != sha1_of(self.data):
+            raise RunError(
+                f"The run {run.path} was trained on other data than is found now. It was "
+                f"{run.config['data']['source']}."
+            )
+        done, wanted = run.epochs_of(run.checkpoint), self.options["max_epochs"]
+        is_complete = self.path is not None or run.config["status"] == "finished"
+        if done > wanted or (done == wanted and is_complete):
+            raise RunError(
+                f"The run {run.path} has {done} epochs already, and --max-epochs is {wanted}; give more "
+                "to continue it."
+            )
+
+    def _begin(self) -> None:
+        options = {**self.options, "prefix": list(self.prefixes or ()), "num_preds": self.num_preds}
+        device = (self.trainer.gpus or ["cpu"])[0]
+        if self.earlier is not None and self.path is None:
+            options["resume"] = self.earlier.config["options"].get("resume")
+            self.earlier.resume(options, self.data, device)
+            self.run = self.earlier
+        else:
+            options["resume"] = self.earlier and str(self.earlier.path.absolute())
+            path = self.path or default_path(backend.name())
+            self.run = Run.create(path, options, self.data, device)
+        self.run.begin(self.model)
+
+    def _train(self) -> bool:
+        run, trainer = self.run, self.trainer
+        assert run is not None
+        start = (self.earlier or run).checkpoint
+        try:
+            trainer.fit(
+                self.model,
+                self.data,
+                resume=str(start) if start.is_file() else None,
+                checkpoint=str(run.checkpoint),
+            )
+            after = self._written()
+            samples = [
+                {"prefix": p, "before": b, "after": a, "num_preds": self.num_preds}
+                for p, b, a in zip(self.prefixes or (), self.before, after, strict=True)
+            ]
+            scores = _scores(self.model, self.data) if self.translates and self.data.num_val else {}
+            run.finish(
+                self.model,
+                trainer.history,
+                samples,
+                interrupted=trainer.interrupted,
+                ended_early=trainer.ended_early,
+                **scores,
+            )
+        except WriteError as error:
+            raise WriteError(f"{error}\n{run.how_to_go_on}") from error
+        except Exception as error:
+            refused = isinstance(error, UserError) and not isinstance(error, TrainingDiverged)
+            if run is not self.earlier or not refused:  # what could not be taken up is as it was
+                run.fail(error, trainer.history)
+                click.echo(f"The run in {run.path} is marked as failed.", err=True)
+            raise
+        if trainer.history:
+            click.echo(_perplexities(trainer.history[-1]))
+        for prefix, text in zip(self.prefixes or (), after, strict=True):
+            click.echo(f"After:  {_shown(prefix, text, self.translates)}")
+        if scores:
+            click.echo(
+                "Validation sentences: the book's BLEU with k=2 {bleu_2:.3f}; of the corpus, against all "
+                "known translations, BLEU {corpus_bleu:.1f} and chrF {chrf:.1f} of 100".format(
+                    **scores
+                )
+            )
+        click.echo(_what_next(run, trainer.interrupted, (self.prefixes or ("it has",))[0]))
+        return not trainer.interrupted
+
+    def _written(self) -> list[str]:
+        prefixes = self.prefixes or ()
+        if self.translates:
+            return list(self.model.translate(prefixes, self.data))
+        return [self.model.predict(p, self.num_preds, self.data.vocab) for p in prefixes]
+
+
+def data_of(library: Any, options: dict[str, Any]) -> Any:
+    """The text that `options` name, as a data module of `library`: of a backend, or `d2lrnn.data`."""
+    names = ("batch_size", "num_steps", "num_train", "num_val", "tokens", "min_freq", "seed")
+    settings = {name: options[name] for name in names}
+    if MODELS[options["model"]].translates:
+        del settings["tokens"], settings["min_freq"]
+        if options["pairs"] is not None:
+            return library.PairFile(options["pairs"], **settings)
+        return library.MTFraEng(**settings)
+    if options["text"] is not None:
+        return library.TextFile(options["text"], **settings)
+    return library.TimeMachine(**settings)
+
+
+def _shown(prefix: str, text: str, translates: bool) -> str:
+    return f"{prefix} => {text}" if translates else text
+
+
+def _scores(model: Any, data: Any) -> dict[str, float]:
+    """How good the translations of the validation sentences are."""
+    from d2lrnn.translation import bleu, corpus_scores
+
+    sources, targets = data.sentences(train=False)
+    found = model.translate(sources, data)
+    of_each = [bleu(one, target, k=2) for one, target in zip(found, targets, strict=True)]
+    of_corpus = corpus_scores(found, data.references(sources))
+    return {
+        "bleu_2": sum(of_each) / len(of_each),
+        "corpus_bleu": of_corpus.bleu,
+        "chrf": of_corpus.chrf,
+    }
+
+
+def note_unknown(prefixes: Iterable[str], vocab: Vocab) -> None:
+    unknown = sorted({t for prefix in prefixes for t in vocab.split(prefix) if t not in vocab})
+    if unknown:
+        click.echo(
+            f"Note: the vocabulary does not know {', '.join(map(repr, unknown))} of the prefix: taken "
+            "as <unk>.",
+            err=True,
+        )
+
+
+def _perplexities(row: dict[str, float]) -> str:
+    parts = [
+        f"{split} {row[key]:{'.2f' if row[key] < 1e6 else '.2e'}}"
+        for split, key in (("training", "train_ppl"), ("validation", "val_ppl"))
+        if key in row
+    ]
+    return f"Perplexity after {row['epoch']} epochs: {', '.join(parts)}"
+
+
+def _what_next(run: Run, interrupted: bool, prefix: str) -> str:
+    program, folder = shell.d2lrnn(), shell.quoted(run.path)
+    lines = [
+        f"The run is in {run.path}. To let it write more, type:",
+        f"  {program} generate --run {folder} --prefix {shell.quoted(prefix)} --num 200",
+    ]
+    if run.translates:
+        lines = [
+            f"The run is in {run.path}. To let it translate, type:",
+            f"  {program} translate --run {folder} {shell.quoted(prefix)}",
+        ]
+    if interrupted:
+        lines.append(run.how_to_go_on)
+    return "\n".join(lines)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """End by SIGTERM as by Ctrl-C, while it lasts; signals are heard in the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

@@ -89,20 +89,21 @@ def _arguments(part: Any) -> set[str]:
     return names - _NOT_A_SETTING
 
 
-def of_data(train_loader: Any, val_loader: Any) -> dict[str, Plain]:
-    """The data and its split: sizes, and a checksum of the examples of the library's own loaders."""
+def of_data(loaders: Mapping[str, Any], lengths: Mapping[str, int | None]) -> dict[str, Plain]:
+    """The data and its split: sizes, and a checksum of the examples of the library's own loaders.
+
+    `loaders` are those of training and validation, `lengths` their numbers of minibatches, if known.
+    """
     found: dict[str, Plain] = {}
-    for split, loader in ("training", train_loader), ("validation", val_loader):
+    for split, loader in loaders.items():
         if isinstance(loader, Minibatches):
             found["batch_size"] = loader.batch_size
             found[f"examples of {split}"] = loader.num_examples
             shapes = [array.shape[1:] for array in loader.arrays]
             found[f"shapes of an example of {split}"] = ", ".join(map(str, shapes))
             found[f"checksum of {split}"] = _checksum(loader.arrays)
-        elif loader is None:
-            found[f"examples of {split}"] = 0
-        elif hasattr(loader, "__len__"):
-            found[f"minibatches of {split}"] = len(loader)
+        elif (length := lengths[split]) is not None:
+            found[f"minibatches of {split}"] = length
     return found
 
 

@@ -488,7 +488,6 @@ class Trainer(HyperParameters):
             "history": self.history,
             "seed": getattr(self.data, "seed", None),
             "model_seed": self.seed,
-            "optimizer": type(self.optim).__name__,
             "minibatches": [self.train_batch_idx, self.val_batch_idx],
             "backend": backend.name(),
             "arrays": sorted(arrays),
@@ -520,16 +519,21 @@ class Trainer(HyperParameters):
 
     def _description(self, model: Any) -> dict[str, Any]:
         """What a checkpoint of this training belongs to; another is not to be continued from it."""
+        loaders = {"training": self.train_dataloader, "validation": self.val_dataloader}
+        lengths = {"training": self.num_train_batches, "validation": self.num_val_batches}
         return {
             "model": {"model": type(model).__name__, **checkpoints.settings(model)},
-            "data": checkpoints.of_data(self.train_dataloader, self.val_dataloader),
+            "data": checkpoints.of_data(loaders, lengths),
             "trainer": {"gradient_clip_val": self.gradient_clip_val},
         }
 
     def _configuration(self) -> dict[str, Any]:
-        """The numbers that an optimiser begins with: its learning rate, and so on."""
-        state = self.optimizer_state()
-        return {name: array.item() for name, array in state.items() if array.size == 1}
+        """The class of the optimiser, and the numbers that it begins with: its learning rate, and so on."""
+        inner = getattr(
+            self.optim, "optimizer", self.optim
+        )  # of what applies one, as gluon's Trainer
+        numbers = {n: a.item() for n, a in self.optimizer_state().items() if a.size == 1}
+        return {"optimizer": type(inner).__name__, **numbers}
 
     def _refuse_others(self, path: str, state: dict[str, Any]) -> None:
         """Raise a WeightsError if the checkpoint `path` is not one of this training."""
@@ -541,13 +545,6 @@ class Trainer(HyperParameters):
         here = dict(self._belongs_to)
         if state.get("backend", backend.name()) != backend.name():
             here.pop("optimizer", None)  # each framework's has numbers of its own
-        elif "optimizer" in here:
-            optimizer = type(self.optim).__name__
-            if state.get("optimizer", optimizer) != optimizer:
-                raise WeightsError(
-                    f"resume={path!r} was trained by the optimiser {state['optimizer']}, this model "
-                    f"configures {optimizer}: the training would go on as another one. Nothing was loaded."
-                )
         found = checkpoints.differences(state.get("belongs_to", {}), here)
         if found:
             raise WeightsError(

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy_backend
 import pytest
 from faults import FULL
 
@@ -135,13 +136,19 @@ def test_other_examples_of_the_same_sizes_are_refused(library, tmp_path):
         fit(3, resume="c")
 
 
-def test_another_class_of_optimiser_or_model_is_refused(library, monkeypatch):
+def test_another_class_of_model_or_optimiser_is_refused(library, monkeypatch):
     fit(2, checkpoint="c")
     other = type("Other", (library.RNNLM,), {"__module__": "numpy"})
-    monkeypatch.setattr(library, "RNNLM", other)
-    with pytest.raises(WeightsError, match="model: 'RNNLM' there, 'Other' here"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(WeightsError, match="'RNNLM' there, 'Other'"),
+    ):
+        patch.setattr(library, "RNNLM", other)
         fit(3, resume="c")
-    monkeypatch.undo()
+    other = type("Adam", (numpy_backend.Momentum,), {})
+    monkeypatch.setattr(numpy_backend, "Momentum", other)
+    with pytest.raises(WeightsError, match="optimizer: 'Momentum' there, 'Adam' here"):
+        fit(3, resume="c")
 
 
 def test_what_a_reader_sets_in_training_is_no_difference(library):

@@ -1079,6 +1079,7 @@ def test_an_optimiser_of_other_parameters_is_not_continued(data, tmp_path):
         def configure_optimizers(self):
             return gluon.Trainer(self.linear.collect_params(), "sgd", {"learning_rate": self.lr})
 
+    Part.__name__ = "RNNLM"  # nothing else tells the two models apart
     half = str(tmp_path / "half")
     weights_after(small(data), data, 1, checkpoint=half)
     with pytest.raises(WeightsError, match=r"rnn\.rnn.*that of this model \['linear\.bias'"):

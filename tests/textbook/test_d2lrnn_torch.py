@@ -829,11 +829,12 @@ def test_a_training_is_not_continued_by_another_optimiser(data, tmp_path):
         def configure_optimizers(self):
             return torch.optim.Adam(self.parameters(), lr=self.lr)
 
+    Adam.__name__ = "RNNLM"  # nothing else tells the two models apart
     checkpoint = str(tmp_path / "checkpoint")
     weights_after(small(data, Adam), data, max_epochs=1, checkpoint=checkpoint)
     other = small(data)
     before = other.get_weights()
-    with pytest.raises(WeightsError, match=r"Adam.*SGD"):
+    with pytest.raises(WeightsError, match="optimizer: 'Adam' there, 'SGD' here"):
         weights_after(other, data, resume=checkpoint)
     for name, array in other.get_weights().items():
         np.testing.assert_array_equal(array, before[name])

@@ -25,8 +25,12 @@ from d2lrnn.weights import Weights, read_header, read_weights
 Row = dict[str, float]
 Plain = bool | int | float | str
 
-# The first two decide what a training begins with and what it draws, which the checkpoint has.
-_NOT_A_SETTING = {"seed", "sigma", "name", "parent"}
+# The first two decide what a training begins with and what it draws, which the checkpoint has; the others
+# what is drawn of it, and, of modules that are dataclasses, what is no argument of the model's.
+_NOT_A_SETTING = {
+    *("seed", "sigma"),
+    *("plot_train_per_epoch", "plot_valid_per_epoch", "training", "name", "parent"),
+}
 
 
 class Checkpoint(NamedTuple):

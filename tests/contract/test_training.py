@@ -256,6 +256,37 @@ def test_a_checkpoint_continues_bit_for_bit(layers, data, tmp_path):
     assert_same_weights(rest.get_weights(), whole.get_weights())
 
 
+def test_a_model_that_was_used_goes_on_from_a_checkpoint(layers, data, tmp_path):
+    """What it did before makes no difference to what it is."""
+    path = str(tmp_path / "checkpoint.safetensors")
+    expected = fit(make_model(layers, len(data.vocab)), data, max_epochs=3)
+    model = make_model(layers, len(data.vocab))
+    trainer = d2l.Trainer(2, progress=False)
+    trainer.fit(model, data, checkpoint=path)
+    trainer.validate(model, data)
+    model.predict("the", 4, data.vocab)
+    model.plot_train_per_epoch = 1
+    trainer = d2l.Trainer(3, progress=False)
+    trainer.fit(model, data, resume=path)
+    assert trainer.batch_losses == expected.batch_losses
+
+
+@pytest.mark.parametrize("what", ["lr", "batch_size"])
+def test_a_checkpoint_of_another_training_is_refused(
+    model, layers, data, text_file, tmp_path, what
+):
+    path = str(tmp_path / "checkpoint.safetensors")
+    fit(model, data, max_epochs=1).save_checkpoint(path)
+    other = make_model(layers, len(data.vocab), lr=0.25 if what == "lr" else 0.5)
+    size = 7 if what == "batch_size" else 6
+    other_data = d2l.TextFile(text_file, size, NUM_STEPS, num_train=NUM_TRAIN, num_val=NUM_VAL)
+    before = other.get_weights()
+    said = {"lr": r"lr: 0\.5 there, 0\.25 here", "batch_size": "batch_size: 6 there, 7 here"}[what]
+    with pytest.raises(WeightsError, match=said):
+        d2l.Trainer(4, progress=False).fit(other, other_data, resume=path)
+    assert_same_weights(other.get_weights(), before)
+
+
 def test_a_checkpoint_of_another_seed_is_refused(model, data, text_file, tmp_path):
     path = str(tmp_path / "checkpoint.safetensors")
     fit(model, data).save_checkpoint(path)

@@ -94,7 +94,7 @@ class Parameters:
             key = get_key() if seed is None else jax.random.key(seed)
         keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
         dummy_input, keys = jax.device_put((tuple(dummy_input), keys), cpu())
-        return unfreeze(jax.jit(model.apply_init)(dummy_input, keys))
+        return {"params": {}} | unfreeze(jax.jit(model.apply_init)(dummy_input, keys))
 
     def set_weights(self, weights):
         """`Module.set_weights`; a model that is given all its weights draws none, which takes compiling."""

@@ -187,7 +187,9 @@ def bare(session: nox.Session) -> None:
     notebooks = [
         str(path.relative_to(ROOT))
         for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
-        if "TimeMachine(" in path.read_text(encoding="utf-8")
+        if any(
+            f"{data}(" in path.read_text(encoding="utf-8") for data in ("TimeMachine", "MTFraEng")
+        )
     ]
     proxies = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     unset = ("D2LRNN_BACKEND", "D2LRNN_DATA", "no_proxy", "NO_PROXY")

@@ -7,8 +7,10 @@ on dark paper. In a label `_` and `^` lower and raise the letters in braces afte
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -69,7 +71,7 @@ class Drawing:
     ) -> None:
         """A label whose middle is at the height y."""
         parts, shift = [], 0
-        for sign, inside, plain in re.findall(r"([_^])\{([^}]*)\}|([^_^]+)", label):
+        for sign, inside, plain in re.findall(r"([_^])\{([^}]*)\}|([^_^]+|[_^])", label):
             to = {"_": 5, "^": -7}.get(sign, 0)
             small = f' font-size="{size * 0.7:g}"' if sign else ""
             parts.append(f'<tspan dy="{to - shift}"{small}>{escape(inside or plain)}</tspan>')
@@ -243,11 +245,132 @@ def bi_rnn() -> Drawing:
     return d
 
 
+def translation_arrays() -> Drawing:
+    """Section 10.5: a pair of sentences as the rows of three arrays, and a length."""
+    d = Drawing(
+        720, 300, "A pair of sentences as source, decoder input and label, cut to six steps"
+    )
+    rows = (
+        (50, "source", ["i", "lost", ".", "<eos>", "<pad>", "<pad>"], STATE),
+        (150, "decoder input", ["<bos>", "j'ai", "perdu", ".", "<eos>", "<pad>"], NODE),
+        (240, "label", ["j'ai", "perdu", ".", "<eos>", "<pad>", "<pad>"], NODE),
+    )
+    xs = [190 + 96 * i for i in range(6)]
+    for y, name, tokens, color in rows:
+        d.text(8, y, name, anchor="start", size=15)
+        for x, token in zip(xs, tokens, strict=True):
+            special = {"<pad>": LINE, "<bos>": GATE, "<eos>": GATE}
+            d.box(x, y, token, special.get(token, color), w=80, h=36)
+    d.line((150, 86), (518, 86), arrow=False)
+    for x in (150, 518):
+        d.line((x, 79), (x, 93), arrow=False)
+    d.text(334, 104, "valid length 4", size=14)
+    for x in xs:
+        d.line((x, 168), (x, 222), color=NODE)
+    d.text(430, 285, "from each token, and those before it, the one below it is predicted", size=14)
+    return d
+
+
+def encoder_decoder() -> Drawing:
+    """Section 10.6: the two parts, and what goes between them."""
+    d = Drawing(720, 260, "An encoder, the state that it leaves, and a decoder that writes")
+    d.text(110, 230, "x_{1}, x_{2}, …, x_{T}")
+    d.line((110, 212), (110, 149), color=STATE)
+    d.box(110, 120, "Encoder", STATE, w=150, h=56)
+    d.line((185, 120), (283, 120), color=MEMORY, wide=3)
+    d.text(234, 96, "outputs", MEMORY, size=14)
+    d.box(345, 120, "init_state", MEMORY, w=120, h=44)
+    d.line((405, 120), (493, 120), color=MEMORY, wide=3)
+    d.text(449, 96, "state s_{0}", MEMORY, size=14)
+    d.box(570, 120, "Decoder", NODE, w=150, h=56)
+    d.text(570, 230, "<bos>, y_{1}, y_{2}, …")
+    d.line((570, 212), (570, 149), color=NODE)
+    d.line((570, 92), (570, 49), color=NODE)
+    d.text(570, 28, "y_{1}, y_{2}, y_{3}, …")
+    d.line((645, 28), (696, 28), (696, 230), (650, 230), color=NODE)
+    return d
+
+
+def seq2seq(feeds_back: bool) -> Drawing:
+    """Section 10.7: what is read and written at each step, in training and in prediction."""
+    how = "its own last word" if feeds_back else "the right word before"
+    d = Drawing(740, 340, f"Sequence to sequence: the decoder is given {how} at each step")
+    xs = [52 + 84 * i for i in range(4)] + [400 + 92 * i for i in range(4)]
+    source, target = ["i", "lost", ".", "<eos>"], ["j'ai", "perdu", ".", "<eos>"]
+    for x, token in zip(xs, source, strict=False):
+        d.text(x, 262, token, STATE, size=15)
+        d.line((x, 246), (x, 191), color=STATE)
+        d.box(x, 170, "", STATE, w=44)
+    for before, after in itertools.pairwise(xs[:4]):
+        d.line((before + 22, 170), (after - 22, 170), color=STATE)
+    d.text(178, 316, "encoder", STATE, size=14)
+    d.line((xs[3] + 22, 170), (xs[4] - 22, 170), color=MEMORY, wide=3)
+    d.dot(343, 170, MEMORY)
+    d.text(343, 148, "c", MEMORY)
+    d.line((343, 170), (343, 216), (xs[7] - 14, 216), color=MEMORY, arrow=False)
+    given = ["<bos>", *target[:3]]
+    for i, (x, token, label) in enumerate(zip(xs[4:], given, target, strict=True)):
+        d.text(x, 262, token, NODE, size=15)
+        d.line((x + 6, 246), (x + 6, 191), color=NODE)
+        d.line((x - 14, 216), (x - 14, 191), color=MEMORY)
+        d.box(x, 170, "", NODE, w=44)
+        d.line((x, 149), (x, 96), color=NODE)
+        d.text(x, 78, label, NODE, size=15)
+        if i < 3:
+            d.line((x + 22, 170), (xs[i + 5] - 22, 170), color=NODE)
+        if i < 3 and feeds_back:
+            side = x + 46
+            d.line((x + 30, 78), (side, 78), (side, 262), (xs[i + 5] - 28, 262), color=GATE)
+    d.text(538, 316, "decoder", NODE, size=14)
+    if not feeds_back:
+        d.text(538, 36, "labels: compared with what the decoder finds likely", LINE, size=14)
+        d.text(538, 290, "the target, one step late", LINE, size=14)
+    else:
+        d.text(538, 36, "the likeliest word at each step", LINE, size=14)
+        d.text(538, 290, "the word just written", LINE, size=14)
+    return d
+
+
+def seq2seq_layers() -> Drawing:
+    """Section 10.7: the layers of encoder and decoder, and what passes between them."""
+    d = Drawing(640, 470, "The layers of an encoder and a decoder of two GRUs")
+    left, right = 150, 450
+    for x, color, labels in (
+        (left, STATE, ["embedding", "GRU 1", "GRU 2"]),
+        (right, NODE, ["embedding", "GRU 1", "GRU 2", "dense"]),
+    ):
+        for i, label in enumerate(labels):
+            # In the decoder the context comes in between the embedding and the first GRU.
+            y = 370 - 90 * i
+            d.box(x, y, label, color, w=130)
+            if i + 1 < len(labels):
+                d.line((x, y - 21), (x, y - 69), color=color)
+    d.text(left, 440, "source tokens", STATE, size=15)
+    d.line((left, 424), (left, 391), color=STATE)
+    d.text(right, 440, "tokens before", NODE, size=15)
+    d.line((right, 424), (right, 391), color=NODE)
+    d.line((right, 79), (right, 46), color=NODE)
+    d.text(right, 28, "logits", NODE, size=15)
+    for y in (280, 190):
+        d.line((left + 65, y), (right - 65, y), color=MEMORY, wide=3)
+    d.text(300, 264, "first state", MEMORY, size=14)
+    d.text(300, 174, "first state", MEMORY, size=14)
+    d.dot(240, 190, MEMORY)
+    d.line((240, 190), (240, 326), (right - 10, 326), color=MEMORY)
+    d.text(248, 308, "context c, at each step", MEMORY, "start", size=14)
+    return d
+
+
 FIGURES: dict[str, Callable[[], Drawing]] = {
     "lstm-cell": lstm_cell,
     "gru-cell": gru_cell,
     "deep-rnn": deep_rnn,
     "bi-rnn": bi_rnn,
+    "translation-arrays": translation_arrays,
+    "encoder-decoder": encoder_decoder,
+    "seq2seq-training": partial(seq2seq, feeds_back=False),
+    "seq2seq-prediction": partial(seq2seq, feeds_back=True),
+    "seq2seq-layers": seq2seq_layers,
 }
 
 

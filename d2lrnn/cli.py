@@ -431,7 +431,8 @@ def _trained(path: Path, best: bool) -> Run:
     "--plot",
     type=FILE,
     metavar="FILE",
-    help="Draw the attention weights of one sentence into FILE, .svg or .png; of a model with --attention.",
+    help="Draw the attention weights of one sentence into FILE, .svg or .png; of a model without "
+    "--attention the tree of what beam search kept.",
 )
 @click.option(
     "--best",
@@ -470,30 +471,28 @@ def translate(
     for translation in found:
         click.echo(str(translation))
     if plot is not None:
-        _draw_attention(found[0], plot)
+        _draw(found[0], plot)
 
 
-def _draw_attention(translation: Any, path: Path) -> None:
+def _draw(translation: Any, path: Path) -> None:
     from matplotlib.figure import Figure
 
-    from d2lrnn import atomic
-    from d2lrnn.errors import ArgumentError
-    from d2lrnn.figures import picture
+    from d2lrnn import atomic, figures
 
     if translation.weights is None:
-        raise ArgumentError(
-            "The model of this run has no attention to be drawn: train one with --attention."
-        )
-    rows = [*translation.tokens, "<eos>"][: len(translation.weights)]
-    size = 2 + len(translation.source) / 2, 1.5 + len(rows) / 2
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    drawn = axes.imshow(translation.weights, cmap="Reds", vmin=0, vmax=1)
-    axes.set_xticks(range(len(translation.source)), translation.source, rotation=45)
-    axes.set_yticks(range(len(rows)), rows)
-    axes.set(xlabel="source", ylabel="translation")
-    figure.colorbar(drawn, shrink=0.6)
-    atomic.write(path, picture(figure, "png" if path.suffix == ".png" else "svg"))
+        figures.show_beams(translation)
+        figure = figures.plt.gcf()
+    else:
+        rows = [*translation.tokens, "<eos>"][: len(translation.weights)]
+        size = 2 + len(translation.source) / 2, 1.5 + len(rows) / 2
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot()
+        drawn = axes.imshow(translation.weights, cmap="Reds", vmin=0, vmax=1)
+        axes.set_xticks(range(len(translation.source)), translation.source, rotation=45)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set(xlabel="source", ylabel="translation")
+        figure.colorbar(drawn, shrink=0.6)
+    atomic.write(path, figures.picture(figure, "png" if path.suffix == ".png" else "svg"))
 
 
 @cli.command()

@@ -140,11 +140,34 @@ class Sampler:
         return int(np.argmax(logits.astype(np.float64) / self.temperature + noise))
 
 
+class Kept(NamedTuple):
+    """A sequence that beam search kept in one step: one that it had kept in the step before, and a token.
+
+    Attributes:
+        parent: the place of that one among those of the step before; 0 in the first step.
+        token: the token that was added.
+        log_probability: of the whole sequence, in nats.
+        ended: whether the token ends it.
+    """
+
+    parent: int
+    token: Any
+    log_probability: float
+    ended: bool
+
+
 class Candidate(NamedTuple):
-    """A sequence that beam search has found: its tokens, without the last, and its log P, in nats."""
+    """A sequence that beam search has found.
+
+    Attributes:
+        tokens: without the one that ends it.
+        log_probability: of the sequence with it, in nats.
+        kept: what the search kept in each step, the likeliest first; `show_beams` draws it.
+    """
 
     tokens: list[int]
     log_probability: float
+    kept: list[list[Kept]]
 
 
 def beam_search(
@@ -178,7 +201,8 @@ def beam_search(
     scores[:, 0] = 0
     tokens = np.repeat(first, beams)
     sequences: list[list[list[int]]] = [[[] for _ in range(beams)] for _ in range(n)]
-    best: list[tuple[float, Candidate]] = [(-math.inf, Candidate([], -math.inf))] * n
+    kept: list[list[list[Kept]]] = [[] for _ in range(n)]
+    best = [(-math.inf, Candidate([], -math.inf, of_one)) for of_one in kept]
     for length in range(1, num_steps + 1):
         logits, state = step(tokens, state)
         logits = np.asarray(logits, np.float64)
@@ -195,13 +219,20 @@ def beam_search(
                 [*sequences[i][parent], int(token)]
                 for parent, token in zip(parents[i], chosen[i], strict=True)
             ]
+            if scores[i, 0] > -math.inf:  # else all of this example have ended
+                kept[i].append([])
             for j, sequence in enumerate(sequences[i]):
-                ended = sequence[-1] == end
-                if (not ended and length < num_steps) or scores[i, j] == -math.inf:
+                log_probability, ended = float(scores[i, j]), sequence[-1] == end
+                if log_probability == -math.inf:
                     continue
-                candidate = Candidate(sequence[:-1] if ended else sequence, float(scores[i, j]))
+                step_of = Kept(int(parents[i, j]), sequence[-1], log_probability, ended)
+                kept[i][-1].append(step_of)
+                if not ended and length < num_steps:
+                    continue
+                tokens_of = sequence[:-1] if ended else sequence
+                candidate = Candidate(tokens_of, log_probability, kept[i])
                 best[i] = max(
-                    best[i], (scores[i, j] / length**alpha, candidate), key=lambda b: b[0]
+                    best[i], (log_probability / length**alpha, candidate), key=lambda b: b[0]
                 )
                 scores[i, j] = -math.inf  # it is followed no further
         if not np.isfinite(scores).any():

@@ -208,6 +208,97 @@ def show_heatmaps(
     figure.colorbar(drawn, ax=axes, shrink=0.6)
 
 
+def show_beams(
+    found: Any,
+    names: Sequence[str] | None = None,
+    figsize: tuple[float, float] | None = None,
+    axes: Any = None,
+) -> None:
+    """Draw what a beam search kept as a tree, a column for each step (book, section 10.8.3).
+
+    A node shows a token, and below it the log-probability of all tokens up to it, in nats. The best
+    sequence is bold, with thick lines; one that ended has a double frame; one that was kept and then left
+    has none.
+
+    Args:
+        found: what `beam_search` has found of one example, or one of `model.translations`.
+        names: what tokens are called, where `found` has their indices, as of `beam_search`.
+        figsize: width and height of a new figure in inches; by default as large as the tree needs.
+        axes: Matplotlib axes to draw into, by default of a new figure.
+
+    Raises:
+        ArgumentError: `found` does not tell what was kept.
+    """
+    if not getattr(found, "kept", None):
+        raise ArgumentError(
+            "Expected found to be one of model.translations(...) or of beam_search(...). Received: "
+            f"{type(found).__name__}."
+        )
+    # By step and place in it; the root, before the first step, is (0, 0).
+    nodes = {(s, i): kept for s, step in enumerate(found.kept, 1) for i, kept in enumerate(step)}
+    children: dict[_Node, list[_Node]] = {node: [] for node in ((0, 0), *nodes)}
+    for (step, place), kept in nodes.items():
+        children[step - 1, kept.parent].append((step, place))
+    best = _path_to(list(found.tokens), nodes)
+    heights = _heights(children)
+    steps, lowest = len(found.kept), max(heights.values())
+    if axes is None:
+        use_svg_display()
+        figsize = figsize or (1 + 1.1 * steps, 1.2 + 0.45 * lowest)
+        axes = _plt().figure(figsize=figsize, layout="constrained").gca()
+    axes.plot(0, heights[0, 0], "o", color="black")
+    for (step, place), kept in nodes.items():
+        node, parent = (step, place), (step - 1, kept.parent)
+        is_left = not children[node] and not kept.ended and step < steps
+        line, text, edge = {"color": "0.6", "linewidth": 1}, {"color": "black"}, "0.3"
+        if node in best:
+            line, text, edge = {"color": "C1", "linewidth": 3}, {"weight": "bold"}, "C1"
+        elif is_left:
+            text, edge = {"color": "0.45"}, "none"
+        ends = [step - 1, step], [heights[parent], heights[node]]
+        axes.plot(*ends, zorder=1, **line)
+        name = kept.token if names is None else names[kept.token]
+        for pad in (0.55, 0.3) if kept.ended else (0.3,):  # the outer frame first
+            frame = {"boxstyle": f"round,pad={pad}", "facecolor": "white", "edgecolor": edge}
+            label = axes.text(step, heights[node], f"{name}\n{kept.log_probability:.2f}", **text)
+            label.set(ha="center", va="center", size=8, bbox=frame)
+    axes.set(xlim=(-0.3, steps + 0.6), ylim=(lowest + 0.6, -0.6), xlabel="step")
+    axes.set(xticks=range(1, steps + 1), yticks=[])
+    axes.spines[["top", "left", "right"]].set_visible(False)
+
+
+_Node = tuple[int, int]
+
+
+def _path_to(tokens: list[Any], nodes: dict[_Node, Any]) -> list[_Node]:
+    """The nodes of the sequence of these tokens, with that of the token which ends it, if one does."""
+    found: list[_Node] = []
+    for node in nodes:
+        path = [node]
+        while path[0][0] > 1:
+            path.insert(0, (path[0][0] - 1, nodes[path[0]].parent))
+        if [nodes[one].token for one in path if not nodes[one].ended] == tokens:
+            found = path  # a later one has the end as well
+    return found
+
+
+def _heights(children: dict[_Node, list[_Node]]) -> dict[_Node, float]:
+    """How far below the top each node stands: leaves 0, 1, 2 ..., others in the middle of those after."""
+    heights: dict[_Node, float] = {}
+
+    def place(node: _Node, leaves: int) -> int:
+        for child in children[node]:
+            leaves = place(child, leaves)
+        if children[node]:
+            heights[node] = float(np.mean([heights[child] for child in children[node]]))
+            return leaves
+        heights[node] = leaves
+        return leaves + 1
+
+    place((0, 0), 0)
+    return heights
+
+
 def picture(
     figure: Any, form: Literal["svg", "png"], *, tight: bool = False, text_as_paths: bool = False
 ) -> bytes:

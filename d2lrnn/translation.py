@@ -35,12 +35,14 @@ class Translation(NamedTuple):
         log_probability: of the translation with its `<eos>`, in nats.
         weights: of attention: for each token of the translation and its `<eos>`, how much each of the
             source counted, (tokens + 1, source), rows sum to 1. None without attention.
+        kept: what beam search kept in each step, with tokens for their indices; `show_beams` draws it.
     """
 
     source: list[str]
     tokens: list[str]
     log_probability: float
     weights: Array | None
+    kept: list[list[decoding.Kept]]
 
     def __str__(self) -> str:
         return " ".join(self.tokens)
@@ -194,6 +196,7 @@ class Translator:
                 data.tgt_vocab.to_tokens(one.tokens),
                 one.log_probability,
                 None if weight is None else weight[: len(one.tokens) + 1, : int(length)],
+                _named(one.kept, data.tgt_vocab),
             )
             for tokens, length, one, weight in zip(typed, valid_lens, found, weights, strict=True)
         ]
@@ -251,6 +254,11 @@ class Translator:
 
 def _array(values: Any) -> Array | None:
     return None if values is None else np.asarray(values)
+
+
+def _named(kept: list[list[decoding.Kept]], vocab: Any) -> list[list[decoding.Kept]]:
+    """What beam search kept, with tokens in place of their indices."""
+    return [[k._replace(token=vocab.to_tokens([k.token])[0]) for k in step] for step in kept]
 
 
 def _followed(state: Any, rows: Array) -> Any:

@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from d2lrnn.decoding import beam_search
+from d2lrnn import cli
+from d2lrnn.decoding import Kept, beam_search
 from d2lrnn.errors import ArgumentError
-from d2lrnn.translation import bleu, corpus_scores
+from d2lrnn.translation import Translation, bleu, corpus_scores
 
 V, END, BEGIN = 4, 0, 3
 
@@ -90,6 +91,63 @@ def test_more_beams_find_better_sequences():
 def test_logits_that_are_not_finite_are_told():
     with pytest.raises(ArgumentError, match="diverged"):
         search(np.full((1, V**4, V), math.nan), 2)
+
+
+# Step by step: three tokens, of which 0 ends a sequence, and P of each after the tokens so far.
+AFTER = {
+    (): [0.1, 0.5, 0.4],
+    (1,): [0.2, 0.5, 0.3],
+    (2,): [0.7, 0.2, 0.1],
+    (1, 1): [0.5, 0.3, 0.2],
+}
+
+
+def worked(beams, alpha, n=1, after=AFTER):
+    """The search, by a step whose state is the tokens so far of each row."""
+
+    def step(tokens, state):
+        state = [
+            (*one, int(t)) if t != BEGIN else one for t, one in zip(tokens, state, strict=True)
+        ]
+        return np.log([after.get(one, [0.8, 0.1, 0.1]) for one in state]), state
+
+    def followed(state, rows):
+        return [state[row] for row in rows]
+
+    begin = [()] * (n * beams)
+    return beam_search(step, begin, np.full(n, BEGIN), 0, 3, beams, alpha, followed)
+
+
+def test_it_tells_what_it_kept():
+    (found,) = worked(beams=2, alpha=0)
+    expected = [
+        [(0, 1, 0.5, False), (0, 2, 0.4, False)],
+        [(1, 0, 0.28, True), (0, 1, 0.25, False)],  # 2 and the end, 1 and 1
+        [(1, 0, 0.125, True), (1, 1, 0.075, False)],  # both after 1, 1
+    ]
+    assert [
+        [(*k[:2], round(math.exp(k[2]), 9), k[3]) for k in step] for step in found.kept
+    ] == expected
+    assert found.tokens == [2]
+    assert math.exp(found.log_probability) == pytest.approx(0.28)
+    longer = worked(beams=2, alpha=2)[0]  # log(0.125) / 9 is above log(0.28) / 4
+    assert (longer.tokens, longer.kept) == ([1, 1], found.kept)
+
+
+def test_an_example_that_has_ended_keeps_no_more():
+    after = {(): [0.6, 0.2, 0.2], (1,): [0.1, 0.1, 0.8]}
+    found = worked(beams=1, alpha=0, n=2, after=after)
+    assert [len(one.kept) for one in found] == [1, 1]
+
+
+def test_the_command_line_draws_a_translation_without_attention_as_a_tree(tmp_path):
+    kept = [
+        [Kept(0, "va", -1.0, False)],
+        [Kept(0, "!", -1.25, False), Kept(0, "<eos>", -2.0, True)],
+    ]
+    cli._draw(Translation(["go", "<eos>"], ["va", "!"], -1.25, None, kept), tmp_path / "tree.svg")
+    svg = (tmp_path / "tree.svg").read_text(encoding="utf-8")
+    assert all(f">{word}<" in svg for word in ("va", "!", "-1.25", "&lt;eos&gt;", "-2.00"))
 
 
 # BLEU -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from d2lrnn import figures
+from d2lrnn.decoding import Candidate, Kept
 from d2lrnn.errors import ArgumentError
 
 
@@ -157,3 +158,39 @@ def test_a_column_is_one_series():
     figures.plot(np.arange(4), [column, 2 * column], axes=axes)
     np.testing.assert_array_equal(axes.lines[1].get_ydata(), [0, 2, 4, 6])
     figures.plt.close(figure)
+
+
+def test_the_beams_are_a_tree(axes):
+    """Two steps, of which the best sequence is b; of a only one is followed."""
+    kept = [
+        [Kept(0, 0, -0.5, False), Kept(0, 1, -0.75, False)],
+        [Kept(1, 2, -1.0, True), Kept(0, 1, -2.0, False)],
+        [Kept(1, 2, -2.25, True), Kept(1, 0, -3.0, False)],
+    ]
+    figures.show_beams(Candidate([1], -1.0, kept), ["a", "b", "end"], axes=axes)
+    shown = {text.get_text(): text for text in axes.texts}
+    assert shown.keys() == {
+        "a\n-0.50",
+        "b\n-0.75",
+        "end\n-1.00",
+        "b\n-2.00",
+        "end\n-2.25",
+        "a\n-3.00",
+    }
+    assert len(axes.texts) == 6 + 2  # a second frame round each end
+    bold = {label for label, text in shown.items() if text.get_weight() == "bold"}
+    assert bold == {"b\n-0.75", "end\n-1.00"}
+    root, *lines = points(axes)
+    assert [[0, 1.25], [1, 0.5]] in lines and root == [[0, 1.25]]  # between the two below it
+    assert [[1, 2], [2, 2]] in lines and [[2, 0.5], [3, 1]] in lines
+    wide = [line.get_xydata().tolist() for line in axes.lines if line.get_linewidth() == 3]
+    assert wide == [[[0, 1.25], [1, 2]], [[1, 2], [2, 2]]]
+
+
+def test_a_translation_that_was_kept_and_left_has_no_frame(axes):
+    kept = [[Kept(0, "a", -1, False), Kept(0, "b", -2, False)], [Kept(0, "a", -2, False)]]
+    figures.show_beams(Candidate(["a", "a"], -2, kept), axes=axes)
+    frames = [text.get_bbox_patch().get_edgecolor()[-1] for text in axes.texts]
+    assert frames == [1, 0, 1]
+    with pytest.raises(ArgumentError, match="Received: str"):
+        figures.show_beams("va !")

@@ -22,6 +22,7 @@ GATE = "#2f7fc1"  # sigmoid
 NODE = "#3a8f5c"  # tanh
 STATE = "#8a63c9"  # H
 TIMES, MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
+ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 Point = tuple[float, float]
 
@@ -361,6 +362,114 @@ def seq2seq_layers() -> Drawing:
     return d
 
 
+def search_tree() -> Drawing:
+    """Section 10.8: a tree of probabilities, the greedy path in it and the best one."""
+    d = Drawing(740, 330, "A tree of words in which the greedy path is not the likeliest")
+    xs = [60, 215, 370, 525, 680]
+    end = "<eos>"
+    paths = (
+        (NODE, 90, ("0.38", "0.80", "0.90"), ("vin", "rouge", end), "0.219", "likeliest"),
+        (MEMORY, 230, ("0.50", "0.45", "0.70"), ("rouge", "vin", end), "0.126", "greedy"),
+    )
+    d.line((66, 160), (xs[1] - 38, 160), arrow=False, wide=3)
+    d.text((xs[0] + xs[1]) / 2 - 12, 146, "0.80", size=14)
+    d.dot(xs[0] + 6, 160)
+    for color, y, probabilities, words, product, name in paths:
+        d.line((xs[1] + 38, 160), (xs[2] - 38, y), color=color, arrow=False, wide=3)
+        middle = (160 + y) / 2 + (-14 if y < 160 else 18)
+        d.text((xs[1] + xs[2]) / 2 - 6, middle, probabilities[0], color, size=14)
+        for i in (2, 3):
+            d.line((xs[i] + 38, y), (xs[i + 1] - 38, y), color=color, arrow=False, wide=3)
+            d.text((xs[i] + xs[i + 1]) / 2, y - 14, probabilities[i - 1], color, size=14)
+        for x, word in zip(xs[2:], words, strict=True):
+            d.box(x, y, word, color)
+        d.text(xs[4], y + 44, f"{name}: {product}", color, size=15)
+    d.box(xs[1], 160, "du", LINE)
+    for x, y, word, to in ((xs[1], 46, "vin", "0.10"), (xs[1], 284, "rouge", "0.06")):
+        d.line((xs[0] + 6, 160), (x - 30, y), arrow=False, wide=1)
+        d.text(x - 22, y, word, anchor="start", size=15)
+        d.text((xs[0] + x) / 2 - 22, (160 + y) / 2 - (6 if y < 160 else -10), to, size=13)
+    for (x, y), word, to in (
+        (((xs[3]), 290), end, "0.40"),
+        (((xs[3]), 30), end, "0.10"),
+    ):
+        start = 230 if y > 160 else 90
+        d.line((xs[2] + 38, start), (x - 30, y), arrow=False, wide=1)
+        d.text(x - 24, y, word, anchor="start", size=15)
+        d.text((xs[2] + x) / 2 - 12, (start + y) / 2 - (14 if y < 160 else -14), to, size=13)
+    for t, x in enumerate(xs[1:], 1):
+        d.text(x, 318, f"step {t}", size=13)
+    return d
+
+
+def attention_pooling() -> Drawing:
+    """Section 11.3: scores of a query and keys, their softmax, and the weighted sum of values."""
+    d = Drawing(740, 350, "Attention pooling: a weighted mean of values, with weights from scores")
+    xs = [200, 310, 420, 530]
+    d.box(60, 170, "q", STATE, w=52)
+    d.text(60, 210, "query", size=14)
+    d.line((86, 170), (152, 170), color=STATE)
+    d.shapes.append(
+        f'<rect x="154" y="150" width="422" height="40" rx="7" fill="none" stroke="{LINE}" '
+        'stroke-width="2"/>'
+    )
+    for i, x in enumerate(xs, 1):
+        d.box(x, 42, f"k_{{{i}}}", NODE, w=52, h=36)
+        d.line((x, 60), (x, 150), color=NODE)
+        d.text(x, 170, f"a(q, k_{{{i}}})", size=15)
+        d.line((x, 190), (x, 216))
+        d.circle(x, 268, TIMES, GATE)
+        d.line((x, 240), (x, 254), color=GATE)
+        d.text(x + 16, 246, f"{ALPHA}_{{{i}}}", GATE, "start", size=14)
+        d.box(x, 326, f"v_{{{i}}}", MEMORY, w=52, h=36)
+        d.line((x, 308), (x, 282), color=MEMORY)
+    d.box(365, 227, "softmax", GATE, w=422, h=24)
+    d.text(154, 42, "keys", LINE, "end", size=14)
+    d.text(154, 326, "values", LINE, "end", size=14)
+    d.text(590, 170, "scores", LINE, "start", size=14)
+    d.text(590, 227, "weights", LINE, "start", size=14)
+    for x, to in zip(xs, [*xs[1:], 625], strict=True):
+        d.line((x + 14, 268), (to - 14, 268), color=MEMORY, arrow=to == 625)
+    d.circle(625, 268, "+", MEMORY)
+    d.line((639, 268), (670, 268), color=MEMORY)
+    d.text(676, 268, "output", MEMORY, "start", size=15)
+    return d
+
+
+def bahdanau_attention() -> Drawing:
+    """Section 11.4: an encoder, attention, and a step of the decoder."""
+    d = Drawing(740, 400, "A decoder that attends: each step has a context of its own")
+    xs = [70, 180, 290]
+    for t, x in enumerate(xs, 1):
+        d.text(x, 354, f"x_{{{t}}}")
+        d.line((x, 336), (x, 301))
+        d.box(x, 280, f"h_{{{t}}}", STATE, w=60)
+        if t < 3:
+            d.line((x + 30, 280), (x + 80, 280), color=STATE)
+        d.line((x, 259), (x, 191), color=STATE)
+    d.line((320, 280), (402, 280), color=STATE)
+    d.text(235, 228, "keys, values", STATE, size=14)
+    d.box(180, 168, "attention", GATE, w=280, h=44)
+    d.text(180, 386, "encoder", size=14)
+    # Two steps of the decoder.
+    states = (("s_{0}", 430), ("s_{1}", 540), ("s_{2}", 650))
+    for name, x in states:
+        d.box(x, 280, name, NODE, w=56)
+    for x, y_in, y_out in ((540, "y_{0}", "y_{1}"), (650, "y_{1}", "y_{2}")):
+        d.line((x - 82, 280), (x - 28, 280), color=NODE)
+        d.text(x + 14, 354, y_in)
+        d.line((x + 14, 336), (x + 14, 301))
+        d.line((x, 259), (x, 60), color=NODE)
+        d.text(x, 40, y_out)
+    d.text(600, 386, "decoder", size=14)
+    d.line((430, 259), (430, 100), (240, 100), (240, 146), color=NODE)
+    d.text(336, 84, "query s_{0}", NODE, size=14)
+    d.line((320, 168), (482, 168), (482, 326), (524, 326), (524, 301), color=GATE)
+    d.text(372, 152, "context c_{1}", GATE, size=14)
+    d.text(694, 280, "…", NODE, "start")
+    return d
+
+
 FIGURES: dict[str, Callable[[], Drawing]] = {
     "lstm-cell": lstm_cell,
     "gru-cell": gru_cell,
@@ -371,6 +480,9 @@ FIGURES: dict[str, Callable[[], Drawing]] = {
     "seq2seq-training": partial(seq2seq, feeds_back=False),
     "seq2seq-prediction": partial(seq2seq, feeds_back=True),
     "seq2seq-layers": seq2seq_layers,
+    "search-tree": search_tree,
+    "attention-pooling": attention_pooling,
+    "bahdanau-attention": bahdanau_attention,
 }
 
 

@@ -13,17 +13,18 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from d2lrnn import atomic
+from d2lrnn import atomic, schema
 from d2lrnn.data.minibatches import Minibatches, windows_of
 from d2lrnn.errors import WeightsError
 from d2lrnn.weights import Weights, read_header, read_weights
 
 Row = dict[str, float]
 Plain = bool | int | float | str
+T = TypeVar("T")
 
 # The first two decide what a training begins with and what it draws, which the checkpoint has; the others
 # what is drawn of it, and, of modules that are dataclasses, what is no argument of the model's.
@@ -46,27 +47,69 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint, whichever backend has written it.
 
     Raises:
-        WeightsError: there is none, it holds weights alone, or an array is missing in it.
+        WeightsError: there is none, it holds weights alone, or not the arrays and the epochs that it was
+            written with.
     """
-    arrays, header = read_weights(path), read_header(path)
+    state, arrays = read_state(path), read_weights(path)
+    changed = set(state.get("arrays", arrays)) ^ set(arrays)
+    if changed:
+        raise _damaged(path, f"it should have {', '.join(sorted(changed))}, or not have")
+    if state.get("crc32", crc := crc32(arrays)) != crc:
+        raise _damaged(path, "its arrays are not those that were written")
+    parts: dict[str, Weights] = {"model": {}, "optimizer": {}, "bias": {}}
+    for name, array in arrays.items():
+        part, _, rest = name.partition("/")
+        if part not in parts:
+            raise _damaged(path, f"it has an array {name}")
+        parts[part][rest] = array
+    return Checkpoint(parts["model"], parts["optimizer"], parts["bias"], state)
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the header of a checkpoint says, see `schema.State`.
+
+    Raises:
+        WeightsError: there is no checkpoint, or its epochs are not those of its history.
+    """
+    header = read_header(path)
     if "checkpoint" not in header:
         raise WeightsError(
             f"resume={os.fspath(path)!r} holds weights but is no checkpoint. `trainer.save_checkpoint` "
             "writes one; to start from these weights use `model.load`."
         )
-    state = header["checkpoint"]
-    missing = set(state.get("arrays", arrays)) ^ set(arrays)
-    if missing:
-        raise WeightsError(
-            f"{os.fspath(path)} is damaged: it should have {', '.join(sorted(missing))}, or not have."
-        )
-    parts: dict[str, Weights] = {"model": {}, "optimizer": {}, "bias": {}}
-    for name, array in arrays.items():
-        part, _, rest = name.partition("/")
-        if part not in parts:
-            raise WeightsError(f"{os.fspath(path)} is damaged: it has an array {name}.")
-        parts[part][rest] = array
-    return Checkpoint(parts["model"], parts["optimizer"], parts["bias"], state)
+    state: dict[str, Any] = header["checkpoint"]
+    try:
+        schema.expect(state, schema.State)
+        schema.check_epochs(state["history"])
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    if state["epoch"] != len(state["history"]):
+        epochs = len(state["history"])
+        raise _damaged(path, f"it tells {state['epoch']} epochs, and a history of {epochs}")
+    return state
+
+
+def _damaged(path: str | os.PathLike[str], reason: str) -> WeightsError:
+    return WeightsError(
+        f"The checkpoint {os.fspath(path)} is damaged: {schema.plain(reason)}. Nothing was loaded; go on "
+        "from another checkpoint, or train anew."
+    )
+
+
+def of_model(named: Mapping[str, T]) -> dict[str, T]:
+    """Of what is named as in a file, what is of the model: all, or, in a checkpoint, its weights."""
+    of_checkpoint = {n.removeprefix("model/"): v for n, v in named.items() if n.startswith("model/")}
+    return of_checkpoint or dict(named)
+
+
+def crc32(arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
+    """A sum over the names, types, shapes and numbers of `arrays`, in whichever order they come."""
+    crc = 0
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        crc = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), crc)
+        crc = zlib.crc32(array.tobytes(), crc)
+    return crc
 
 
 # What a checkpoint belongs to -----------------------------------------------------------------------

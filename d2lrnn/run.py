@@ -39,14 +39,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from d2lrnn import __version__, atomic, backend, checkpoints, decoding, models, shell
+from d2lrnn import __version__, atomic, backend, checkpoints, decoding, models, schema, shell
 from d2lrnn.data import Tokenizer, Vocab
-from d2lrnn.errors import DataError, RunError, TrainingDiverged
+from d2lrnn.errors import ArgumentError, DataError, RunError, TrainingDiverged, WeightsError
 from d2lrnn.weights import (
     Weights,
+    check_shapes,
     check_weights,
     model_weights,
-    read_header,
+    read_shapes,
     read_weights,
     write_weights,
 )
@@ -58,8 +59,6 @@ Row = dict[str, float]
 
 FAR = 1e6  # times the perplexity of a model that knows nothing, which is the size of the vocabulary
 
-_KEYS = ("status", "backend", "options", "data", "vocab_size")
-_MODEL = ("model", "num_hiddens", "activation", "sigma", "lr", "seed")  # options that make a model
 _OF_THE_END = ("ended", "error", "diverged", "ended_early", "peak_memory", "scores")
 _FILES = (
     "vocab.json",
@@ -248,6 +247,9 @@ class Run:
             raise RunError(message)
         run.config = run._read_config()
         if unfinished:
+            for file in (run.initial, run.checkpoint):
+                if file.is_file() and (run.path / "vocab.json").is_file():
+                    run.check_sizes(file)
             return run
         if run.config["status"] == "running":
             raise RunError(
@@ -266,19 +268,17 @@ class Run:
         return run
 
     def _read_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = self._read("config.json", dict)
+        path = self.path / "config.json"
+        config: dict[str, Any] = schema.read(path, schema.Header)
         if config.get("format") != FORMAT:
             raise RunError(
                 f"The folder {self.path} is no run that this d2lrnn {__version__} can read: its "
                 f"config.json has format={config.get('format')!r}, expected {FORMAT!r}."
             )
-        options = config.get("options")
-        missing = [key for key in _KEYS if key not in config]
-        missing += [f"options.{key}" for key in _MODEL if key not in (options or {})]
-        if missing:
-            raise RunError(
-                f"{self.path / 'config.json'} is damaged: it lacks {', '.join(missing)}."
-            )
+        schema.check(path, config, schema.Config)
+        model = models.MODELS.get(config["options"]["model"])
+        needed = model.options if model and model.translates else ()
+        schema.check_options(path, config["options"], needed)
         return config
 
     @property
@@ -360,11 +360,11 @@ class Run:
     @cached_property
     def vocabs(self) -> tuple[Vocab, ...]:
         """As `vocab`, of one that translates those of source and target."""
-        lists = self._read("vocab.json", dict if self.translates else list)
+        lists = self._read("vocab.json", schema.Sides if self.translates else schema.Words)
         try:
             of_both = [lists[side] for side in SIDES] if self.translates else [lists]
             vocabs = tuple(Vocab.from_list(tokens, self._tokenizer()) for tokens in of_both)
-        except (DataError, KeyError) as error:
+        except (DataError, ArgumentError) as error:
             raise RunError(f"{self.path / 'vocab.json'} is damaged: {error}") from error
         vocab = vocabs[-1]
         if len(vocab) != self.config["vocab_size"]:
@@ -384,25 +384,25 @@ class Run:
     @cached_property
     def history(self) -> list[Row]:
         """A row an epoch: `epoch` (from 1), `train_loss`, `val_loss`, `train_ppl`, `val_ppl`, `seconds`."""
-        rows = self._read("history.json", list)
+        rows = self._read("history.json", list[schema.Epoch], schema.Rows)
         try:
-            return [
-                {key: float(v) if isinstance(v, str) else v for key, v in row.items()}
-                for row in rows
-            ]
-        except (AttributeError, ValueError) as error:
+            schema.check_epochs(rows)
+        except ValueError as error:
             raise RunError(f"{self.path / 'history.json'} is damaged: {error}.") from error
+        return [
+            {key: float(v) if isinstance(v, str) else v for key, v in row.items()} for row in rows
+        ]
 
     @cached_property
     def samples(self) -> list[dict[str, Any]]:
         """For each prefix: `prefix`, `before`, `after`, `num_preds`."""
-        samples: list[dict[str, Any]] = self._read("samples.json", list)
+        samples: list[dict[str, Any]] = self._read("samples.json", list[schema.Sample])
         return samples
 
     @cached_property
     def versions(self) -> dict[str, Any]:
         """What it was trained with: `d2lrnn`, `python`, `numpy`, `platform`, `framework`, `devices`."""
-        versions: dict[str, Any] = self._read("versions.json", dict)
+        versions: dict[str, Any] = self._read("versions.json", schema.Versions)
         return versions
 
     @cached_property
@@ -418,7 +418,7 @@ class Run:
     @cached_property
     def sources(self) -> dict[str, dict[str, str]]:
         """By name of the model's classes: `module` and `source`, the code as it was installed."""
-        sources: dict[str, dict[str, str]] = self._read("sources.json", dict)
+        sources: dict[str, dict[str, str]] = self._read("sources.json", dict[str, schema.Source])
         return sources
 
     def model(self) -> Any:
@@ -427,9 +427,37 @@ class Run:
         Raises:
             WeightsError: the weights do not fit the options in the configuration.
         """
-        model = models.build_for(self.config["options"], self.vocabs)
+        self.check_sizes(self.trained)
+        try:
+            model = models.build_for(self.config["options"], self.vocabs)
+        except ArgumentError as error:
+            raise RunError(f"{self.path / 'config.json'} is damaged: {error}") from error
         model.load(str(self.trained))
         return model
+
+    def check_sizes(self, file: Path) -> None:
+        """Raise a RunError unless the weights in `file`, of a checkpoint too, are those of the run's model.
+
+        The header of the file alone is read, and no model is made, whatever the configuration says. The
+        error lists what is missing, what is unknown and which shapes differ.
+        """
+        options = self.config["options"]
+        if options["model"] not in models.MODELS:
+            raise RunError(
+                f"The run {self.path} is of --model {options['model']}, which this d2lrnn {__version__} does "
+                f"not know. It knows {', '.join(models.MODELS)}."
+            )
+        found = checkpoints.of_model(read_shapes(file))
+        layers = options.get("num_layers") or 1
+        if layers > len(found):  # so that no list of a billion layers is made
+            raise RunError(
+                f"{file} has {len(found)} weights, and the model of {layers} layers that config.json asks "
+                "for has more: they are not of the same run."
+            )
+        try:
+            check_shapes(found, models.shapes(options, *map(len, self.vocabs)))
+        except WeightsError as error:
+            raise RunError(f"{file} and config.json are not of the same run. {error}") from error
 
     def pairs(self) -> Any:
         """Data of the active backend without sentences, by which a translator reads those it is given."""
@@ -455,6 +483,7 @@ class Run:
         Raises:
             WeightsError: the weights do not fit the options in the configuration.
         """
+        self.check_sizes(self.trained)
         options = self.config["options"]
         weights = check_weights(self.weights, models.shapes(options, len(self.vocab)))
         return decoding.stepper(weights, options.get("activation") or "tanh")
@@ -463,7 +492,7 @@ class Run:
         """How many epochs were done when a checkpoint was written; 0 if there is none."""
         if not checkpoint.is_file():
             return 0
-        return int(read_header(checkpoint)["checkpoint"]["epoch"])
+        return int(checkpoints.read_state(checkpoint)["epoch"])
 
     # Files -----------------------------------------------------------------------------------------
 
@@ -471,16 +500,8 @@ class Run:
         text = json.dumps(_to_json(value), indent=2, ensure_ascii=False, allow_nan=False)
         atomic.write(self.path / name, (text + "\n").encode())
 
-    def _read(self, name: str, expected: type) -> Any:
-        try:
-            value = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RunError(f"{self.path / name} cannot be read: {error.strerror}.") from error
-        except ValueError as error:  # not JSON, or not UTF-8
-            raise RunError(f"{self.path / name} is damaged: {error}.") from error
-        if not isinstance(value, expected):
-            raise RunError(f"{self.path / name} is damaged: it holds no JSON {expected.__name__}.")
-        return value
+    def _read(self, name: str, *kinds: Any) -> Any:
+        return schema.read(self.path / name, *kinds)
 
 
 def is_free(path: str | os.PathLike[str]) -> bool:

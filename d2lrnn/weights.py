@@ -21,6 +21,7 @@ import numpy as np
 
 from d2lrnn import atomic
 from d2lrnn.errors import WeightsError
+from d2lrnn.schema import plain
 
 Array = np.ndarray[Any, Any]
 Weights = dict[str, Array]
@@ -210,9 +211,26 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
         if "checkpoint" in metadata:  # as checkpoints were written by d2lrnn 0.1
-            return {"checkpoint": json.loads(metadata["checkpoint"])}
-        header: dict[str, Any] = json.loads(metadata.get("d2lrnn", "{}"))
-        return header
+            metadata = {"d2lrnn": f'{{"checkpoint": {metadata["checkpoint"]}}}'}
+        header = json.loads(metadata.get("d2lrnn", "{}"))
+        if not isinstance(header, dict):
+            raise ValueError("what stands before its weights is no JSON object")
+        return {**plain(header)}
+
+    return _reading(path, read)
+
+
+def read_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays in `path`, as its header says; none of the arrays is read.
+
+    Raises:
+        WeightsError: see `read_weights`.
+    """
+    from safetensors import safe_open
+
+    def read(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
+        with safe_open(path, framework="numpy") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in [*file.keys()]}
 
     return _reading(path, read)
 
@@ -224,9 +242,9 @@ def _reading(path: str | os.PathLike[str], read: Callable[[Any], T]) -> T:
         raise WeightsError(f"path={str(path)!r}: there is no such weights file.")
     try:
         return read(path)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
         raise WeightsError(
-            f"path={str(path)!r} is not a safetensors file that can be read ({error}). "
+            f"path={str(path)!r} is not a safetensors file that can be read ({plain(str(error))}). "
             "Weights are written by `model.save(path)`."
         ) from error
 
@@ -244,23 +262,40 @@ def check_weights(
         WeightsError: lists every missing, unknown and wrongly shaped weight.
     """
     arrays = {name: np.asarray(array) for name, array in weights.items()}
-    faults = [f"missing: {name} {shape}" for name, shape in shapes.items() if name not in arrays]
-    faults += [f"unknown: {name} {a.shape}" for name, a in arrays.items() if name not in shapes]
-    faults += [
-        f"wrong shape: {name} is {arrays[name].shape}, the model needs {shape}"
-        for name, shape in shapes.items()
-        if name in arrays and arrays[name].shape != tuple(shape)
-    ]
+    faults = _misfits({name: array.shape for name, array in arrays.items()}, shapes)
     faults += [
         f"not numbers: {name} is of dtype {a.dtype}"
         for name, a in arrays.items()
         if a.dtype.kind not in "fiub"
     ]
-    if faults:
-        raise WeightsError(
-            "The weights do not fit this model; nothing was loaded.\n  " + "\n  ".join(faults)
-        )
+    _refuse(faults)
     return {name: arrays[name].astype(types[name] if types else np.float32) for name in shapes}
+
+
+def check_shapes(
+    found: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """As `check_weights`, of weights of which the shapes alone were read."""
+    _refuse(_misfits(found, shapes))
+
+
+def _misfits(
+    found: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]]
+) -> list[str]:
+    faults = [f"missing: {name} {shape}" for name, shape in shapes.items() if name not in found]
+    faults += [f"unknown: {name} {shape}" for name, shape in found.items() if name not in shapes]
+    faults += [
+        f"wrong shape: {name} is {found[name]}, the model needs {tuple(shape)}"
+        for name, shape in shapes.items()
+        if name in found and found[name] != tuple(shape)
+    ]
+    return faults
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        lines = "\n  ".join(map(plain, faults))
+        raise WeightsError(f"The weights do not fit this model; nothing was loaded.\n  {lines}")
 
 
 def check_reset(found: Iterable[str], wanted: Iterable[str]) -> None:

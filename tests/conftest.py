@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from d2lrnn import run
 from d2lrnn.weights import write_weights
 
 NUM_HIDDENS = 3
@@ -56,7 +57,8 @@ def write_run():
         path.mkdir(parents=True)
 
         def put(file, value):
-            (path / file).write_text(json.dumps(value), encoding="utf-8")
+            text = json.dumps(run._to_json(value), allow_nan=False)
+            (path / file).write_text(text, encoding="utf-8")
 
         history = [
             {"epoch": i + 1, "train_loss": float(np.log(p)), "train_ppl": p, "seconds": s}
@@ -87,7 +89,7 @@ def write_run():
             "num_train": 20,
             "num_val": 10 if val_ppl else 0,
             "tokens": "char",
-            "max_epochs": len(ppl),
+            "max_epochs": max(len(ppl), 1),
         }
         options = {**options_of_all, **dict(options)}
         put("config.json", {**config_of_all, "options": options, **dict(config)})

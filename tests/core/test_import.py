@@ -11,7 +11,7 @@ import pytest
 import d2lrnn
 
 FRAMEWORKS = ["torch", "mxnet", "jax", "flax", "optax", "tensorflow", "keras"]
-HEAVY = ["numpy", "matplotlib", "rich", "requests", "safetensors", "platformdirs"]
+HEAVY = ["numpy", "matplotlib", "msgspec", "rich", "requests", "safetensors", "platformdirs"]
 
 
 @pytest.fixture

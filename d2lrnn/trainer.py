@@ -23,7 +23,7 @@ from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError, WriteEr
 from d2lrnn.figures import scalar
 from d2lrnn.hyperparameters import HyperParameters
 from d2lrnn.module import draw_by_path, is_library_code, perplexity
-from d2lrnn.weights import Weights, folded, write_weights
+from d2lrnn.weights import Weights, check_shapes, folded, write_weights
 
 Row = dict[str, float]
 
@@ -491,6 +491,7 @@ class Trainer(HyperParameters):
             "minibatches": [self.train_batch_idx, self.val_batch_idx],
             "backend": backend.name(),
             "arrays": sorted(arrays),
+            "crc32": checkpoints.crc32(arrays),
             "belongs_to": self._belongs_to,
         }
         write_weights(path, arrays, also=also, checkpoint=state)
@@ -558,8 +559,10 @@ class Trainer(HyperParameters):
         """Put model, optimiser and history where `checkpoint` has them; nothing, if they do not fit."""
         state, model, own = checkpoint.state, self.model, backend.active().weights
         model.check_weights(checkpoint.weights)
+        arrays, biases = own.arrays(model), checkpoint.biases
         same_backend = state.get("backend", backend.name()) == backend.name()
         if same_backend:
+            check_shapes(_shapes({**arrays, **biases}), _shapes(arrays))
             self.set_optimizer_state(checkpoint.optimizer)
         else:
             warnings.warn(
@@ -569,12 +572,16 @@ class Trainer(HyperParameters):
             )
         model.set_weights(checkpoint.weights)
         if same_backend:
-            own.assign(model, {**own.arrays(model), **checkpoint.biases})
+            own.assign(model, {**own.arrays(model), **biases})
         self.history = state["history"]
         self.seed = state.get("model_seed", self.seed)
         # Checkpoints of d2lrnn 0.1 do not tell how many minibatches there were.
         done = [state["epoch"] * (n or 0) for n in (self.num_train_batches, self.num_val_batches)]
         self.train_batch_idx, self.val_batch_idx = state.get("minibatches", done)
+
+
+def _shapes(arrays: Weights) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items()}
 
 
 def numbers_of(optimizer: Any) -> Weights:

@@ -488,8 +488,9 @@ def _draw(translation: Any, path: Path) -> None:
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         drawn = axes.imshow(translation.weights, cmap="Reds", vmin=0, vmax=1)
-        axes.set_xticks(range(len(translation.source)), translation.source, rotation=45)
-        axes.set_yticks(range(len(rows)), rows)
+        plain = {"parse_math": False}  # a dollar is a dollar
+        axes.set_xticks(range(len(translation.source)), translation.source, rotation=45, **plain)
+        axes.set_yticks(range(len(rows)), rows, **plain)
         axes.set(xlabel="source", ylabel="translation")
         figure.colorbar(drawn, shrink=0.6)
     atomic.write(path, figures.picture(figure, "png" if path.suffix == ".png" else "svg"))

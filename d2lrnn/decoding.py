@@ -82,15 +82,16 @@ def continuation(
     choose = Sampler(temperature, seed) if temperature else np.ndarray.argmax
     new: list[int] = []
     unk, state = vocab.unk, None
-    for index in vocab[prompt]:  # warm-up
-        logits, state = step(int(index), state)
-    for remaining in reversed(range(num_preds)):
-        logits[unk] = -math.inf  # never predicted
-        index = int(choose(logits))
-        _check_finite(logits[index])  # a NaN, if there is one, is chosen
-        new.append(index)
-        if remaining:
-            logits, state = step(index, state)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told below
+        for index in vocab[prompt]:  # warm-up
+            logits, state = step(int(index), state)
+        for remaining in reversed(range(num_preds)):
+            logits[unk] = -math.inf  # never predicted
+            index = int(choose(logits))
+            _check_finite(logits[index])  # a NaN, if there is one, is chosen
+            new.append(index)
+            if remaining:
+                logits, state = step(index, state)
     return joiner.join([typed, *vocab.to_tokens(new)])
 
 

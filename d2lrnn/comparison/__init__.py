@@ -60,12 +60,16 @@ class Comparison(Report):
         """
         path = Path(folder)
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        files = {
+            **plots.files(self.plots),
+            "report.json": (text + "\n").encode(),
+            "report.md": markdown.render(self).encode(),
+            "report.html": page.render(self).encode(),
+        }
         try:
             with atomic.new_folder(path) as part:
-                plots.write(self.plots, part)
-                atomic.write(part / "report.json", (text + "\n").encode())
-                atomic.write(part / "report.md", markdown.render(self).encode())
-                atomic.write(part / "report.html", page.render(self).encode())
+                for name, content in files.items():
+                    atomic.write(part / name, content)
         except OSError as error:
             raise RunError(
                 f"The report cannot be written to {path}: {error.strerror or error}. Choose another "

@@ -56,6 +56,8 @@ def of_weights(group: Group) -> list[WeightDifference]:
         return []
     found = []
     for name, weight in group.trained[0].run.weights.items():
+        if not weight.size:
+            continue
         of_runs = [entry.run.weights[name].ravel() for entry in group.trained]
         values = np.array(of_runs, np.float64)  # (num_runs, weight.size)
         column = values[:, np.ptp(values, axis=0).argmax()]

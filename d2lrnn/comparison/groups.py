@@ -7,6 +7,7 @@ began from the very same weights make a group each; the others of the same data 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,8 @@ from d2lrnn.comparison.wording import listed
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+
+MOST = 80  # characters of a file's name
 
 # Options that make no difference to be told, or that are told in another way.
 _NOT_A_SETTING = {"weights", "resume", "text", "prefix", "num_preds", "checkpoint_every", "keep"}
@@ -78,7 +81,7 @@ class Group:
         """The title as a word for file names and addresses."""
         start = "same-weights" if self.same_start else "own-weights"
         words = filter(None, [self.data.name, start, self.mark])
-        return " ".join(words).lower().replace(" ", "-")
+        return slug(" ".join(words))
 
     @property
     def trained(self) -> list[Entry]:
@@ -131,7 +134,8 @@ def differing_settings(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
     """The options that are not the same in all of `entries`: by name, the value by label."""
     names = dict.fromkeys(n for e in entries for n in e.options if n not in _NOT_A_SETTING)
     values = {name: {e.label: e.options.get(name) for e in entries} for name in names}
-    return {name: by_run for name, by_run in values.items() if len(set(by_run.values())) > 1}
+    # An option of a newer d2lrnn may be a list.
+    return {n: by_run for n, by_run in values.items() if len({*map(repr, by_run.values())}) > 1}
 
 
 def by_value(values: Mapping[Key, Value]) -> dict[Value, list[Key]]:
@@ -161,7 +165,12 @@ def _marks(groups: Sequence[Sequence[Entry]]) -> list[str]:
         return [""] * len(groups)
     models = [listed(dict.fromkeys(e.options["model"] for e in group)) for group in groups]
     numbers = map(str, range(1, len(groups) + 1))
-    return models if len(set(models)) == len(groups) else list(numbers)
+    return models if len({*map(slug, models)}) == len(groups) else list(numbers)
+
+
+def slug(words: str) -> str:
+    """`words` as a name of a file, whatever a run says: small letters and digits, and hyphens between."""
+    return "-".join(re.findall("[a-z0-9]+", words.lower()))[:MOST]
 
 
 def _data(entry: Entry) -> Data:

@@ -25,11 +25,11 @@ def render(report: Report) -> str:
     for section in report.sections:
         blocks += _section(section)
     for name, sources in report.sources.items():
-        blocks.append(f"## Source of `{name}`")
+        blocks.append(f"## Source of {_code(name)}")
         for source in sources:
             blocks += [
                 f"### {_text(source.label)}",
-                f"`{source.module}`",
+                _code(source.module),
                 _fence(source.code, "python"),
             ]
     return "\n\n".join(blocks) + "\n"
@@ -87,4 +87,4 @@ def _ticks(text: str, least: int) -> str:
 
 def _text(text: str) -> str:
     """`text` with everything escaped that Markdown would read as its own."""
-    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|#~&$])", r"\\\1", " ".join(text.split()))

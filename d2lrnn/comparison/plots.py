@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from d2lrnn import atomic, backend
+from d2lrnn import backend
 from d2lrnn.figures import picture
 
 if TYPE_CHECKING:
@@ -111,12 +110,13 @@ class Plot:
         return picture(self.figure, "png")
 
 
-def write(plots: Iterable[Plot], folder: Path) -> None:
-    """Write each plot into `folder`, as SVG for light and for dark pages and as PNG."""
+def files(plots: Iterable[Plot]) -> dict[str, bytes]:
+    """The files of each plot by name: SVG for light and for dark pages, and PNG."""
+    found: dict[str, bytes] = {}
     for plot in plots:
-        atomic.write(folder / f"{plot.name}.svg", plot.svg)
-        atomic.write(folder / f"{plot.name}-dark.svg", plot.dark_svg)
-        atomic.write(folder / f"{plot.name}.png", plot.png)
+        found |= {f"{plot.name}.svg": plot.svg, f"{plot.name}-dark.svg": plot.dark_svg}
+        found[f"{plot.name}.png"] = plot.png
+    return found
 
 
 def colour(name: str, backends: Iterable[str], theme: str = "light") -> str:
@@ -165,13 +165,15 @@ def _draw(plot: Plot) -> Figure:
 
     plain: dict[str, Any] = {"frameon": False, "labelcolor": ink, "columnspacing": 1.2}
     if looks:
-        figure.legend(
+        legend = figure.legend(
             handles=[Line2D([], [], label=label, **look) for label, look in looks.items()],
             loc="outside upper left",
             ncols=2 if any(len(label) > 11 for label in looks) else 4,
             handlelength=1.8,
             **plain,
         )
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a dollar in a name is a dollar
     lines = [Line2D([], [], color=ink, linestyle=s, label=name) for name, s in styles.items()]
     figure.legend(handles=lines, loc="outside lower right", ncols=2, **plain)
     return figure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,17 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from d2lrnn import schema
 from d2lrnn.comparison.architecture import Architecture, architecture, complete
 from d2lrnn.comparison.measures import Measures, measure
 from d2lrnn.errors import ArgumentError, RunError, UserError
 from d2lrnn.run import Run
 
 FAILED = "failed.json"  # {"backend": ..., "error": ...}: what is left where a training never began
-
-# What of a run's files is read here, beyond what `Run.open` checks.
-_OPTIONS = ("num_steps", "batch_size", "num_train", "num_val", "tokens")
-_ROW = ("epoch", "train_ppl", "seconds")
-_SAMPLE = ("prefix", "before", "after")
 
 
 @dataclass(frozen=True)
@@ -137,35 +132,20 @@ def _by_backend(runs: Sequence[Run | Failure]) -> list[str]:
 
 def _failure(path: Path) -> Failure | None:
     """The failure that the folder `path` tells of, if it tells of one."""
-    failed, config = (_json_object(path / name) for name in (FAILED, "config.json"))
-    if not failed and (config.get("status") != "failed" or config.get("diverged")):
+    told = schema.read(path / FAILED, schema.Failed) if (path / FAILED).is_file() else None
+    if told is None and (path / "config.json").is_file():
+        config = schema.read(path / "config.json", schema.Header)
+        if config.get("status") == "failed" and not config.get("diverged"):
+            schema.check(path / "config.json", config, schema.Failed)
+            told = config
+    if told is None:
         return None
-    told = failed or config
-    if "backend" not in told:
-        raise RunError(f"The run {path} is damaged: it failed, but does not tell its backend.")
-    error = str(told.get("error", "")).strip()
-    return Failure("", str(told["backend"]), error or "it gave no reason", path)
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    """What the file holds; nothing if it is not there, or no JSON object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    return Failure("", told["backend"], told.get("error", "").strip() or "it gave no reason", path)
 
 
 def _whole(run: Run) -> Run:
     """`run`, after reading all of its files."""
-    config = run.config
-    _check(run, "config.json", [config["options"]], _OPTIONS)
-    _check(run, "config.json", [config["data"]], ("sha1", "source"))
-    _check(run, "history.json", run.history, _ROW)
-    if not run.diverged:
-        _check(run, "samples.json", run.samples, _SAMPLE)
-    _check(run, "versions.json", [run.versions], ("framework",))
-    _check(run, "sources.json", list(run.sources.values()), ("module", "source"))
+    _ = run.history, run.versions, run.sources, run.vocab, run.diverged or run.samples
     try:
         initial = run.initial_weights
         final = initial if run.diverged else run.weights
@@ -175,12 +155,4 @@ def _whole(run: Run) -> Run:
         raise RunError(
             f"The run {run.path} is damaged: its initial and final weights differ in name or shape."
         )
-    _ = run.vocab
     return run
-
-
-def _check(run: Run, file: str, rows: Sequence[Any], keys: Iterable[str]) -> None:
-    for row in rows:
-        missing = [key for key in keys if not isinstance(row, dict) or key not in row]
-        if missing:
-            raise RunError(f"{run.path / file} is damaged: it lacks {', '.join(missing)}.")

@@ -1,7 +1,8 @@
 """Texts, vocabularies and minibatches, in NumPy alone (sections 9.2, 9.3 and 10.5)."""
 
+from d2lrnn.data.archive import extract
 from d2lrnn.data.data_module import DataModule
-from d2lrnn.data.download import DATA_URL, cache_dir, download, extract
+from d2lrnn.data.download import DATA_URL, cache_dir, download
 from d2lrnn.data.minibatches import Minibatches, windows_of
 from d2lrnn.data.pairs import MTFraEng, PairFile, SentencePairs
 from d2lrnn.data.text import TextData, TextFile

@@ -1,21 +1,29 @@
-"""Files from the network, kept in a cache, checked by their SHA-1; archives."""
+"""Files from the network, kept in a cache, checked by their SHA-1."""
 
 import hashlib
 import os
 import posixpath
+import queue
+import re
 import sys
-import tarfile
-import zipfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from d2lrnn import atomic
+from d2lrnn.arguments import Integer, Number, expect
 from d2lrnn.errors import ArgumentError, DataError, DownloadError
 
 DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
 
 TIMEOUTS = (4, 20)  # seconds to connect, seconds without a byte
 CHUNK = 1 << 16  # bytes
+MAX_SECONDS = 3600.0  # for a whole file, its redirects included
+MAX_BYTES = 4 << 30  # of a file; the book's largest has 2 GB
+LONGEST_NAME = 255  # bytes of a part of a path, the most that usual file systems take
 
 
 def cache_dir() -> Path:
@@ -44,33 +52,41 @@ def download(
     url: str,
     folder: str | os.PathLike[str] | None = None,
     sha1_hash: str | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_seconds: float = MAX_SECONDS,
 ) -> str:
     """The path of the file at `url`, downloaded unless it is there already.
 
     It is looked for by its name, first in the folder in $D2LRNN_DATA, then in `folder` (by default
     the cache), and downloaded into `folder`. With `sha1_hash` its content is checked; a damaged
-    file in the cache is downloaded anew.
+    file in the cache is downloaded anew. A download ends after `max_seconds`, or at `max_bytes`.
 
     Raises `DataError` if a file in $D2LRNN_DATA or in a `folder` given has another SHA-1 (it is
-    left as it is), `DownloadError` if the file cannot be fetched.
+    left as it is), `DownloadError` if the file cannot be fetched, is too large or takes too long,
+    `ArgumentError` if `url` is not the http address of a file, or `sha1_hash` no SHA-1.
     """
-    return str(locate(url, folder, sha1_hash)[0])
+    return str(locate(url, folder, sha1_hash, max_bytes=max_bytes, max_seconds=max_seconds)[0])
 
 
 def locate(
     url: str,
     folder: str | os.PathLike[str] | None = None,
     sha1_hash: str | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_seconds: float = MAX_SECONDS,
 ) -> tuple[Path, str]:
     """As `download`: the path, and in words where the file was found."""
-    parts = urlsplit(url)
-    name = unquote(posixpath.basename(parts.path))
-    if (
-        parts.scheme not in ("http", "https")
-        or name != os.path.basename(name)
-        or name in ("", "..")
-    ):
-        raise ArgumentError(f"Expected the http address of a file. Received: url={url!r}.")
+    name = _name_at(url)
+    expect("max_bytes", max_bytes, Integer(1))
+    expect("max_seconds", max_seconds, Number(above_0=True))
+    if sha1_hash is not None:
+        if not (isinstance(sha1_hash, str) and re.fullmatch("[0-9a-fA-F]{40}", sha1_hash)):
+            raise ArgumentError(
+                f"Expected sha1_hash to be 40 hexadecimal digits. Received: sha1_hash={sha1_hash!r}."
+            )
+        sha1_hash = sha1_hash.lower()
     remarks = ""
 
     given = data_folder()
@@ -91,13 +107,33 @@ def locate(
         remarks += f" (the file {target} in the cache is damaged)"
 
     try:
-        _fetch(url, target, sha1_hash)
+        _fetch(url, target, sha1_hash, max_bytes, max_seconds)
     except DownloadError as error:
         raise DownloadError(
             f"Could not download {url}: {error}{remarks}.\nCheck the connection, or put {name} "
             f"into a folder by hand and set D2LRNN_DATA to that folder."
         ) from error
     return target, f"{url}{remarks}"
+
+
+def _name_at(url: str) -> str:
+    """The name of the file at `url`; an ArgumentError if it is no http address of one."""
+    try:
+        parts = urlsplit(url)
+        name = unquote(posixpath.basename(parts.path))
+        if (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and parts.port != 0  # a ValueError if it is none
+            and name == os.path.basename(name)
+            and name not in ("", ".", "..")
+            and name.isprintable()
+            and len(os.fsencode(name)) <= LONGEST_NAME
+        ):
+            return name
+    except (ValueError, TypeError, AttributeError):
+        pass
+    raise ArgumentError(f"Expected the http address of a file. Received: url={url!r}.")
 
 
 def _sha1(path: Path) -> str:
@@ -114,80 +150,111 @@ def _check(path: Path, sha1_hash: str | None) -> None:
         )
 
 
-def _fetch(url: str, target: Path, sha1_hash: str | None) -> None:
+def _fetch(
+    url: str, target: Path, sha1_hash: str | None, max_bytes: int, max_seconds: float
+) -> None:
     """Download `url` to `target`, which is never seen half-written."""
-    import requests
     from rich.console import Console
     from rich.progress import Progress
 
     terminal = sys.stderr.isatty()
     digest = hashlib.sha1(usedforsecurity=False)
-    headers = {"Accept-Encoding": "identity"}  # an archive stays one, its length is what is said
-    try:
-        with (
-            requests.get(url, stream=True, timeout=TIMEOUTS, headers=headers) as response,
-            Progress(
-                console=Console(stderr=True), transient=True, disable=not terminal
-            ) as progress,
-        ):
-            response.raise_for_status()
-            length = response.headers.get("Content-Length", "")
-            task = progress.add_task(target.name, total=int(length) if length.isdigit() else None)
+    received = 0
+    with (
+        Progress(console=Console(stderr=True), transient=True, disable=not terminal) as progress,
+        closing(_Transfer(url, max_seconds)) as transfer,
+    ):
+        length = transfer.begin()
+        if length is not None and length > max_bytes:
+            raise DownloadError(f"it has {length:,} bytes, and max_bytes={max_bytes:,}")
+        task = progress.add_task(target.name, total=length)
+        try:
             with atomic.new_file(target) as part, part.open("wb") as file:
-                for chunk in response.iter_content(CHUNK):
+                for chunk in transfer.chunks():
+                    received += len(chunk)
+                    if received > max_bytes:
+                        raise DownloadError(f"it has more than max_bytes={max_bytes:,}")
                     file.write(chunk)
                     digest.update(chunk)
                     progress.advance(task, len(chunk))
+                if length is not None and received != length:
+                    raise DownloadError(f"only {received:,} of its {length:,} bytes came")
                 if sha1_hash is not None and digest.hexdigest() != sha1_hash:
                     raise DownloadError(
                         f"what came is another file (expected SHA-1 {sha1_hash}, received "
                         f"{digest.hexdigest()})"
                     )
-    except DownloadError:
-        raise
-    except (requests.RequestException, OSError) as error:
-        failed = error.args[0] if error.args else None
-        reason = getattr(failed, "reason", error)  # what urllib3 says, without its retries
-        raise DownloadError(f"{type(error).__name__}, {reason}") from error
+        except DownloadError:
+            raise
+        except OSError as error:
+            raise DownloadError(f"{type(error).__name__}, {error}") from error
 
 
-def extract(filename: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> str:
-    """Unpack a zip or tar archive into `folder`; returns that folder.
+class _Transfer:
+    """The bytes at an address, read by a thread of its own: no server keeps the caller waiting for ever.
 
-    By default that is the archive's own; of an archive in $D2LRNN_DATA, which is only read, the cache.
-
-    Raises `DataError` if `filename` is no archive, or if it holds a link or a member that would
-    lie outside `folder`: then nothing is unpacked.
+    Names are looked up, redirects followed and headers read without a limit of time, and a server that
+    sends a byte now and then is never silent for long.
     """
-    path = Path(filename).expanduser()
-    if folder is not None:
-        target = Path(folder).expanduser()
-    else:
-        target = cache_dir() if path.parent == data_folder() else path.parent
-    if not path.is_file():
-        raise DataError(f"There is no file {filename}.")
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                _check_members(path, target, archive.namelist())
-                archive.extractall(target)
-        elif tarfile.is_tarfile(path):
-            with tarfile.open(path) as tar:
-                _check_members(path, target, tar.getnames())
-                for member in tar:
-                    if not (member.isfile() or member.isdir()):
-                        raise DataError(f"The archive {path} holds a link or device: refused.")
-                # Harmless modes and owners, too; Python before 3.11.4 has no such filter.
-                tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
-                tar.extractall(target)
-        else:
-            raise DataError(f"Expected a zip or tar archive. Received: {filename}.")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"The archive {filename} cannot be unpacked: {error}.") from error
-    return str(target)
 
+    def __init__(self, url: str, max_seconds: float) -> None:
+        self.url = url
+        self.max_seconds = max_seconds
+        self.end = time.monotonic() + max_seconds
+        self.closed = threading.Event()
+        self.queue: queue.Queue[int | bytes | DownloadError | None] = queue.Queue(maxsize=16)
+        threading.Thread(target=self._run, daemon=True).start()
 
-def _check_members(archive: Path, folder: Path, names: list[str]) -> None:
-    for name in names:
-        if not (folder / name).resolve().is_relative_to(folder.resolve()):
-            raise DataError(f"The archive {archive} holds {name!r}, outside {folder}: refused.")
+    def begin(self) -> int | None:
+        """The length that the server tells, if it does."""
+        length = self._next()
+        assert not isinstance(length, bytes)
+        return length
+
+    def chunks(self) -> Iterator[bytes]:
+        """The content, as it comes."""
+        while isinstance(chunk := self._next(), bytes):
+            yield chunk
+
+    def close(self) -> None:
+        """Let the thread end, once it has its next bytes."""
+        self.closed.set()
+
+    def _next(self) -> int | bytes | None:
+        try:
+            told = self.queue.get(timeout=max(self.end - time.monotonic(), 0))
+        except queue.Empty:
+            raise DownloadError(f"it took more than max_seconds={self.max_seconds:g}") from None
+        if isinstance(told, DownloadError):
+            raise told
+        return told
+
+    def _tell(self, what: int | bytes | DownloadError | None) -> None:
+        while not self.closed.is_set():
+            with suppress(queue.Full):
+                return self.queue.put(what, timeout=0.1)
+
+    def _run(self) -> None:
+        import requests
+        from urllib3.exceptions import HTTPError
+
+        headers = {
+            "Accept-Encoding": "identity"
+        }  # an archive stays one, its length is what is said
+        try:
+            with requests.get(self.url, stream=True, timeout=TIMEOUTS, headers=headers) as response:
+                response.raise_for_status()
+                length = response.headers.get("Content-Length", "")
+                as_it_is = "Content-Encoding" not in response.headers
+                is_told = as_it_is and re.fullmatch("[0-9]{1,18}", length)
+                self._tell(int(length) if is_told else None)
+                for chunk in response.iter_content(CHUNK):
+                    self._tell(chunk)
+                    if self.closed.is_set():
+                        break
+            self._tell(None)
+        # UnicodeError, for one, is what a name of a host draws that is none.
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            failed = error.args[0] if error.args else None
+            reason = getattr(failed, "reason", error)  # what urllib3 says, without its retries
+            self._tell(DownloadError(f"{type(error).__name__}, {reason}"))

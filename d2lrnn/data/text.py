@@ -200,8 +200,9 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise DataError(f"There is no file {path}.") from None
     except IsADirectoryError:
         raise DataError(f"{path} is a folder; name a text file in it.") from None
-    except OSError as error:
-        raise DataError(f"The file {path} cannot be read: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # a path that holds a null character
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"The file {path!r} cannot be read: {reason}.") from error
     if not content.strip():
         raise DataError(f"The file {path} is empty ({len(content)} bytes).")
     try:

@@ -1,5 +1,6 @@
 """`download`, `extract`, and where The Time Machine comes from; the network is a local server."""
 
+import gzip
 import hashlib
 import http.server
 import importlib
@@ -37,6 +38,22 @@ class Site(http.server.BaseHTTPRequestHandler):
             return self.send_error(404)
         if self.path.startswith("/slow"):
             time.sleep(1)
+        if self.path.startswith("/drops"):  # a byte now and then: never silent, never done
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n" + b"\r\n" * ("body" in self.path))
+            for _ in range(20):
+                self.wfile.write(b"x")
+                time.sleep(0.02)
+            return None
+        if self.path.startswith("/round"):
+            self.send_response(302)
+            self.send_header(
+                "Location", {"file": "file:///etc/passwd"}.get(self.path[7:], self.path)
+            )
+            return self.end_headers()
+        if self.path.startswith("/endless"):
+            self.send_response(200)
+            self.end_headers()
+            return self.wfile.write(CONTENT * 100)
         self.send_response(200)
         self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
@@ -251,6 +268,82 @@ def test_a_site_that_answers_everything_does_not_pass_for_the_book(site, no_data
         assert "The Tide Clock" in TimeMachine(1024, 32).source
 
 
+# What a server may do
+
+
+@pytest.mark.parametrize(
+    ("path", "limits", "reason"),
+    [
+        ("drops/head", {"max_seconds": 0.2}, "more than max_seconds=0.2"),
+        ("drops/body", {"max_seconds": 0.2}, "more than max_seconds=0.2"),
+        ("slow", {"max_seconds": 0.2}, "more than max_seconds=0.2"),
+        ("large", {"max_bytes": len(CONTENT) - 1}, f"has {len(CONTENT):,} bytes, and max_bytes="),
+        ("endless", {"max_bytes": 5000}, "has more than max_bytes=5,000"),
+        ("broken", {}, f"100.*{len(CONTENT) - 100}|100 of its {len(CONTENT):,}"),
+        ("round/loop", {}, "TooManyRedirects"),
+        ("round/file", {}, "InvalidSchema"),
+    ],
+)
+def test_a_server_is_given_limits(site, no_data, path, limits, reason):
+    began = time.monotonic()
+    with pytest.raises(DownloadError, match=rf"{path}.*(?:{reason}).*\n.*D2LRNN_DATA"):
+        download(f"{site}{path}/a.txt" if "round" not in path else site + path, **limits)
+    assert time.monotonic() - began < 5
+    assert not no_data.exists() or not os.listdir(no_data)
+
+
+def test_a_file_within_its_limits_comes(site, no_data):
+    path = download(site + "a.txt", max_bytes=len(CONTENT), max_seconds=60)
+    assert Path(path).read_bytes() == CONTENT
+
+
+def test_a_sha1_may_be_in_capitals(site, no_data):
+    for _ in range(2):
+        assert Path(download(site + "a.txt", sha1_hash=SHA1.upper())).read_bytes() == CONTENT
+    assert Site.requested == ["/a.txt"]
+    with pytest.raises(DownloadError, match=f"expected SHA-1 {'ab' * 20}, received {SHA1}"):
+        download(site + "b.txt", sha1_hash="AB" * 20)
+    with pytest.raises(ArgumentError, match="sha1_hash to be 40 hexadecimal digits"):
+        download(site + "b.txt", sha1_hash=SHA1[:-1])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://[::1",
+            "http://h:port/a",
+            "http://h:99999/a",
+            "http:///a.txt",
+            "//h/a.txt",
+            "a.txt",
+        ),
+        *("http://h/%2e", "http://h/a%00b", "http://h/a%0ab", "http://h/..%2fa", "http://h/\ud800"),
+        *(
+            "file:///etc/passwd",
+            "ftp://h/a.txt",
+            f"http://h/{'a' * 256}",
+            "",
+            None,
+            1,
+            b"http://h/a",
+        ),
+    ],
+)
+def test_an_odd_address_is_an_error(url, no_data):
+    with pytest.raises(
+        ArgumentError, match=r"Expected the http address of a file\. Received: url="
+    ):
+        download(url)
+    assert not no_data.exists()
+
+
+@pytest.mark.parametrize("host", ["a b", "-", ".example.com", "\N{SNOWMAN}" * 70, "%", "a" * 300])
+def test_a_host_that_is_none_is_a_download_error(host, no_data):
+    with pytest.raises(DownloadError, match="Could not download"):
+        download(f"http://{host}/a.txt", max_seconds=5)
+
+
 # extract
 
 
@@ -295,6 +388,72 @@ def test_links_and_devices_are_refused(kind, tmp_path):
     with pytest.raises(DataError, match="link or device"):
         extract(archive)
     assert os.listdir(tmp_path) == [archive.name]
+
+
+def zip_of(path, **settings):
+    """A zip archive of one file, whose directory has these `settings`."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", CONTENT)
+        for name, value in settings.items():
+            setattr(archive.infolist()[0], name, value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"flag_bits": 1}, "is encrypted; unpack it by hand: refused"),
+        ({"compress_type": 99}, "compressed by method 99, which Python lacks: refused"),
+        ({"external_attr": 0o120777 << 16}, "holds a link or device, 'a.txt': refused"),
+        ({"file_size": 2**40}, "holds more than max_bytes=4,294,967,296: refused"),
+        ({"CRC": 0}, "cannot be unpacked: Bad CRC"),
+    ],
+)
+def test_a_zip_that_cannot_be_unpacked(settings, reason, tmp_path):
+    archive = tmp_path / "a.zip"
+    zip_of(archive, **settings)
+    with pytest.raises(DataError, match=rf"a\.zip.*{reason}"):
+        extract(archive, tmp_path / "there")
+
+
+@pytest.mark.parametrize(("make", "suffix"), [(make_zip, ".zip"), (make_tar, ".tar.gz")])
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["a" * 256], "a name of more than 255 bytes"),
+        (["a", "a/b"], "'a/b' as a file and as a folder"),
+        (["a/b", "a"], "'a' as a file and as a folder"),
+        (["a/b/c", "a/b/c/d/e"], "as a file and as a folder"),
+        ([f"{i}" for i in range(6)], "more than max_files=5 members"),
+        (["a", "b", "c"], "more than max_bytes=5,000"),
+    ],
+)
+def test_members_that_are_refused(make, suffix, names, reason, tmp_path):
+    archive = tmp_path / f"book{suffix}"
+    make(archive, names)
+    with pytest.raises(DataError, match=rf"book.*{reason}.*refused"):
+        extract(
+            archive, tmp_path / "there", max_bytes=5000 if len(names) < 6 else 10**6, max_files=5
+        )
+    assert os.listdir(tmp_path) == [archive.name]
+
+
+def test_a_file_where_a_folder_is_to_be(tmp_path):
+    make_zip(tmp_path / "a.zip", ["a/b"])
+    (tmp_path / "a").write_text("mine")
+    with pytest.raises(
+        DataError, match=r"a\.zip cannot be unpacked: (Not a directory|File exists)"
+    ):
+        extract(tmp_path / "a.zip")
+    assert (tmp_path / "a").read_text() == "mine"
+
+
+def test_a_name_as_long_as_a_film_is_not_read(tmp_path):
+    member = tarfile.TarInfo("a")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 1 << 30
+    with gzip.open(tmp_path / "a.tar.gz", "wb") as file:
+        file.write(member.tobuf() + bytes(1 << 16))
+    with pytest.raises(DataError, match="cannot be unpacked: it describes a member in 1,073,741,8"):
+        extract(tmp_path / "a.tar.gz")
 
 
 def test_what_is_no_archive_is_an_error(tmp_path):

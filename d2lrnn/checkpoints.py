@@ -98,7 +98,9 @@ def _damaged(path: str | os.PathLike[str], reason: str) -> WeightsError:
 
 def of_model(named: Mapping[str, T]) -> dict[str, T]:
     """Of what is named as in a file, what is of the model: all, or, in a checkpoint, its weights."""
-    of_checkpoint = {n.removeprefix("model/"): v for n, v in named.items() if n.startswith("model/")}
+    of_checkpoint = {
+        n.removeprefix("model/"): v for n, v in named.items() if n.startswith("model/")
+    }
     return of_checkpoint or dict(named)
 
 

@@ -247,9 +247,6 @@ class Run:
             raise RunError(message)
         run.config = run._read_config()
         if unfinished:
-            for file in (run.initial, run.checkpoint):
-                if file.is_file() and (run.path / "vocab.json").is_file():
-                    run.check_sizes(file)
             return run
         if run.config["status"] == "running":
             raise RunError(
@@ -434,6 +431,14 @@ class Run:
             raise RunError(f"{self.path / 'config.json'} is damaged: {error}") from error
         model.load(str(self.trained))
         return model
+
+    def check_before_resuming(self) -> None:
+        """As `check_sizes`, of the weights that a training begins with and of those it goes on from."""
+        for file in (self.initial, self.checkpoint):
+            if (
+                file.is_file() and (self.path / "vocab.json").is_file()
+            ):  # which is written before them
+                self.check_sizes(file)
 
     def check_sizes(self, file: Path) -> None:
         """Raise a RunError unless the weights in `file`, of a checkpoint too, are those of the run's model.

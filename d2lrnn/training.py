@@ -111,6 +111,7 @@ class Training:
             click.echo(f"Before: {_shown(prefix, text, self.translates)}")
 
     def _check_earlier(self, run: Run) -> None:
+        run.check_before_resuming()
         if run.config["data"]["sha1"] != sha1_of(self.data):
             raise RunError(
                 f"The run {run.path} was trained on other data than is found now. It was "

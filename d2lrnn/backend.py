@@ -85,6 +85,12 @@ def loaded() -> bool:
     return _active is not None
 
 
+def is_library(module: str | None) -> bool:
+    """Whether the module of this name is the core's or the active backend's."""
+    package = (module or "").split(".")[0]
+    return package == _DISTRIBUTION or (_active is not None and package == _active[1].__name__)
+
+
 def from_environment() -> str | None:
     """The backend that `D2LRNN_BACKEND` names; None where it is unset or empty."""
     return os.environ.get(ENVIRONMENT, "").strip() or None

@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from d2lrnn import __version__, backend, shell
-from d2lrnn.arguments import ARGUMENTS, Integer, Number, OneOf, Share
+from d2lrnn.arguments import ARGUMENTS, OneOf, Rule
 from d2lrnn.errors import BackendError, UserError
 from d2lrnn.models import MODELS
 
@@ -85,20 +85,31 @@ def _argument(section: str, name: str, **settings: Any) -> Callable[[Command], C
     return _option(section, f"--{name.replace('_', '-')}", **_of_table(name, **settings))
 
 
+class Typed(click.ParamType):  # type: ignore[type-arg]
+    """What may be typed for an argument of this rule."""
+
+    name = "number"
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            read = self.rule.read(value) if isinstance(value, str) else value
+        except ValueError:
+            read = value
+        if not self.rule.accepts(read):
+            self.fail(f"expected {self.rule}. Received: {value}", param, ctx)
+        return self.rule.plain(read)
+
+
 def _of_table(name: str, more: str = "", **settings: Any) -> dict[str, Any]:
     """The type and the help of an option, from the table of arguments; `more` is added to its help."""
     argument = ARGUMENTS[name]
     settings = {"help": argument.help + more, **settings}
-    match argument.rule:
-        case OneOf(choices):
-            return {"type": click.Choice(choices), **settings}
-        case Integer(minimum, maximum):
-            number: Any = click.IntRange(minimum, maximum)
-        case Share():
-            number = click.FloatRange(0, 1, max_open=True)
-        case Number(above_0):
-            number = click.FloatRange(0, min_open=above_0)
-    return {"type": number, "metavar": "NUMBER", **settings}
+    if isinstance(argument.rule, OneOf):
+        return {"type": click.Choice(argument.rule.choices), **settings}
+    return {"type": Typed(argument.rule), "metavar": "NUMBER", **settings}
 
 
 def _announced(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

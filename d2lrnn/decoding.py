@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from d2lrnn import cells
-from d2lrnn.arguments import check
+from d2lrnn.arguments import check, check_given, shown
 from d2lrnn.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def stepper(weights: Mapping[str, Array], activation: str = "tanh") -> Step:
     Raises:
         KeyError: the weights are not those of a language model of chapters 9 and 10.
     """
+    check(weights=weights, activation=activation)
     network = cells.Network(weights, "rnn.", activation)
     others = {name for name in weights if not name.startswith("rnn.")}
     if others != {"linear.W_hq", "linear.b_q"}:
@@ -72,6 +73,7 @@ def continuation(
 
     A text is read as the vocabulary's own was, and given back as it was typed.
     """
+    check(step=step)
     prompt = check_prompt(prefix, num_preds, vocab, temperature, seed)
     joiner = getattr(vocab, "joiner", "")  # a reader's own class, as the book's, is of characters
     typed = prefix if isinstance(prefix, str) else joiner.join(prefix)
@@ -112,15 +114,14 @@ def check_prompt(
     seed: int | None,
 ) -> list[str]:
     """The tokens of `prefix`, after a check of the arguments of `predict`."""
+    check(prefix=prefix, vocab=vocab, num_preds=num_preds)
+    check_given(temperature=temperature, seed=seed)
     split = getattr(vocab, "split", list)
     tokens = split(prefix) if isinstance(prefix, str) else list(prefix)
     if not tokens and num_preds != 0:
         raise ArgumentError(
             f"prefix={prefix!r} has no token; give at least one to start from, such as 'it has'."
         )
-    check(num_preds=num_preds)
-    if temperature is not None:
-        check(temperature=temperature)
     if seed is not None and temperature == 0:
         raise ArgumentError(
             f"seed={seed!r} has no effect at temperature=0, which always takes the likeliest "
@@ -197,6 +198,11 @@ def beam_search(
         alpha: 0 compares the log-probabilities themselves, which are higher for short sequences.
         followed: from a state and rows (n * beams,) to the state of these rows.
     """
+    check(step=step, end=end, num_steps=num_steps, beams=beams, alpha=alpha, followed=followed)
+    if np.ndim(first) != 1 or np.asarray(first).dtype.kind not in "iu" or not len(first):
+        raise ArgumentError(
+            f"Expected first to be tokens (n,), n at least 1. Received: first={shown(first)}."
+        )
     n = len(first)
     scores = np.full((n, beams), -math.inf)  # log P of each sequence; at first there is one
     scores[:, 0] = 0

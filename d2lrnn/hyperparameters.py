@@ -1,11 +1,16 @@
 """What the book's classes share: saved hyperparameters, methods added later, checks (3.2)."""
 
+import dataclasses
+import functools
 import inspect
-import operator
 from collections.abc import Callable, Iterable, Sized
+from types import CodeType
 from typing import Any, TypeVar
 
-from d2lrnn.arguments import Integer, OneOf, check, expect
+import numpy as np
+
+from d2lrnn import backend
+from d2lrnn.arguments import ARGUMENTS, Integer, check_room, checked, expect
 from d2lrnn.errors import ArgumentError
 
 T = TypeVar("T")
@@ -15,6 +20,9 @@ class HyperParameters:
     """A base class that keeps the arguments of `__init__` as attributes (section 3.2.1)."""
 
     hparams: dict[str, Any]
+    # Arguments that may be None besides those that are None where they are left out: without a seed,
+    # the weights of a model are others each time.
+    optional: tuple[str, ...] = ("seed",)
 
     def save_hyperparameters(self, ignore: Iterable[str] = ()) -> None:
         """Save the arguments of the calling method as attributes and in the dict `self.hparams`.
@@ -22,10 +30,14 @@ class HyperParameters:
         Left out are the instance itself, names that start with an underscore and those in
         `ignore` (a name or several). Called once in each `__init__` of a class hierarchy, it
         gathers the arguments of all of them; where a name comes twice, the later call holds.
+
+        Those of a class of the library are checked by the table of arguments, and NumPy's numbers become
+        Python's; what a reader's own class calls by the same names is the reader's.
         """
-        frame = inspect.currentframe()
-        assert frame is not None and frame.f_back is not None  # CPython always has frames
-        names, varargs, keywords, values = inspect.getargvalues(frame.f_back)
+        current = inspect.currentframe()
+        assert current is not None and current.f_back is not None  # CPython always has frames
+        frame = current.f_back
+        names, varargs, keywords, values = inspect.getargvalues(frame)
         names = names + [name for name in (varargs, keywords) if name is not None]
         ignored = {ignore} if isinstance(ignore, str) else set(ignore)
         new = {
@@ -36,9 +48,47 @@ class HyperParameters:
             and name not in ignored
             and not name.startswith("_")
         }
+        if backend.is_library(frame.f_globals.get("__name__")):
+            new = checked_all(new, {*self.optional, *none_by_default(type(self), frame.f_code)})
         self.hparams = {**getattr(self, "hparams", {}), **new}
         for name, value in new.items():
             setattr(self, name, value)
+
+
+def checked_all(arguments: dict[str, Any], optional: Iterable[str]) -> dict[str, Any]:
+    """The arguments, those that the table knows checked, as Python's own; `optional` ones may be None."""
+    found = {
+        name: checked(name, value)
+        if name in ARGUMENTS and not (value is None and name in optional)
+        else value
+        for name, value in arguments.items()
+    }
+    check_room({"num_hiddens": getattr(found.get("rnn"), "num_hiddens", None), **found})
+    return found
+
+
+def check_fields(module: Any) -> None:
+    """As `save_hyperparameters`, of a class whose arguments are the fields of a dataclass."""
+    names, optional = fields_in_table(type(module))  # type: ignore[arg-type]
+    values = checked_all({name: getattr(module, name) for name in names}, optional)
+    for name, value in values.items():
+        object.__setattr__(module, name, value)
+
+
+@functools.cache
+def fields_in_table(cls: type) -> tuple[list[str], list[str]]:
+    """The fields that the table knows of the library's class below `cls`, and those that may be None."""
+    library = next(base for base in cls.__mro__ if backend.is_library(base.__module__))
+    fields = [field for field in dataclasses.fields(library) if field.name in ARGUMENTS]
+    return [f.name for f in fields], [f.name for f in fields if "None" in str(f.type)]
+
+
+def none_by_default(cls: type, code: CodeType) -> set[str]:
+    """The arguments of the method of this code that are None where they are left out."""
+    methods = (vars(base).get(code.co_name) for base in cls.__mro__)
+    own = next((m for m in methods if getattr(m, "__code__", None) is code), None)
+    parameters = inspect.signature(own).parameters.values() if own else ()
+    return {parameter.name for parameter in parameters if parameter.default is None}
 
 
 def add_to_class(cls: type) -> Callable[[T], T]:
@@ -89,28 +139,61 @@ def check_labels(outputs: Any, labels: Any) -> None:
         )
 
 
-def check_tokens(name: str, tokens: Any, vocab_size: int) -> None:
-    """Raise `ArgumentError` unless the array `tokens` holds indices of a vocabulary of this size alone."""
-    if tokens.size and not 0 <= tokens.min() <= tokens.max() < vocab_size:
+def as_array(name: str, values: Any) -> np.ndarray[Any, Any]:
+    """`values`, of NumPy or nested lists, as an array; `ArgumentError` if they are none."""
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:  # rows of several lengths, say
+        raise ArgumentError(f"Expected {name} to be an array. {name}: {error}.") from None
+
+
+def on_host(tensor: Any, name: str = "batch") -> np.ndarray[Any, Any]:
+    """A tensor of the framework, or what NumPy makes an array of, as an array."""
+    is_tensor = hasattr(tensor, "shape") and not isinstance(tensor, np.ndarray | np.generic)
+    array: np.ndarray[Any, Any] = (
+        backend.active().numpy(tensor) if is_tensor else as_array(name, tensor)
+    )
+    return array
+
+
+def check_tokens(
+    name: str, tokens: Any, vocab_size: int, axes: tuple[str, ...] = ("batch_size", "num_steps")
+) -> np.ndarray[Any, Any]:
+    """`tokens` as an array, of which these are the axes.
+
+    Raises:
+        ArgumentError: they are no whole numbers, there are none, or one is no index of a vocabulary of
+            this size.
+    """
+    array = as_array(name, tokens)
+    if array.dtype.kind not in "iu" or array.ndim != len(axes) or not array.size:
         raise ArgumentError(
-            f"{name} has tokens from {tokens.min()} to {tokens.max()}: expected 0 to {vocab_size - 1}, the "
+            f"Expected {name} to be tokens, whole numbers ({', '.join(axes)}), at least one. Received: "
+            f"{name} of shape {array.shape} and dtype {array.dtype}."
+        )
+    if not 0 <= array.min() <= array.max() < vocab_size:
+        raise ArgumentError(
+            f"{name} has tokens from {array.min()} to {array.max()}: expected 0 to {vocab_size - 1}, the "
             f"indices of a vocabulary of vocab_size={vocab_size}."
         )
+    return array
+
+
+def check_numbers(name: str, values: Any) -> np.ndarray[Any, Any]:
+    """`values`, a tensor too, as an array; `ArgumentError` unless they are numbers, at least one."""
+    array = on_host(values, name)
+    if array.dtype.kind not in "iuf" or not array.size:
+        raise ArgumentError(
+            f"Expected {name} to be numbers, at least one. Received: {name} of shape {array.shape} and "
+            f"dtype {array.dtype}."
+        )
+    return array
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:
     """`value` as an `int`; `ArgumentError` if it is none or is below `minimum`."""
-    expect(name, value, Integer(minimum))
-    return operator.index(value)
-
-
-def check_one_of(name: str, value: object, choices: Iterable[str]) -> None:
-    """Raise `ArgumentError` if `value` is not one of `choices`."""
-    expect(name, value, OneOf(tuple(choices)))
-
-
-# What `check` is called where sizes or positive numbers are checked.
-check_sizes = check_positive = check
+    number: int = expect(name, value, Integer(minimum))
+    return number
 
 
 def check_inputs(size: int, num_inputs: int) -> None:

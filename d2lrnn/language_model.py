@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from d2lrnn import backend, decoding
+from d2lrnn.arguments import check, shown
 from d2lrnn.data.minibatches import Minibatches, windows_of
 from d2lrnn.errors import ArgumentError
-from d2lrnn.hyperparameters import check_tokens
+from d2lrnn.hyperparameters import as_array, check_tokens, on_host
 from d2lrnn.models import layer_classes, model_classes
-from d2lrnn.module import flat_state, is_library_code, is_whole
+from d2lrnn.module import flat_state, is_library_code, is_whole, nested
 from d2lrnn.weights import Weights
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class LanguageModel:
 
     def logits(self, X: Any, state: Any = None) -> Array:
         """The logits (batch_size, num_steps, vocab_size) of the tokens `X`, in NumPy."""
-        logits: Array = self.evaluator(_logits)(self.check_tokens(X), state)
+        tokens = self.check_tokens(X)
+        logits: Array = self.evaluator(_logits)(tokens, self.check_state(state, len(tokens)))
         return logits
 
     def states(self, X: Any, state: Any = None) -> tuple[Array, Any]:
@@ -59,7 +61,8 @@ class LanguageModel:
             All hidden states (num_steps, batch_size, num_hiddens), and the last state, each of its
             arrays (num_layers, batch_size, num_hiddens).
         """
-        outputs, state = self.evaluator(_states)(self.check_tokens(X), state)
+        tokens = self.check_tokens(X)
+        outputs, state = self.evaluator(_states)(tokens, self.check_state(state, len(tokens)))
         outputs = np.asarray(outputs)  # from scratch, a list of num_steps arrays
         return outputs, flat_state(state)
 
@@ -81,9 +84,10 @@ class LanguageModel:
         """
         self.check_device(device)
         self.check_direction()
-        tokens = self.check_tokens(np.reshape(token, (-1, 1)))  # (batch_size, 1)
+        tokens = as_array("token", token).reshape(-1, 1)
+        tokens = self.check_tokens(tokens, "token")  # (batch_size, 1)
         if is_library_code(self.forward):
-            logits, state = self.evaluator(_step)(tokens, state)
+            logits, state = self.evaluator(_step)(tokens, self.check_state(state, len(tokens)))
         else:
             state = tokens if state is None else np.concatenate([state, tokens], axis=1)
             logits = self.logits(state)[:, -1]
@@ -125,6 +129,7 @@ class LanguageModel:
             ArgumentError: the prefix is empty, `num_preds` is negative, the vocabulary is of another
                 size than the model's, or temperature and seed contradict each other.
         """
+        check(vocab=vocab)
         if len(vocab) != self.vocab_size:
             raise ArgumentError(
                 f"vocab has {len(vocab)} tokens, the model was made for vocab_size={self.vocab_size}. "
@@ -218,7 +223,7 @@ class LanguageModel:
     def check_batch(self, batch: Any) -> None:
         """Raise an ArgumentError if a minibatch does not hold tokens of this model and their labels."""
         if isinstance(batch, tuple | list):
-            self.check_arrays([backend.active().numpy(tensor) for tensor in batch])
+            self.check_arrays([on_host(tensor) for tensor in batch])
 
     def check_arrays(self, arrays: Sequence[Any]) -> None:
         """As `check_batch`, of arrays whose first are inputs and whose last are labels."""
@@ -237,27 +242,43 @@ class LanguageModel:
                     f"{name} of shape {tokens.shape} and dtype {tokens.dtype}."
                 )
             windows = windows_of(tokens)  # overlapping ones have each token many times
-            self.check_tokens(tokens if windows is None else windows.sequence, name)
+            self.check_tokens(tokens if windows is None else windows.sequence[None], name)
         if X.shape != Y.shape:
             raise ArgumentError(
                 f"Expected a label for each token. Received: X of shape {X.shape} and Y of shape {Y.shape}."
             )
 
     def check_tokens(self, X: Any, name: str = "X") -> Array:
-        """`X` as an array; an ArgumentError unless it holds tokens of the vocabulary, at least one.
+        """`X` as an array; an ArgumentError unless it holds tokens (batch_size, num_steps), at least one.
 
         Where the reader has replaced `one_hot`, `X` is whatever that takes.
         """
-        inputs = np.asarray(X)
         if not is_library_code(self.one_hot):
-            return inputs
-        if inputs.size == 0 or inputs.dtype.kind not in "iu":
+            return np.asarray(X)
+        return check_tokens(name, X, self.vocab_size)
+
+    def check_state(self, state: Any, batch_size: int) -> Any:
+        """`state` as arrays (num_layers, batch_size, num_hiddens); an ArgumentError if it is none.
+
+        None, zeros, stays None, and the state of a reader's layer is what that takes.
+        """
+        layer = self.rnn
+        if state is None or not is_library_code(type(layer)):
+            return state
+        d2l, ways = backend.active(), 1 + getattr(layer, "bidirectional", False)
+        num_states = 2 if isinstance(layer, (d2l.LSTM, d2l.LSTMScratch, d2l.BiLSTM)) else 1
+        shape = (getattr(layer, "num_layers", 1) * ways, batch_size, layer.num_hiddens // ways)
+        try:
+            found = flat_state(nested(np.asarray, state))
+        except ValueError:  # parts of several shapes
+            found = None
+        parts = found if isinstance(found, tuple) else (found,)
+        if [(np.shape(a), np.asarray(a).dtype.kind) for a in parts] != [(shape, "f")] * num_states:
             raise ArgumentError(
-                f"{name} of shape {inputs.shape} and dtype {inputs.dtype}: expected at least one token, a "
-                "whole number each."
+                f"Expected state to be {num_states} array(s) {shape}, (num_layers, batch_size, num_hiddens), "
+                f"as this model returned it. Received: state={shown(state)}."
             )
-        check_tokens(name, inputs, self.vocab_size)
-        return inputs
+        return parts if num_states > 1 else parts[0]
 
 
 def _whole(tokens: Any) -> Array:

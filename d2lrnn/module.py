@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from d2lrnn import backend
+from d2lrnn.arguments import check, shown
 from d2lrnn.board import ProgressBoard
 from d2lrnn.errors import ArgumentError, WeightsError
-from d2lrnn.hyperparameters import HyperParameters
+from d2lrnn.hyperparameters import HyperParameters, check_numbers
 from d2lrnn.weights import (
     Weights,
     canonical_path,
@@ -67,10 +68,15 @@ class Module(HyperParameters):
 
     def check_device(self, device: Any) -> None:
         """Raise an ArgumentError if `device` is another than the model's; None is the model's."""
-        if device is not None and not self.is_on(device):
+        try:
+            is_there = device is None or self.is_on(device)
+        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError):  # it is no device
+            is_there = False
+        if not is_there:
             raise ArgumentError(
-                f"device={device}: the model is on {self.device}. Leave device out, or put the model "
-                "elsewhere: a Trainer trains it, and leaves it, on the device that num_gpus chooses."
+                f"Expected device to be that of the model, or None. Received: device={shown(device)}. The "
+                f"model is on {self.device}. Leave device out, or put the model elsewhere: a Trainer trains "
+                "it, and leaves it, on the device that num_gpus chooses."
             )
 
     def evaluator(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,6 +144,7 @@ class Module(HyperParameters):
 
         The value is read by the host at the end of the epoch, with all others, not now.
         """
+        check(key=key, train=train)
         trainer = self.__dict__.get("trainer")
         if trainer is None:
             raise ArgumentError(
@@ -159,6 +166,10 @@ class Module(HyperParameters):
     def check_batch(self, batch: Any) -> None:
         """As `check_data`, for a minibatch of a reader's own loader, in the first epoch."""
 
+    def check_state(self, state: Any, batch_size: int) -> Any:
+        """`state` as the model takes it; a model that knows raises an ArgumentError where it is none."""
+        return state
+
     # Weights by canonical name ------------------------------------------------------------------------
 
     def get_weights(self) -> Weights:
@@ -178,6 +189,7 @@ class Module(HyperParameters):
         Raises:
             WeightsError: a name is missing or unknown, or a shape differs; nothing is changed then.
         """
+        check(weights=weights)
         checked, own = self.check_weights(weights), backend.active().weights
         own.assign(self, from_canonical(own.layout(self), checked, own.arrays(self)))
 
@@ -194,6 +206,7 @@ class Module(HyperParameters):
 
         Its header holds what the weights do not tell: the activation of a layer that has one.
         """
+        check(path=path)
         write_weights(path, self.get_weights(), **backend.active().weights.settings(self))
 
     def load(self, path: str | os.PathLike[str]) -> None:
@@ -204,6 +217,7 @@ class Module(HyperParameters):
                 what is missing, what is unknown and which shapes differ), or they are those of a model
                 with another activation.
         """
+        check(path=path)
         header, weights = read_header(path), model_weights(path)
         for name, value in backend.active().weights.settings(self).items():
             if header.get(name, value) != value:
@@ -219,7 +233,9 @@ class Module(HyperParameters):
 
         They are not clipped; of a recurrent model they start from `state`, by default zeros.
         """
-        own = self._sized()
+        X, Y = check_numbers("X", X), check_numbers("Y", Y)
+        self.check_batch((X, Y))
+        state, own = self.check_state(state, len(X)), self._sized()
         loss, gradients = self.gradients_of(*((X, Y) if state is None else (X, state, Y)))
         layout = [p for p in own.layout(self) if p.names and p.path in gradients]
         return loss, to_canonical(layout, gradients)
@@ -244,8 +260,7 @@ class Module(HyperParameters):
 
 def is_library_code(function: Any) -> bool:
     """Whether `function` (or a class) is the library's, the core's or the backend's, by its `__module__`."""
-    package = (getattr(function, "__module__", None) or "").split(".")[0]
-    return package in ("d2lrnn", backend.active().__name__)
+    return backend.is_library(getattr(function, "__module__", None))
 
 
 def methods_of(model: Any) -> tuple[Any, ...]:

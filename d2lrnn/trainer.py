@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from d2lrnn import backend, checkpoints
-from d2lrnn.arguments import check
+from d2lrnn.arguments import check, check_given
 from d2lrnn.data import Minibatches
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError, WriteError
 from d2lrnn.figures import scalar
@@ -84,8 +84,6 @@ class Trainer(HyperParameters):
         keep: int = 1,
     ) -> None:
         self.save_hyperparameters()
-        check(max_epochs=max_epochs, gradient_clip_val=gradient_clip_val)
-        check(patience=patience, checkpoint_every=checkpoint_every, keep=keep)
         self.gpus = _choose_gpus(num_gpus)
         self.epoch = 0
         self.history: list[Row] = []
@@ -165,6 +163,8 @@ class Trainer(HyperParameters):
                 the model is as it was.
             WriteError: the first checkpoint cannot be written.
         """
+        check(model=model, data=data)
+        check_given(resume=resume, checkpoint=checkpoint)
         self.prepare_data(data)
         if self.patience and self.val_dataloader is None:
             raise ArgumentError(
@@ -247,6 +247,7 @@ class Trainer(HyperParameters):
 
     def validate(self, model: Any, data: Any) -> Row:
         """The mean loss `val_loss` (nats) over the validation split and, of a language model, `val_ppl`."""
+        check(model=model, data=data)
         self.prepare_data(data)
         if self.val_dataloader is None:
             raise ArgumentError("The data has no validation split; give it num_val of at least 1.")
@@ -469,6 +470,7 @@ class Trainer(HyperParameters):
             ArgumentError: the training was interrupted in the middle of an epoch.
             WriteError: the disk is full, or the folder cannot be written to; what was there stays.
         """
+        check(path=path)
         self._write_checkpoint(path, [])
 
     def _write_checkpoint(self, path: str, also: Sequence[Any]) -> None:
@@ -637,11 +639,6 @@ def _choose_gpus(num_gpus: int) -> list[Any]:
     global _said_no_gpu
     d2l = backend.active()
     available = [d2l.gpu(i) for i in range(d2l.num_gpus())]
-    if num_gpus not in (0, 1):
-        raise ArgumentError(
-            f"Expected num_gpus to be 0 or 1. Received: num_gpus={num_gpus!r}. {len(available)} GPU(s) can "
-            "be used here, and a model trains on one: the first at 1, the CPU at 0."
-        )
     if num_gpus == 1 and not available:
         if not _said_no_gpu:
             _said_no_gpu = True

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from d2lrnn import backend, decoding
-from d2lrnn.arguments import check
+from d2lrnn.arguments import Words, check, shown
 from d2lrnn.data.minibatches import Minibatches
 from d2lrnn.data.pairs import BOS, EOS, sources_in
 from d2lrnn.errors import ArgumentError
-from d2lrnn.hyperparameters import check_tokens
+from d2lrnn.hyperparameters import as_array, check_numbers, check_tokens, on_host
 from d2lrnn.module import is_library_code, nested
 from d2lrnn.weights import Weights, to_canonical
 
@@ -67,24 +67,29 @@ class Translator:
             tgt: what the decoder is given, `<bos>` and the target (batch_size, num_steps).
             valid_lens: the lengths of the sources without padding (batch_size,).
         """
-        logits: Array = self.evaluator(_logits)(
-            np.asarray(src), np.asarray(tgt), _array(valid_lens)
-        )
+        src, valid_lens = self.check_source(src, valid_lens)
+        tgt = self.check_target("tgt", tgt, len(src))
+        logits: Array = self.evaluator(_logits)(src, tgt, valid_lens)
         return logits
 
     def encode(self, src: Any, valid_lens: Any = None) -> Any:
         """The state in which the decoder begins, after the source, in NumPy."""
-        return self.evaluator(_encode)(np.asarray(src), _array(valid_lens))
+        return self.evaluator(_encode)(*self.check_source(src, valid_lens))
 
     def step(self, tokens: Any, state: Any) -> tuple[Array, Any]:
         """The logits (batch_size, vocab_size) of what follows `tokens` (batch_size,), and the new state."""
-        logits, state = self.evaluator(_decode)(np.reshape(tokens, (-1, 1)), state)
+        tokens = self.check_target("tokens", as_array("tokens", tokens).reshape(-1, 1))
+        logits, state = self.evaluator(_decode)(tokens, check_begun(state))
         return logits[:, -1], state
 
     def gradients(self, *batch: Any) -> tuple[float, Weights]:
         """The mean loss of a minibatch of arrays, and its gradients by canonical name, not clipped."""
         own = self._sized()
-        loss, gradients = self.gradients_of(*map(np.asarray, batch))
+        if not batch:
+            raise ArgumentError("Expected the arrays of a minibatch. Received: none.")
+        arrays = [check_numbers("batch", array) for array in batch]
+        self.check_arrays(arrays)
+        loss, gradients = self.gradients_of(*arrays)
         layout = [p for p in own.layout(self) if p.names and p.path in gradients]
         return loss, to_canonical(layout, gradients)
 
@@ -124,8 +129,15 @@ class Translator:
             one tensor (batch_size, 1, num_keys).
         """
         self.check_device(device)
+        check(num_steps=num_steps, save_attention_weights=save_attention_weights)
+        if not isinstance(batch, list | tuple) or len(batch) < 3:
+            raise ArgumentError(
+                "Expected batch to be tensors (source, decoder input, valid lengths). Received: batch="
+                f"{shown(batch)}."
+            )
         d2l = backend.active()
-        src, tgt, valid_lens = (d2l.numpy(tensor) for tensor in batch[:3])
+        src, tgt, valid_lens = map(on_host, batch[:3])
+        tgt = self.check_target("batch[1]", tgt)
         state, tokens = self.encode(src, valid_lens), [tgt[:, 0]]
         weights: list[Any] = []
         for _ in range(num_steps):
@@ -145,7 +157,7 @@ class Translator:
             raise ArgumentError(
                 f"{type(self.decoder).__name__} has no attention: use d2l.Seq2SeqAttentionDecoder."
             )
-        weights: Array = self.evaluator(_attend)(np.asarray(tgt), state)
+        weights: Array = self.evaluator(_attend)(self.check_target("tgt", tgt), check_begun(state))
         return weights
 
     def translate(
@@ -170,11 +182,12 @@ class Translator:
         """
         if isinstance(sentences, str):
             raise ArgumentError(
-                f"Expected sentences to be a list. Received: {sentences!r}; write [{sentences!r}]."
+                f"Expected sentences to be a list of sentences. Received: sentences={sentences!r}; write "
+                f"[{sentences!r}]."
             )
+        check(sentences=sentences, data=data, beams=beams, alpha=alpha)
         if not sentences:
             raise ArgumentError("Expected at least one sentence. Received: none.")
-        check(beams=beams)
         d2l = backend.active()
         batch = data.build(sentences, ["."] * len(sentences))
         typed = sources_in(data, sentences)
@@ -230,7 +243,7 @@ class Translator:
     def check_batch(self, batch: Any) -> None:
         """Raise an ArgumentError if a minibatch does not hold tokens of this model."""
         if isinstance(batch, tuple | list):
-            self.check_arrays([backend.active().numpy(tensor) for tensor in batch])
+            self.check_arrays([on_host(tensor) for tensor in batch])
 
     def check_arrays(self, arrays: Sequence[Any]) -> None:
         """As `check_batch`, of arrays (source, decoder input, ..., label)."""
@@ -247,13 +260,47 @@ class Translator:
             (-1, "label", self.decoder),
         )
         for index, name, part in parts:
-            tokens, size = np.asarray(arrays[index]), getattr(part, "vocab_size", None)
+            size = getattr(part, "vocab_size", None)
             if size:
-                check_tokens(f"The {name}", tokens, size)
+                check_tokens(f"The {name}", arrays[index], size)
+
+    def check_source(self, src: Any, valid_lens: Any) -> tuple[Array, Array | None]:
+        """The source and its valid lengths as arrays; an ArgumentError if they are none of the encoder's."""
+        if not is_library_code(type(self.encoder)):
+            return np.asarray(src), None if valid_lens is None else np.asarray(valid_lens)
+        src = check_tokens("src", src, self.encoder.vocab_size)
+        if valid_lens is None:
+            return src, None
+        lengths = as_array("valid_lens", valid_lens)
+        is_one_of_each = lengths.shape == (len(src),) and lengths.dtype.kind in "iu"
+        if not is_one_of_each or not 1 <= lengths.min() <= lengths.max() <= src.shape[1]:
+            raise ArgumentError(
+                "Expected valid_lens to be whole numbers (batch_size,), from 1 to the number of tokens of a "
+                f"source. Received: valid_lens={shown(valid_lens)}, for src of shape {src.shape}."
+            )
+        return src, lengths
+
+    def check_target(self, name: str, tgt: Any, batch_size: int | None = None) -> Array:
+        """Tokens of the target as an array; an ArgumentError if they are none of the decoder's."""
+        if not is_library_code(type(self.decoder)):
+            return np.asarray(tgt)
+        tokens = check_tokens(name, tgt, self.decoder.vocab_size)
+        if batch_size not in (None, len(tokens)):
+            raise ArgumentError(
+                f"Expected {name} to have a row for each of the {batch_size} sources. Received: {name} of "
+                f"shape {tokens.shape}."
+            )
+        return tokens
 
 
-def _array(values: Any) -> Array | None:
-    return None if values is None else np.asarray(values)
+def check_begun(state: Any) -> Any:
+    """`state`; an ArgumentError unless it is one in which a decoder can begin."""
+    if not isinstance(state, list | tuple) or len(state) < 2:
+        raise ArgumentError(
+            "Expected state to be one that `encode` or `step` returned. Received: state="
+            f"{shown(state)}."
+        )
+    return state
 
 
 def _named(kept: list[list[decoding.Kept]], vocab: Any) -> list[list[decoding.Kept]]:
@@ -317,6 +364,7 @@ def bleu(pred_seq: str, label_seq: str, k: int) -> float:
     Returns:
         1 for equal sequences, 0 for those without a token, or an n-gram, in common.
     """
+    check(pred_seq=pred_seq, label_seq=label_seq, k=k)
     pred, label = pred_seq.split(), label_seq.split()
     if not pred:
         return 0.0
@@ -356,15 +404,21 @@ def corpus_scores(translations: Sequence[str], references: Sequence[Sequence[str
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 
+    check(translations=translations)
+    if not isinstance(references, list | tuple):
+        raise ArgumentError(
+            f"Expected references to be a list. Received: references={shown(references)}."
+        )
     if not translations or len(translations) != len(references):
         raise ArgumentError(
             f"Expected references for each of one or more translations. Received: {len(translations)} "
             f"translations and references for {len(references)}."
         )
     for translation, of_one in zip(translations, references, strict=True):
-        if not of_one or isinstance(of_one, str):
+        if not of_one or not Words("translations").accepts(of_one):
             raise ArgumentError(
-                f"Expected a list of right translations for each. Received: {of_one!r} for {translation!r}."
+                f"Expected a list of right translations for each. Received: {shown(of_one)} for "
+                f"{translation!r}."
             )
     most = max(map(len, references))
     streams = [[of_one[i] if i < len(of_one) else "" for of_one in references] for i in range(most)]

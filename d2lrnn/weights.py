@@ -329,13 +329,16 @@ def path_below(name: str) -> str:
     return re.sub(r"^(rnn|linear)(\.|$)", "", name)
 
 
-def draw(name: str, shape: tuple[int, ...], sigma: float, seed: int) -> Array:
-    """Initial weights from N(0, sigma^2) in float32, decided by `name` and `seed` alone."""
-    random = np.random.RandomState([seed, zlib.crc32(name.encode())])
+def draw(name: str, shape: tuple[int, ...], sigma: float, seed: int | None) -> Array:
+    """Initial weights from N(0, sigma^2) in float32, decided by `name` and `seed` alone.
+
+    Without a seed, they are others each time.
+    """
+    random = np.random.RandomState(None if seed is None else [seed, zlib.crc32(name.encode())])
     return (sigma * random.standard_normal(shape)).astype(np.float32)
 
 
-def initial(path: str, arrays: Mapping[str, Array], sigma: float, seed: int) -> Weights:
+def initial(path: str, arrays: Mapping[str, Array], sigma: float, seed: int | None) -> Weights:
     """The initial weights of a layer from scratch at `path` below the model: matrices as `draw`, biases 0."""
     start = f"{path}." if path else ""
     return {

@@ -7,8 +7,9 @@ import jax
 from flax import linen as nn
 from jax import numpy as jnp
 
+from d2lrnn.hyperparameters import check_fields
+
 from .deep_rnn import over_time
-from .module import check_fields
 from .ops import arange, astype, concat, int32, swapaxes, tanh
 from .parameters import seeded
 from .seq2seq import XAVIER, Decoder, Seq2SeqDecoder

@@ -4,7 +4,7 @@ from dataclasses import field
 
 from flax import linen as nn
 
-from d2lrnn.hyperparameters import check_sizes
+from d2lrnn.hyperparameters import check_fields
 
 from .deep_rnn import above_each_other, join, split
 from .gru import GRU
@@ -24,8 +24,9 @@ class TwoWay(Module):
     bidirectional = True
 
     def __post_init__(self):
-        check_sizes(num_hiddens=self.num_hiddens)
-        self.half = self.half or self.num_hiddens
+        if self.half is None:
+            check_fields(self)
+            self.half = self.num_hiddens
         self.num_hiddens = 2 * self.half
         super().__post_init__()
 

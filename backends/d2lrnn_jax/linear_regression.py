@@ -7,7 +7,8 @@ import optax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from d2lrnn.hyperparameters import HyperParameters, check_labels, check_sizes
+from d2lrnn.arguments import check
+from d2lrnn.hyperparameters import HyperParameters, check_labels, check_numbers
 from d2lrnn.weights import draw
 
 from .module import DataModule, Module
@@ -29,7 +30,7 @@ class SyntheticRegressionData(DataModule):
     def __init__(self, w, b, noise=0.01, num_train=1000, num_val=1000, batch_size=32, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_train=num_train, num_val=num_val, batch_size=batch_size)
+        check_numbers("w", w), check_numbers("b", b)
         n = num_train + num_val
         self.X = from_numpy(draw("X", (n, len(w)), 1, seed))  # (n, num_inputs)
         noise = from_numpy(draw("noise", (n, 1), noise, seed))
@@ -37,6 +38,7 @@ class SyntheticRegressionData(DataModule):
 
     def get_dataloader(self, train):
         """The minibatches (X, y) of a split; None for a validation of no examples."""
+        check(train=train)
         if not train and self.num_val == 0:
             return None
         i = slice(0, self.num_train) if train else slice(self.num_train, None)

@@ -1,16 +1,16 @@
 """`Module`, `Classifier` and the data, in Flax (book, chapters 3 and 4)."""
 
-import dataclasses
 import inspect
 
 import jax
 import optax
 from flax import linen as nn
+from flax.core import Scope
 from jax import numpy as jnp
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
-from d2lrnn.arguments import ARGUMENTS, check
+from d2lrnn.hyperparameters import check_fields
 
 from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape, typed
 from .parameters import Parameters
@@ -25,7 +25,8 @@ class Module(Parameters, nn.Module, core.Module):
     not_copied = (*core.Module.not_copied, "_compiled")
 
     def __post_init__(self):
-        check_fields(self)
+        if not isinstance(self.parent, Scope):  # else it is a copy that is applied
+            check_fields(self)
         super().__post_init__()
 
     def loss(self, params, X, Y, state):
@@ -83,15 +84,6 @@ class Module(Parameters, nn.Module, core.Module):
         finally:
             self.training = training
         return float(loss), arrays(self, grads)
-
-
-def check_fields(module):
-    """Check the fields that are the library's; None stands for what may be left out."""
-    library = next(filter(core.is_library_code, type(module).__mro__))
-    for field in dataclasses.fields(library):
-        value = getattr(module, field.name)
-        if field.name in ARGUMENTS and not (value is None and "None" in str(field.type)):
-            check(**{field.name: value})
 
 
 def with_aux(value):

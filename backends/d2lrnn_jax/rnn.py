@@ -59,8 +59,8 @@ class RNN(Module):
     kernel_init: nn.initializers.Initializer | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
-        check_layers(self.num_layers, self.dropout)
         super().__post_init__()
+        check_layers(self.num_layers, self.dropout)
 
     def layer(self):  # the cell that is run over time
         return RNNCell(self.num_hiddens, self.activation, self.seed, self.kernel_init, name="cell")

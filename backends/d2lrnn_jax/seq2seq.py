@@ -7,14 +7,15 @@ import optax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from d2lrnn.arguments import OneOf, check_layers, expect
+from d2lrnn.arguments import check_layers
+from d2lrnn.hyperparameters import check_fields
 from d2lrnn.module import is_library_code
-from d2lrnn.translation import Translator
+from d2lrnn.translation import Translator, check_begun
 
 from .deep_rnn import over_time
 from .gru import GRU
 from .lstm import LSTM
-from .module import Classifier, check_fields
+from .module import Classifier
 from .ops import astype, concat, int32, numpy, ones, reduce_mean, reshape, swapaxes, zeros
 from .parameters import seeded
 
@@ -64,7 +65,7 @@ class EncoderDecoder(Translator, Classifier):
         return tokens, (weights, [])
 
     def attention_weights(self, tgt, state):
-        weights = self.evaluator(sown)(numpy(tgt), state)
+        weights = self.evaluator(sown)(self.check_target("tgt", tgt), check_begun(state))
         return numpy(concat(weights, 1)) if weights else super().attention_weights(tgt, state)
 
 
@@ -98,7 +99,6 @@ class Recurrent(nn.Module):
     def __post_init__(self):
         check_fields(self)
         check_layers(self.num_layers, self.dropout)
-        expect("cell", self.cell, OneOf(tuple(LAYERS)))
         super().__post_init__()
 
     def setup(self):

@@ -5,7 +5,7 @@ import math
 from mxnet import np, npx
 from mxnet.gluon import nn
 
-from d2lrnn.hyperparameters import check_sizes
+from d2lrnn.arguments import check, check_given
 
 from .ops import arange, astype, concat, expand_dims, float32, swapaxes, tanh, transpose
 from .seq2seq import Decoder, Seq2SeqDecoder, top
@@ -36,6 +36,7 @@ class DotProductAttention(nn.Block):
 
     def __init__(self, dropout=0):
         super().__init__()
+        check(dropout=dropout)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, queries, keys, values, valid_lens=None):
@@ -62,7 +63,8 @@ class AdditiveAttention(nn.Block):
 
     def __init__(self, num_hiddens, dropout=0, *, query_size=None, key_size=None):
         super().__init__()
-        check_sizes(num_hiddens=num_hiddens)
+        check(num_hiddens=num_hiddens, dropout=dropout)
+        check_given(query_size=query_size, key_size=key_size)
         self.W_q = without_bias(query_size, num_hiddens)
         self.W_k = without_bias(key_size, num_hiddens)
         self.w_v = without_bias(num_hiddens, 1)

@@ -3,7 +3,6 @@
 from mxnet import autograd, npx
 from mxnet.gluon import nn
 
-from d2lrnn.hyperparameters import check_sizes
 from d2lrnn.module import draw_by_path
 
 from .module import Module
@@ -30,7 +29,6 @@ class StackedRNNScratch(Module):
     def __init__(self, num_inputs, num_hiddens, num_layers, sigma=0.01, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_layers=num_layers)
         sizes = [num_inputs] + [num_hiddens] * (num_layers - 1)
         self.rnns = nn.Sequential()
         self.rnns.add(*(RNNScratch(size, num_hiddens, sigma, seed=seed) for size in sizes))

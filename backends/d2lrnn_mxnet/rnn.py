@@ -3,13 +3,13 @@
 from mxnet.gluon import nn, rnn
 
 from d2lrnn.arguments import check_layers
-from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
+from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.weights import seed_at
 
 from .deep_rnn import with_dropout
 from .module import Module
 from .ops import stack, swapaxes
-from .rnn_scratch import ACTIVATIONS, RNNLMScratch
+from .rnn_scratch import RNNLMScratch
 from .weights import SCALE, SeededUniform, arrays, initial
 
 
@@ -34,13 +34,10 @@ class RNN(Module):
                  activation="tanh", seed=0):  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
-        check_one_of("activation", activation, ACTIVATIONS)
         self.begin()
 
     def begin(self):
-        """Check the sizes, and build the layer, for inputs of a size that may not be known yet."""
-        num_inputs = 1 if self.num_inputs is None else self.num_inputs
-        check_sizes(num_hiddens=self.num_hiddens, num_inputs=num_inputs)
+        """Build the layer, for inputs of a size that may not be known yet."""
         check_layers(self.num_layers, self.dropout)
         self.build(self.num_inputs or 0)
 

@@ -2,7 +2,7 @@
 
 from mxnet import np, npx
 
-from d2lrnn.hyperparameters import check_inputs, check_one_of, check_positive, check_sizes
+from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.language_model import LanguageModel
 from d2lrnn.module import draw_by_path, single_state
 from d2lrnn.weights import draw, initial
@@ -30,9 +30,6 @@ class RNNScratch(Module):
     def __init__(self, num_inputs, num_hiddens, sigma=0.01, *, activation="tanh", seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_inputs=num_inputs, num_hiddens=num_hiddens)
-        check_positive(sigma=sigma)
-        check_one_of("activation", activation, ACTIVATIONS)
         self.init_params()
 
     def init_params(self):
@@ -87,8 +84,6 @@ class RNNLMScratch(LanguageModel, Classifier):
     def __init__(self, rnn, vocab_size, lr=0.01, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size)
-        check_positive(lr=lr)
         self.init_params()
         draw_by_path(self)
 

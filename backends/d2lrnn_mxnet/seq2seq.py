@@ -5,7 +5,7 @@ import math
 from mxnet import gluon, init, np
 from mxnet.gluon import nn
 
-from d2lrnn.hyperparameters import HyperParameters, check_one_of, check_positive, check_sizes
+from d2lrnn.hyperparameters import HyperParameters
 from d2lrnn.translation import Translator
 from d2lrnn.weights import draw, seed_at
 
@@ -41,7 +41,7 @@ class EncoderDecoder(Translator, Classifier):
 
     def __init__(self, encoder, decoder):
         super().__init__()
-        self.encoder, self.decoder = encoder, decoder
+        self.save_hyperparameters()
 
     def forward(self, enc_X, dec_X, *args):
         """Logits (batch_size, num_steps, vocab_size) of the source and of the target shifted by one."""
@@ -86,8 +86,6 @@ class Seq2SeqEncoder(Encoder):
                  cell="gru", seed=0):  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size, embed_size=embed_size)
-        check_one_of("cell", cell, LAYERS)
         self.embedding = nn.Embedding(vocab_size, embed_size)
         self.rnn = LAYERS[cell](num_hiddens, num_layers, dropout, num_inputs=embed_size, seed=seed)
         init_xavier(self, seed_at(seed, "encoder"))
@@ -132,8 +130,6 @@ class Seq2SeqDecoder(Decoder):
                  cell="gru", seed=0):  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size, embed_size=embed_size)
-        check_one_of("cell", cell, LAYERS)
         self.make_layers()
         init_xavier(self, seed_at(seed, "decoder"))
 
@@ -168,7 +164,6 @@ class Seq2Seq(EncoderDecoder):
     def __init__(self, encoder, decoder, tgt_pad, lr):
         super().__init__(encoder, decoder)
         self.save_hyperparameters()
-        check_positive(lr=lr)
 
     def loss(self, Y_hat, Y):
         """The mean cross-entropy of the labels that are no padding, in nats."""

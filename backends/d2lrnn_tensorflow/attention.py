@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 from tensorflow.keras.layers import Dropout
 
-from d2lrnn.hyperparameters import check_sizes
+from d2lrnn.arguments import check, check_given
 from d2lrnn.weights import seed_at
 
 from .module import Module
@@ -57,6 +57,8 @@ class DotProductAttention(Attention):
 
     def __init__(self, dropout=0, *, seed=0):
         super().__init__()
+        check(dropout=dropout)
+        check_given(seed=seed)
         self.dropout = Dropout(dropout, seed=seed)
 
     def scores(self, queries, keys):
@@ -77,10 +79,11 @@ class AdditiveAttention(Attention):
 
     def __init__(self, key_size=None, query_size=None, num_hiddens=None, dropout=0, *, seed=0):
         super().__init__()
-        check_sizes(num_hiddens=num_hiddens)
-        self.W_q = dense(query_size, num_hiddens, seed, "W_q", use_bias=False)
-        self.W_k = dense(key_size, num_hiddens, seed, "W_k", use_bias=False)
-        self.w_v = dense(num_hiddens, 1, seed, "w_v", use_bias=False)
+        check(num_hiddens=num_hiddens, dropout=dropout)  # num_hiddens has a default for its place
+        self.save_hyperparameters(ignore="dropout")
+        self.W_q = dense(self.query_size, self.num_hiddens, seed, "W_q", use_bias=False)
+        self.W_k = dense(self.key_size, self.num_hiddens, seed, "W_k", use_bias=False)
+        self.w_v = dense(self.num_hiddens, 1, seed, "w_v", use_bias=False)
         self.dropout = Dropout(dropout, seed=seed)
 
     def scores(self, queries, keys):

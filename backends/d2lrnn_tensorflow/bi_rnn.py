@@ -2,7 +2,6 @@
 
 from tensorflow.keras.layers import Bidirectional
 
-from d2lrnn.hyperparameters import check_positive, check_sizes
 from d2lrnn.module import draw_by_path
 
 from .gru import GRU
@@ -29,8 +28,6 @@ class BiRNNScratch(Module):
     def __init__(self, num_inputs, num_hiddens, sigma=0.01, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_inputs=num_inputs, num_hiddens=num_hiddens)
-        check_positive(sigma=sigma)
         self.f_rnn = RNNScratch(num_inputs, num_hiddens, sigma, seed=seed)
         self.b_rnn = RNNScratch(num_inputs, num_hiddens, sigma, seed=seed)
         draw_by_path(self, "rnn")  # of one seed they are copies

@@ -1,6 +1,5 @@
 """Deep recurrent networks from scratch (book, section 10.3); `RNN`, `LSTM` and `GRU` take `num_layers`."""
 
-from d2lrnn.hyperparameters import check_positive, check_sizes
 from d2lrnn.module import draw_by_path
 
 from .module import Module
@@ -24,8 +23,6 @@ class StackedRNNScratch(Module):
     def __init__(self, num_inputs, num_hiddens, num_layers, sigma=0.01, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_inputs=num_inputs, num_hiddens=num_hiddens, num_layers=num_layers)
-        check_positive(sigma=sigma)
         sizes = [num_inputs] + [num_hiddens] * (num_layers - 1)
         self.rnns = [RNNScratch(size, num_hiddens, sigma, seed=seed) for size in sizes]
         draw_by_path(self, "rnn")  # of one seed they are copies

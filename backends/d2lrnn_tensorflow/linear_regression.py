@@ -3,7 +3,8 @@
 import tensorflow as tf
 from tensorflow.keras.initializers import RandomNormal
 
-from d2lrnn.hyperparameters import HyperParameters, check_labels, check_positive, check_sizes
+from d2lrnn.arguments import check
+from d2lrnn.hyperparameters import HyperParameters, check_labels, check_numbers
 from d2lrnn.weights import draw
 
 from .module import DataModule, Module
@@ -25,7 +26,7 @@ class SyntheticRegressionData(DataModule):
     def __init__(self, w, b, noise=0.01, num_train=1000, num_val=1000, batch_size=32, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_train=num_train, num_val=num_val, batch_size=batch_size)
+        check_numbers("w", w), check_numbers("b", b)
         n = num_train + num_val
         self.X = from_numpy(draw("X", (n, len(w)), 1, seed))  # (n, num_inputs)
         noise = from_numpy(draw("noise", (n, 1), noise, seed))
@@ -33,6 +34,7 @@ class SyntheticRegressionData(DataModule):
 
     def get_dataloader(self, train):
         """The minibatches (X, y) of a split; None for a validation of no examples."""
+        check(train=train)
         if not train and self.num_val == 0:
             return None
         i = slice(0, self.num_train) if train else slice(self.num_train, None)
@@ -52,8 +54,6 @@ class LinearRegressionScratch(Module):
     def __init__(self, num_inputs, lr, sigma=0.01, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_inputs=num_inputs)
-        check_positive(lr=lr, sigma=sigma)
         self.w = drawn("w", (num_inputs, 1), sigma, seed)
         self.b = tf.Variable(zeros(1))
 
@@ -97,7 +97,6 @@ class LinearRegression(Module):
     def __init__(self, lr):
         super().__init__()
         self.save_hyperparameters()
-        check_positive(lr=lr)
         self.net = tf.keras.layers.Dense(1, kernel_initializer=RandomNormal(stddev=0.01))
 
     def loss(self, Y_hat, Y):

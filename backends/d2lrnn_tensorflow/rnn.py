@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow.keras.initializers import GlorotUniform
 from tensorflow.keras.layers import Dense, Dropout, SimpleRNN
 
-from d2lrnn.arguments import check, check_layers
+from d2lrnn.arguments import check_layers, checked
 from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.weights import seed_at
 
@@ -35,13 +35,12 @@ class RNN(Module):
     ):
         super().__init__()
         self.save_hyperparameters()
-        check(num_hiddens=num_hiddens, activation=activation)
         check_layers(num_layers, dropout)
         self.drop = Dropout(dropout, seed=seed)
         several = [self.layer(f"{i}.") for i in range(num_layers) if num_layers > 1]
         self.rnn = several or self.layer("")
         if num_inputs is not None:
-            self.build(num_inputs)
+            self.build(self.num_inputs)
 
     def layer(self, start):
         """Keras's layer, drawn from the seed and `start`, the place of its weights; `build` gives sizes."""
@@ -49,8 +48,8 @@ class RNN(Module):
 
     def build(self, num_inputs):
         """Make the weights for inputs of this size."""
-        check(num_inputs=num_inputs)
-        self.num_inputs, shape = num_inputs, (None, None, num_inputs)
+        self.num_inputs = checked("num_inputs", num_inputs)
+        shape = (None, None, self.num_inputs)
         for layer in tf.nest.flatten(self.rnn):
             layer.build(shape)
             shape = layer.compute_output_shape(shape)[0]  # beside those of the states

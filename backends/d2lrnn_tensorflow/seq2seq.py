@@ -4,7 +4,6 @@ import tensorflow as tf
 from tensorflow.keras.initializers import GlorotUniform, RandomNormal
 from tensorflow.keras.layers import Dense, Embedding
 
-from d2lrnn.hyperparameters import check_one_of, check_positive, check_sizes
 from d2lrnn.module import draw_by_path
 from d2lrnn.translation import Translator
 from d2lrnn.weights import seed_at
@@ -39,8 +38,7 @@ class EncoderDecoder(Translator, Classifier):
 
     def __init__(self, encoder, decoder):
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
+        self.save_hyperparameters()
         draw_by_path(self)  # a reader's encoder and decoder may hold layers of one seed
 
     def forward(self, enc_X, dec_X, *args):
@@ -94,10 +92,8 @@ class Seq2SeqEncoder(Encoder):
     ):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size, embed_size=embed_size)
-        check_one_of("cell", cell, LAYERS)
         own = seed_at(seed, "encoder")
-        self.embedding = embedding(vocab_size, embed_size, own)
+        self.embedding = embedding(self.vocab_size, self.embed_size, own)
         self.rnn = recurrent(cell, embed_size, num_hiddens, num_layers, dropout, own)
 
     def forward(self, X, valid_lens=None):
@@ -126,8 +122,6 @@ class Seq2SeqDecoder(Decoder):
     ):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size, embed_size=embed_size)
-        check_one_of("cell", cell, LAYERS)
         self.make_layers(seed_at(seed, "decoder"))
 
     def make_layers(self, seed):
@@ -161,7 +155,6 @@ class Seq2Seq(EncoderDecoder):
     def __init__(self, encoder, decoder, tgt_pad, lr):
         super().__init__(encoder, decoder)
         self.save_hyperparameters()
-        check_positive(lr=lr)
 
     def loss(self, Y_hat, Y):
         """The mean cross-entropy of the labels that are no padding, in nats."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import softmax
 
-from d2lrnn.hyperparameters import check_sizes
+from d2lrnn.arguments import check, check_given
 
 from .ops import concat, stack, swapaxes, tanh
 from .seq2seq import Decoder, Seq2SeqDecoder
@@ -35,6 +35,7 @@ class DotProductAttention(nn.Module):
 
     def __init__(self, dropout=0):
         super().__init__()
+        check(dropout=dropout)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, queries, keys, values, valid_lens=None):
@@ -61,7 +62,8 @@ class AdditiveAttention(nn.Module):
 
     def __init__(self, num_hiddens, dropout=0, *, query_size=None, key_size=None):
         super().__init__()
-        check_sizes(num_hiddens=num_hiddens)
+        check(num_hiddens=num_hiddens, dropout=dropout)
+        check_given(query_size=query_size, key_size=key_size)
         self.W_q = without_bias(query_size, num_hiddens)
         self.W_k = without_bias(key_size, num_hiddens)
         self.w_v = nn.Linear(num_hiddens, 1, bias=False)

@@ -5,7 +5,6 @@ On PyTorch's own layers (section 10.3.2) they are `RNN`, `LSTM` and `GRU` with `
 
 from torch import nn
 
-from d2lrnn.hyperparameters import check_sizes
 from d2lrnn.module import draw_by_path
 
 from .module import Module
@@ -29,7 +28,6 @@ class StackedRNNScratch(Module):
     def __init__(self, num_inputs, num_hiddens, num_layers, sigma=0.01, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_layers=num_layers)
         sizes = [num_inputs] + [num_hiddens] * (num_layers - 1)
         self.rnns = nn.Sequential(*(RNNScratch(d, num_hiddens, sigma, seed=seed) for d in sizes))
         draw_by_path(self, "rnn")  # no two start as copies

@@ -2,8 +2,6 @@
 
 from torch import nn
 
-from d2lrnn.hyperparameters import check_positive, check_sizes
-
 from .module import Module
 from .ops import matmul, sigmoid, tanh
 from .rnn import RNN
@@ -27,8 +25,6 @@ class GRUScratch(RNNScratch):
     def __init__(self, num_inputs, num_hiddens, sigma=0.01, *, seed=0):
         Module.__init__(self)
         self.save_hyperparameters()
-        check_sizes(num_inputs=num_inputs, num_hiddens=num_hiddens)
-        check_positive(sigma=sigma)
         self.init_params()
 
     def init_params(self):

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from d2lrnn.hyperparameters import HyperParameters, check_labels, check_positive, check_sizes
+from d2lrnn.arguments import check
+from d2lrnn.hyperparameters import HyperParameters, check_labels, check_numbers
 from d2lrnn.weights import draw
 
 from .module import DataModule, Module
@@ -25,7 +26,7 @@ class SyntheticRegressionData(DataModule):
     def __init__(self, w, b, noise=0.01, num_train=1000, num_val=1000, batch_size=32, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_train=num_train, num_val=num_val, batch_size=batch_size)
+        check_numbers("w", w), check_numbers("b", b)
         n = num_train + num_val
         self.X = from_numpy(draw("X", (n, len(w)), 1, seed))  # (n, num_inputs)
         noise = from_numpy(draw("noise", (n, 1), noise, seed))
@@ -34,6 +35,7 @@ class SyntheticRegressionData(DataModule):
 
     def get_dataloader(self, train):
         """The minibatches (X, y) of a split; None for a validation of no examples."""
+        check(train=train)
         if not train and self.num_val == 0:
             return None
         i = slice(0, self.num_train) if train else slice(self.num_train, None)
@@ -53,8 +55,6 @@ class LinearRegressionScratch(Module):
     def __init__(self, num_inputs, lr, sigma=0.01, *, seed=0):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(num_inputs=num_inputs)
-        check_positive(lr=lr, sigma=sigma)
         self.w = nn.Parameter(from_numpy(draw("w", (num_inputs, 1), sigma, seed)))
         self.b = nn.Parameter(zeros(1))
 
@@ -106,7 +106,6 @@ class LinearRegression(Module):
     def __init__(self, lr):
         super().__init__()
         self.save_hyperparameters()
-        check_positive(lr=lr)
         self.net = nn.LazyLinear(1)
 
     def loss(self, Y_hat, Y):

@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from d2lrnn.arguments import check_layers
-from d2lrnn.hyperparameters import check_inputs, check_one_of, check_sizes
+from d2lrnn.arguments import check, check_layers, checked
+from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.weights import seed_at
 
 from .module import Module, seeded
 from .ops import stack, swapaxes
-from .rnn_scratch import ACTIVATIONS, RNNLMScratch
+from .rnn_scratch import RNNLMScratch
 from .weights import arrays
 
 
@@ -32,12 +32,11 @@ class RNN(Module):
                  activation="tanh", seed=0):  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
-        check_one_of("activation", activation, ACTIVATIONS)
         self.begin()
 
     def begin(self):
         """Check the sizes, and build the layer unless the size of its inputs is to follow."""
-        check_sizes(num_hiddens=self.num_hiddens)
+        check(num_hiddens=self.num_hiddens)  # which has a default, for its place
         check_layers(self.num_layers, self.dropout)
         self.rnn = None
         if self.num_inputs is not None:
@@ -50,8 +49,7 @@ class RNN(Module):
 
     def build(self, num_inputs):
         """Make the layer for inputs of this size."""
-        check_sizes(num_inputs=num_inputs)
-        self.num_inputs = num_inputs
+        self.num_inputs = checked("num_inputs", num_inputs)
         self.rnn = self.drawn(self.path)
 
     def drawn(self, path):

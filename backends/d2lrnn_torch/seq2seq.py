@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from d2lrnn.hyperparameters import HyperParameters, check_one_of, check_positive, check_sizes
+from d2lrnn.hyperparameters import HyperParameters
 from d2lrnn.translation import Translator
 from d2lrnn.weights import seed_at
 
@@ -41,8 +41,7 @@ class EncoderDecoder(Translator, Classifier):
 
     def __init__(self, encoder, decoder):
         super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
+        self.save_hyperparameters()
 
     def forward(self, enc_X, dec_X, *args):
         """Logits (batch_size, num_steps, vocab_size) of the source and of the target shifted by one."""
@@ -76,8 +75,6 @@ class Seq2SeqEncoder(Encoder):
     ):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size, embed_size=embed_size)
-        check_one_of("cell", cell, LAYERS)
         with seeded(seed_at(seed, "encoder")):
             self.embedding = nn.Embedding(vocab_size, embed_size)
             self.rnn = LAYERS[cell](embed_size, num_hiddens, num_layers, dropout, seed=None)
@@ -111,8 +108,6 @@ class Seq2SeqDecoder(Decoder):
     ):
         super().__init__()
         self.save_hyperparameters()
-        check_sizes(vocab_size=vocab_size, embed_size=embed_size)
-        check_one_of("cell", cell, LAYERS)
         with seeded(seed_at(seed, "decoder")):
             self.make_layers()
             self.apply(init_seq2seq)
@@ -148,7 +143,6 @@ class Seq2Seq(EncoderDecoder):
     def __init__(self, encoder, decoder, tgt_pad, lr):
         super().__init__(encoder, decoder)
         self.save_hyperparameters()
-        check_positive(lr=lr)
 
     def loss(self, Y_hat, Y):
         """The mean cross-entropy of the labels that are no padding, in nats."""

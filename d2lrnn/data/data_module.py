@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from d2lrnn.arguments import check, shown
 from d2lrnn.data.download import cache_dir
 from d2lrnn.data.minibatches import Minibatches
 from d2lrnn.errors import ArgumentError
@@ -29,6 +30,7 @@ class DataModule(HyperParameters):
     seed: int = 0
     num_workers: int = 0
     batch_size: int | None = None
+    optional = ()  # a seed is needed: it decides the order
 
     def __init__(
         self,
@@ -79,10 +81,15 @@ class DataModule(HyperParameters):
         `tensors` are the framework's or NumPy arrays, examples first and labels last. They come
         shuffled, by `self.seed`, if `train`. Raises `ArgumentError` if `self.batch_size` is unset.
         """
+        check(train=train)
         if self.batch_size is None:
             raise ArgumentError(
                 f"{type(self).__name__} has no batch_size: set self.batch_size in __init__, "
                 f"for instance with self.save_hyperparameters()."
+            )
+        if not isinstance(tensors, list | tuple):
+            raise ArgumentError(
+                f"Expected tensors to be a list of tensors. Received: tensors={shown(tensors)}."
             )
         arrays = tuple(self.array(tensor)[indices] for tensor in tensors)
         return Minibatches(

@@ -1,14 +1,13 @@
 """`Minibatches`: the same examples in the same order on every backend (section 9.3)."""
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from d2lrnn.arguments import check
+from d2lrnn.arguments import check, check_given, checked, shown
 from d2lrnn.errors import ArgumentError
 
 Array = NDArray[Any]
@@ -37,6 +36,10 @@ class Minibatches:
         seed: int = 0,
         convert: Callable[[Array], Any] | None = None,
     ) -> None:
+        if not isinstance(arrays, Iterable):
+            raise ArgumentError(
+                f"Expected arrays to be a list of arrays. Received: arrays={shown(arrays)}."
+            )
         self.arrays = tuple(np.asarray(array) for array in arrays)
         shapes = [array.shape for array in self.arrays]
         if not shapes or () in shapes or len({shape[0] for shape in shapes}) != 1:
@@ -50,20 +53,21 @@ class Minibatches:
                 f"Expected at least one example. Received: arrays of shapes {shapes}; "
                 f"does the split begin behind the end of the data?"
             )
-        check(batch_size=batch_size, seed=seed)
-        self.batch_size, self.seed = int(batch_size), int(seed)
+        check(shuffle=shuffle)
+        check_given(convert=convert)
+        self.batch_size: int = checked("batch_size", batch_size)
+        self.seed: int = checked("seed", seed)
         self.shuffle = shuffle
         self.convert = convert
         self.epoch = 0
 
     def __len__(self) -> int:
         """The number of minibatches."""
-        return math.ceil(self.num_examples / self.batch_size)
+        return -(-self.num_examples // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iterations follow."""
-        check(epoch=epoch)
-        self.epoch = int(epoch)
+        self.epoch = checked("epoch", epoch)
 
     def order(self, epoch: int | None = None) -> NDArray[np.int64]:
         """The examples' indices in the order of `epoch`, by default the current one: shape (n,)."""

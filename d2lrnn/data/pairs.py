@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from d2lrnn.arguments import check
+from d2lrnn.arguments import check, checked
 from d2lrnn.data.archive import DAMAGED
 from d2lrnn.data.data_module import DataModule
 from d2lrnn.data.download import DATA_URL, cache_dir, data_folder, locate
@@ -75,9 +75,7 @@ class SentencePairs(DataModule):
     ) -> None:
         super().__init__(root=root, seed=seed)
         self.save_hyperparameters()
-        check(num_steps=num_steps, num_train=num_train, num_val=num_val)
         if batch_size is not None:
-            check(batch_size=batch_size)
             arrays, self.src_vocab, self.tgt_vocab = self._build_arrays(self.raw_text)
             self.arrays = tuple(map(self.array, arrays))
 
@@ -158,6 +156,7 @@ class SentencePairs(DataModule):
 
     def build(self, src_sentences: Sequence[str], tgt_sentences: Sequence[str]) -> tuple[Any, ...]:
         """The four arrays of these sentences, by the vocabularies of this data, as tensors."""
+        check(src_sentences=src_sentences, tgt_sentences=tgt_sentences)
         if len(src_sentences) != len(tgt_sentences):
             raise ArgumentError(
                 f"Expected a translation of each sentence. Received: {len(src_sentences)} in src_sentences "
@@ -174,6 +173,7 @@ class SentencePairs(DataModule):
 
     def sentences(self, train: bool) -> tuple[list[str], list[str]]:
         """The sentences of training, or of validation, and their translations; tokens separated by spaces."""
+        check(train=train)
         most = self.num_train + self.num_val
         rows = slice(0, self.num_train) if train else slice(self.num_train, None)
         source, target = self._tokenize(self._preprocess(self.raw_text), most)
@@ -184,6 +184,7 @@ class SentencePairs(DataModule):
 
         Tokens are separated by spaces, as in what `translate` returns.
         """
+        check(sentences=sentences)
         known: dict[str, list[str]] = {}
         for source, target in zip(*self._tokenize(self._preprocess(self.raw_text)), strict=True):
             known.setdefault(" ".join(source[:-1]), []).append(" ".join(target[:-1]))
@@ -192,6 +193,7 @@ class SentencePairs(DataModule):
 
     def get_dataloader(self, train: bool) -> Minibatches | None:
         """Minibatches of (source, decoder input, valid lengths, label); None for no validation pairs."""
+        check(train=train)
         if not train and self.num_val == 0:
             return None
         rows = slice(0, self.num_train) if train else slice(self.num_train, None)
@@ -226,7 +228,7 @@ class PairFile(SentencePairs):
         num_val: int = 128,
         **options: Any,
     ) -> None:
-        self.path = path = os.fspath(path)
+        self.path = path = os.fspath(checked("path", path))
         super().__init__(batch_size, num_steps, num_train, num_val, **options)
         self.save_hyperparameters(ignore=["options"])
 

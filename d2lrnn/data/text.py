@@ -11,12 +11,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from d2lrnn.arguments import check
+from d2lrnn.arguments import check, checked, shown
 from d2lrnn.data.data_module import DataModule
 from d2lrnn.data.minibatches import Minibatches
 from d2lrnn.data.tokenizer import BLOCK, Tokenizer
 from d2lrnn.data.vocab import Vocab
-from d2lrnn.errors import DataError
+from d2lrnn.errors import ArgumentError, DataError
 
 
 class TextData(DataModule):
@@ -64,10 +64,16 @@ class TextData(DataModule):
     ) -> None:
         super().__init__(root=root, seed=seed)
         self.save_hyperparameters(ignore=["vocab"])
-        check(tokens=tokens, min_freq=min_freq)
+        if isinstance(vocab, str | list | tuple | dict | type | np.ndarray | np.generic) or not (
+            vocab is None or hasattr(vocab, "__getitem__")
+        ):
+            raise ArgumentError(
+                f"Expected vocab to be a vocabulary. Received: vocab={shown(vocab)}. Make one: "
+                "d2l.Vocab(tokens)."
+            )
         if batch_size is None and num_steps is None:
             return
-        check(batch_size=batch_size, num_steps=num_steps, num_train=num_train, num_val=num_val)
+        check(batch_size=batch_size, num_steps=num_steps)
         assert num_steps is not None  # it would not have passed
 
         corpus, self.vocab = self.build(self._download(), vocab)
@@ -144,6 +150,7 @@ class TextData(DataModule):
 
     def get_dataloader(self, train: bool) -> Minibatches | None:
         """Minibatches of (X, Y), each (batch_size, num_steps); None for no validation windows."""
+        check(train=train)
         if not train and self.num_val == 0:
             return None
         end = self.num_train + self.num_val
@@ -183,7 +190,7 @@ class TextFile(TextData):
         num_val: int = 5000,
         **options: Any,
     ) -> None:
-        self.path = path = os.fspath(path)
+        self.path = path = os.fspath(checked("path", path))
         super().__init__(batch_size, num_steps, num_train, num_val, **options)
         self.save_hyperparameters(ignore=["options"])
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from d2lrnn.arguments import OneOf, check, expect
+from d2lrnn.arguments import Text, check, check_given, expect
 
 BLOCK = 1 << 20  # characters turned into NumPy at a time: four bytes each, and indices eight
 
@@ -27,13 +27,12 @@ class Tokenizer:
     def __init__(
         self, tokens: str = "char", letters: str | None = None, joined: bool = False
     ) -> None:
-        check(tokens=tokens)
-        if letters is not None:
-            expect("letters", letters, OneOf(tuple(LETTERS)))
+        check(tokens=tokens, joined=joined)
+        check_given(letters=letters)
         self.tokens, self.letters, self.joined = tokens, letters, joined
 
     def __call__(self, text: str) -> Sequence[str]:
-        return self.tokenize(self.preprocess(text))
+        return self.tokenize(self.preprocess(expect("text", text, Text())))
 
     def preprocess(self, text: str) -> str:
         """`text` in lower case, with a space for every run of characters that are no `letters`."""

@@ -4,13 +4,13 @@ import collections
 import itertools
 import operator
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from d2lrnn.arguments import check
+from d2lrnn.arguments import Text, check, expect, shown
 from d2lrnn.data.tokenizer import Tokenizer, code_points, guessed
 from d2lrnn.errors import ArgumentError, DataError
 
@@ -44,10 +44,16 @@ class Vocab:
         tokenizer: Tokenizer | None = None,
     ) -> None:
         check(min_freq=min_freq)
-        if isinstance(reserved_tokens, str):
+        if isinstance(reserved_tokens, str) or not isinstance(reserved_tokens, Iterable):
+            way_out = f"; write [{reserved_tokens!r}]" if isinstance(reserved_tokens, str) else ""
             raise ArgumentError(
-                f"Expected reserved_tokens to be a list of strings. "
-                f"Received: reserved_tokens={reserved_tokens!r}; write [{reserved_tokens!r}]."
+                f"Expected reserved_tokens to be a list of strings. Received: reserved_tokens="
+                f"{shown(reserved_tokens)}{way_out}."
+            )
+        if not isinstance(tokens, Iterable):
+            raise ArgumentError(
+                "Expected tokens to be a str, a list of tokens, or a list of such lists. Received: tokens="
+                f"{shown(tokens)}."
             )
         reserved = list(reserved_tokens)
         counts = _count(tokens)
@@ -96,7 +102,7 @@ class Vocab:
 
     def split(self, text: str) -> list[str]:
         """The tokens of `text`, read as the text was of which this vocabulary was made."""
-        return list(self.tokenizer(text))
+        return list(self.tokenizer(expect("text", text, Text())))
 
     def __getitem__(self, tokens: Any) -> Any:
         """The index of a token; for a list or tuple of tokens, however nested, such a list."""
@@ -104,7 +110,12 @@ class Vocab:
             tokens = tokens.tolist()
         if isinstance(tokens, (list, tuple)):
             return [self[token] for token in tokens]
-        return self.token_to_idx.get(tokens, self.unk)
+        if not isinstance(tokens, Hashable):
+            raise ArgumentError(
+                f"Expected a token, or a list of tokens. Received: {shown(tokens)}."
+            )
+        index: Any = self.token_to_idx.get(tokens, self.unk)  # type: ignore[call-overload]
+        return index
 
     def to_tokens(self, indices: Any) -> Any:
         """The token of an index; for a list or an array of indices, a list nested likewise.
@@ -132,6 +143,10 @@ class Vocab:
 
         The same numbers as `vocab[list(tokens)]`, without a Python object for each.
         """
+        if not isinstance(tokens, Iterable):
+            raise ArgumentError(
+                f"Expected tokens to be a str or a list. Received: tokens={shown(tokens)}."
+            )
         if not isinstance(tokens, str):
             unk = self.unk
             return np.fromiter((self.token_to_idx.get(t, unk) for t in _flat(tokens)), np.int32)

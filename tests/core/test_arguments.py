@@ -1,48 +1,135 @@
 """The table of arguments, and who goes by it (d2lrnn/arguments.py)."""
 
 import math
+from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 
-from d2lrnn.arguments import ARGUMENTS, Integer, Number, OneOf, Share, check
-from d2lrnn.cli import generate, main, train
+from d2lrnn.arguments import (
+    ARGUMENTS,
+    File,
+    Flag,
+    Having,
+    Integer,
+    Number,
+    OneOf,
+    Share,
+    Text,
+    Words,
+    check,
+    check_room,
+    checked,
+    shown,
+)
+from d2lrnn.cli import Typed, generate, main, train, translate
+from d2lrnn.data import Vocab
 from d2lrnn.errors import ArgumentError
 
-OPTIONS = {param.name: param for param in (*generate.params, *train.params)}
+OPTIONS = {param.name: param for param in (*generate.params, *translate.params, *train.params)}
 
-FITTING = {Integer: [1, np.int64(1)], Number: [0.5, 1, np.float32(0.5)], Share: [0, 0.5]}
+# What each kind of rule takes, as Python keeps it, and what it does not.
+FITTING = {
+    Integer: [(1, 1), (np.int64(1), 1), (np.uint8(1), 1)],
+    Number: [(0.5, 0.5), (1, 1), (np.float32(0.5), 0.5), (np.int64(1), 1)],
+    Share: [(0, 0), (0.5, 0.5), (np.float16(0.5), 0.5)],
+    Flag: [(True, True), (np.False_, False)],
+    Text: [("", ""), ("sea", "sea")],
+    File: [("a", "a"), (Path("a"), Path("a"))],
+    Words: [([], []), (["a"], ["a"]), (("a", "b"), ("a", "b"))],
+}
 OTHERS = {
-    Integer: [-1, 1.0, 1.5, "1", None, True],
-    Number: [-1, -0.5, math.inf, math.nan, "1", None, True],
+    Integer: [-1, 1.0, 1.5, "1", None, True, [], {}, np.float32(1), np.array([1]), math.nan],
+    Number: [-1, -0.5, math.inf, math.nan, "1", None, True, [], np.array([1.0]), 1e39, 10**400],
     Share: [-0.1, 1, math.nan, "0.5", None, True],
-    OneOf: ["", "sin", None, 1],
+    OneOf: ["", "sin", None, 1, [], {}],
+    Flag: [0, 1, "True", None, [], np.int64(1)],
+    Text: [None, 1, b"a", ["a"]],
+    File: [None, "", 1, ["a"]],
+    Words: [None, 1, [1], ["a", None], {"a": 1}],
+    Having: [None, 1, "a", object(), Vocab],
 }
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_an_argument_is_checked_by_its_rule(name):
     rule = ARGUMENTS[name].rule
-    for value in FITTING.get(type(rule)) or rule.choices:
-        check(**{name: value})
+    choices = [(word, word) for word in getattr(rule, "choices", ())]
+    for value, kept in FITTING.get(type(rule), choices):
+        assert checked(name, value) == kept
+        assert type(checked(name, value)) is type(kept)
     for value in OTHERS[type(rule)]:
         with pytest.raises(ArgumentError) as caught:
             check(**{name: value})
-        assert f"Expected {name} to be {rule}. Received: {name}={value!r}." in str(caught.value)
+        assert str(caught.value).startswith(f"Expected {name} to be {rule}. Received: {name}=")
+        assert shown(value) in str(caught.value)
+
+
+def test_a_long_value_is_shown_in_short():
+    with pytest.raises(ArgumentError) as caught:
+        check(lr="1" * 10**6, num_hiddens=3)
+    assert len(str(caught.value)) < 300
 
 
 def test_the_ends_of_a_range():
     check(num_val=0, num_hiddens=1, seed=2**32 - 1, gradient_clip_val=0, temperature=0.0)
-    for wrong in ({"num_hiddens": 0}, {"seed": 2**32}, {"lr": 0}, {"sigma": 0.0}):
+    check(num_hiddens=2**10, max_epochs=2**31 - 1, beams=1000)
+    for wrong in (
+        {"max_epochs": 2**31},
+        {"beams": 1001},
+        {"num_gpus": 2},
+        {"num_hiddens": 0},
+        {"seed": 2**32},
+        {"lr": 0},
+        {"sigma": 0.0},
+    ):
         with pytest.raises(ArgumentError):
             check(**wrong)
 
 
-@pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() & OPTIONS.keys()))
+@pytest.mark.parametrize(
+    "sizes, named, num_bytes",
+    [
+        ({"num_inputs": 5, "num_hiddens": 2**40}, "num_hiddens=1099511627776", 4 * 2**80),
+        ({"num_inputs": 2**50, "num_hiddens": 3}, "num_inputs=1125899906842624", 12 * 2**50),
+        ({"num_hiddens": 3, "num_layers": 2**50}, "num_layers=1125899906842624", 36 * 2**50),
+        ({"vocab_size": 2**50}, "vocab_size=1125899906842624", 4 * 2**50),
+    ],
+)
+def test_weights_that_cannot_be_held_are_refused_and_their_bytes_told(sizes, named, num_bytes):
+    with pytest.raises(ArgumentError) as caught:
+        check_room(sizes)
+    assert str(caught.value).startswith(
+        f"{named} is too large: the weights would take {num_bytes:,} bytes"
+    )
+    check_room({"num_inputs": 5, "num_hiddens": 7, "num_layers": None, "seed": 2**31})
+
+
+OF_TABLE = sorted(name for name in OPTIONS if isinstance(OPTIONS[name].type, Typed | click.Choice))
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS.keys() & set(OF_TABLE)))
 def test_an_option_takes_what_its_argument_may_be(name):
     rule, option = ARGUMENTS[name].rule, OPTIONS[name]
-    for value in (-1, 0, 0.5, 1, 2**32, "tanh", "char", "x"):
+    for value in (
+        -1,
+        0,
+        0.5,
+        1,
+        1.5,
+        "nan",
+        "inf",
+        1e39,
+        2**32,
+        2**40,
+        10**30,
+        "",
+        "True",
+        "None",
+        "tanh",
+        "char",
+    ):
         try:
             taken = option.type.convert(str(value), option, None)
         except click.BadParameter:
@@ -52,7 +139,11 @@ def test_an_option_takes_what_its_argument_may_be(name):
 
 
 def test_what_an_argument_may_not_be_is_no_option(capsys):
-    for name in sorted(ARGUMENTS.keys() & {param.name for param in train.params}):
-        flag = f"--{name.replace('_', '-')}"
-        assert main(["train", flag, "-1"]) == 2
-        assert flag in capsys.readouterr().err
+    for name in OF_TABLE:
+        option = OPTIONS[name]
+        command = next(c for c in (train, generate, translate) if option in c.params)
+        assert main([command.name, option.opts[0], "-1"]) == 2
+        said = capsys.readouterr().err
+        assert option.opts[0] in said
+        if isinstance(option.type, Typed):
+            assert f"expected {option.type.rule}. Received: -1" in said

@@ -3,7 +3,6 @@
 Nothing depends on this file: without it every model trains by its own `batch_loss`.
 """
 
-import math
 from itertools import chain, pairwise
 from typing import NamedTuple
 
@@ -36,10 +35,7 @@ def kind_of(layer):
 
 
 class MeanLoss(gluon.HybridBlock):
-    """From tokens X, Y (batch_size, num_steps) and the weights to the mean loss, as one graph.
-
-    A token of probability below 1e-38 makes it infinite.
-    """
+    """From tokens X, Y (batch_size, num_steps) and the weights to the mean loss, as one graph."""
 
     def __init__(self, kind, vocab_size, transposed):
         super().__init__()
@@ -69,7 +65,9 @@ class MeanLoss(gluon.HybridBlock):
         # (num_steps, batch_size, vocab_size)
         options = {"num_hidden": self.vocab_size, "flatten": False}
         logits = F.npx.fully_connected(outputs, W_hq, b_q, **options)
-        return -F.np.mean(F.np.log(F.npx.pick(F.npx.softmax(logits), Y)))
+        # -log softmax(logits)_Y, which stays finite however improbable Y is.
+        logits = logits - F.np.max(logits, axis=-1, keepdims=True)
+        return F.np.mean(F.np.log(F.np.sum(F.np.exp(logits), axis=-1)) - F.npx.pick(logits, Y))
 
 
 def twin(model):
@@ -83,26 +81,19 @@ def twin(model):
     if found is None:
         return None
     weights, transposed = found
-    graphs, too_improbable = {}, []
+    graphs = {}
 
     def batch_loss(batch):
         X, *state, Y = batch
-        if state or too_improbable:
+        if state:
             return model.batch_loss(batch)
         # A graph lays out its memory in advance, and anew when the shape changes or gradients are wanted.
         case = X.shape, autograd.is_recording()
-        is_new = case not in graphs
-        if is_new:
+        if case not in graphs:
             H = np.zeros((kind.num_layers, X.shape[0], kind.num_hiddens), ctx=X.ctx)
             graphs[case] = MeanLoss(kind, model.vocab_size, transposed), H
         graph, H = graphs[case]
-        loss = graph(X, Y, H, *weights)
-        # Weights as large as that are so from the start, or are found in validation: only there the host
-        # waits. From then on the model's own loss is taken, for which no token is too improbable.
-        if (is_new or not autograd.is_recording()) and not math.isfinite(loss):
-            too_improbable.append(True)
-            return model.batch_loss(batch)
-        return loss
+        return graph(X, Y, H, *weights)
 
     return batch_loss
 

@@ -280,7 +280,7 @@ def train(
     with_prefixes = prefixes if "prefixes" in given or earlier is not None else None
     training = Training(options, with_prefixes, num_preds, run_path, earlier)
     try:
-        return 0 if training.carry_out() else INTERRUPTED
+        return int(training.trainer.diverged) if training.carry_out() else INTERRUPTED
     except KeyboardInterrupt:
         click.echo(training.how_to_go_on, err=True)
         return INTERRUPTED

@@ -116,6 +116,11 @@ def check_prompt(
     """The tokens of `prefix`, after a check of the arguments of `predict`."""
     check(prefix=prefix, vocab=vocab, num_preds=num_preds)
     check_given(temperature=temperature, seed=seed)
+    if len(vocab) == 1:
+        raise ArgumentError(
+            f"vocab has one token, {vocab.to_tokens([0])[0]!r}: there is nothing to continue a text with. "
+            "Make it of a text, with a lower min_freq."
+        )
     split = getattr(vocab, "split", list)
     tokens = split(prefix) if isinstance(prefix, str) else list(prefix)
     if not tokens and num_preds != 0:

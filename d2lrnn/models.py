@@ -9,6 +9,10 @@ from typing import Any, NamedTuple
 
 from d2lrnn import backend
 
+# Times the perplexity of a model that knows nothing, which is the size of the vocabulary: above it, a
+# training has diverged.
+FAR = 1e6
+
 
 class Model(NamedTuple):
     """A model of the table, by the names of its classes in a backend.

@@ -57,7 +57,6 @@ FORMAT = "d2lrnn run 1"
 Status = Literal["running", "finished", "interrupted", "failed"]
 Row = dict[str, float]
 
-FAR = 1e6  # times the perplexity of a model that knows nothing, which is the size of the vocabulary
 
 _OF_THE_END = ("ended", "error", "diverged", "ended_early", "peak_memory", "scores")
 _FILES = (
@@ -291,7 +290,7 @@ class Run:
     @property
     def bound(self) -> float:
         """The perplexity above which its training has diverged."""
-        return FAR * float(self.config["vocab_size"])
+        return models.FAR * float(self.config["vocab_size"])
 
     @property
     def has_ended(self) -> bool:

@@ -22,6 +22,7 @@ from d2lrnn.data import Minibatches
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError, WriteError
 from d2lrnn.figures import scalar
 from d2lrnn.hyperparameters import HyperParameters
+from d2lrnn.models import FAR
 from d2lrnn.module import draw_by_path, is_library_code, perplexity
 from d2lrnn.weights import Weights, check_shapes, folded, write_weights
 
@@ -52,6 +53,8 @@ class Trainer(HyperParameters):
         batch_losses: the training loss of each minibatch of the last epoch.
         interrupted: whether Ctrl-C ended the training.
         ended_early: whether `patience` ended it.
+        diverged: whether the last perplexity is a million times that of a model that knows nothing, or
+            more; `fit` then warns.
 
     Raises:
         ArgumentError: an argument is out of range, or there are fewer GPUs than asked for.
@@ -88,7 +91,7 @@ class Trainer(HyperParameters):
         self.epoch = 0
         self.history: list[Row] = []
         self.batch_losses: list[float] = []
-        self.interrupted = False
+        self.interrupted = self.diverged = False
         self._is_between_epochs = True
         self._plotted: list[tuple[str, int, Any, bool]] = []
         self._first_minibatches = {True: 0, False: 0}  # of this epoch, of training and validation
@@ -181,7 +184,8 @@ class Trainer(HyperParameters):
         self.prepare_model(model)
         self.batch_loss = backend.twin(model) or model.batch_loss
         self.seed = getattr(model, "seed", 0) or 0  # of what is drawn in training
-        self.history, self.batch_losses, self.interrupted = [], [], False
+        self.history, self.batch_losses = [], []
+        self.interrupted = self.diverged = False
         self._is_between_epochs = True
         self.train_batch_idx = self.val_batch_idx = 0
         self._belongs_to["optimizer"] = self._configuration()
@@ -233,6 +237,7 @@ class Trainer(HyperParameters):
         finally:
             self._forget_epoch()
             model.board.end(message)
+        self._warn_if_diverged()
 
     @property
     def ended_early(self) -> bool:
@@ -457,9 +462,27 @@ class Trainer(HyperParameters):
         if len(broken):
             raise TrainingDiverged(
                 f"The {what} loss became {losses[broken[0]]} in epoch {self.epoch + 1}, minibatch "
-                f"{broken[0] + 1} of {len(losses)}. Try a smaller lr, a gradient_clip_val such as 1 "
-                f"(it is {self.gradient_clip_val}), or a smaller sigma of the initial weights."
+                f"{broken[0] + 1} of {len(losses)}. {self._way_back()}"
             )
+
+    def _warn_if_diverged(self) -> None:
+        """Warn where the losses are numbers, but so large that nothing was learnt."""
+        named = (self.model, getattr(self.model, "decoder", None))
+        size = next((s for s in (getattr(m, "vocab_size", None) for m in named) if s), math.inf)
+        ppl = self.history[-1].get("train_ppl", 0) if self.history else 0
+        self.diverged = ppl > FAR * size
+        if self.diverged:
+            warnings.warn(
+                f"The training diverged: the perplexity is {ppl:.3g} after epoch {len(self.history)}, that "
+                f"of a model that knows nothing {size}. {self._way_back()}",
+                stacklevel=3,
+            )
+
+    def _way_back(self) -> str:
+        return (
+            f"Try a smaller lr, a gradient_clip_val such as 1 (it is {self.gradient_clip_val}), or a smaller "
+            "sigma of the initial weights."
+        )
 
     # Checkpoints -----------------------------------------------------------------------------------
 

@@ -86,7 +86,9 @@ class Trainer(core.Trainer):
 
     def clip_gradients(self, grad_clip_val, grads):
         """The gradients g, scaled by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
-        return tf.clip_by_global_norm(grads, grad_clip_val)[0]
+        # tf.clip_by_global_norm makes NaN of gradients whose norm is too large to be told.
+        scale = tf.minimum(1.0, grad_clip_val / tf.linalg.global_norm(grads))
+        return [None if g is None else scale * g for g in grads]
 
     @contextlib.contextmanager
     def seeded_epoch(self, seed, epoch):

@@ -144,6 +144,12 @@ class TextData(DataModule):
             )
         if vocab is None:
             vocab = Vocab(tokens, self.min_freq, tokenizer=self.tokenizer)
+            if len(vocab) == 1:
+                raise DataError(
+                    f"The vocabulary would be <unk> alone: no token occurs min_freq={self.min_freq} times in "
+                    f"the {len(tokens)} tokens of the text. Lower min_freq, or take a longer text. It is "
+                    f"{self.source}."
+                )
         if isinstance(vocab, Vocab):
             return vocab.encode(tokens), vocab
         return np.array([vocab[token] for token in tokens], np.int32), vocab  # a reader's own class

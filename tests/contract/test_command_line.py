@@ -229,6 +229,16 @@ def test_divergence_is_an_error_and_marks_the_run(folder, call):
     assert "diverged failed: The training loss became" in err
 
 
+def test_a_loss_that_exploded_to_a_number_ends_with_a_note_and_an_exit_code(folder, call):
+    wild = ["--model", "scratch", "--sigma", "0.5", "--lr", "1e4", "--activation", "relu"]
+    code, out, err = call(*TRAIN, *wild, "--max-epochs", "1", "--run", "far")
+    assert code == 1
+    assert re.search(
+        r"Note: The training diverged: the perplexity is inf after epoch 1, .*smaller lr", err
+    )
+    assert "The run is in far" in out and Run.open(folder / "far").config["status"] == "finished"
+
+
 # Generate ------------------------------------------------------------------------------------------
 
 

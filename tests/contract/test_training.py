@@ -219,6 +219,27 @@ def test_divergence_names_the_place(layers, data):
         fit(model, data, max_epochs=3)
 
 
+@pytest.mark.parametrize(
+    "lr, clip, told",
+    [(1e4, 0, "nan in epoch 1, minibatch 3 of 4"), (1e30, 1, "nan in epoch 1, minibatch 2 of 4")],
+)
+def test_an_exploding_loss_is_told_the_same_way_on_all(lr, clip, told, data):
+    model = make_model("RNNScratch", len(data.vocab), lr, activation="relu")
+    with pytest.raises(TrainingDiverged, match=f"The training loss became {told}"):
+        fit(model, data, 2, gradient_clip_val=clip)
+
+
+def test_a_loss_that_explodes_but_stays_a_number_ends_with_a_warning(data):
+    model = make_model("RNNScratch", len(data.vocab), 1e4, activation="relu")
+    with pytest.warns(
+        UserWarning, match="diverged: the perplexity is inf after epoch 2.*gradient_clip_val"
+    ):
+        trainer = fit(model, data, 2, gradient_clip_val=1)
+    assert trainer.diverged
+    losses = [row["train_loss"] for row in trainer.history]
+    np.testing.assert_allclose(losses, [1.05001e15, 2.39975e6], rtol=1e-5)  # PyTorch's
+
+
 def test_ctrl_c_leaves_a_usable_model_and_history(layers, data):
     class Interrupted(d2l.Trainer):
         def set_epoch(self, epoch):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from d2lrnn.data import DataModule, TextData, TextFile, TimeMachine, Vocab
 from d2lrnn.data import text as text_module
 from d2lrnn.data import tokenizer as tokenizer_module
+from d2lrnn.decoding import continuation
 from d2lrnn.errors import ArgumentError, DataError
 from d2lrnn.hyperparameters import add_to_class
 
@@ -337,3 +338,12 @@ def test_no_warning_with_the_real_text(real):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         TimeMachine(2, 2)
+
+
+def test_a_vocabulary_of_unknown_tokens_alone_is_refused():
+    with pytest.raises(
+        DataError, match=r"<unk> alone: no token occurs min_freq=1000 times.*Lower min"
+    ):
+        Letters(4, 5, 40, 10, min_freq=1000)
+    with pytest.raises(ArgumentError, match="vocab has one token, '<unk>'"):
+        continuation(lambda token, state: (np.zeros(1), state), "a", 3, Vocab())

@@ -342,9 +342,15 @@ class Trainer(HyperParameters):
         """The minibatches of an epoch on the device, for a reader's step, counted as they go."""
         count, check_batch = self.model.num_tokens, self.model.check_batch
         for batch in self.train_dataloader if train else self.val_dataloader:
+            labels = batch[-1] if isinstance(batch, tuple | list) and len(batch) else None
+            shape = tuple(getattr(labels, "shape", ()))
+            if 0 in shape:  # with which one framework ends the process
+                raise ArgumentError(
+                    f"A minibatch of the {'training' if train else 'validation'} loader has no examples: its "
+                    f"labels are of shape {shape}. Let the loader leave it out."
+                )
             if not self._is_checked[train]:
                 check_batch(batch)
-            labels = batch[-1] if isinstance(batch, tuple | list) and len(batch) else None
             if hasattr(labels, "shape"):  # of what is none (a dict), all minibatches weigh the same
                 labels = labels if is_library_code(count) else backend.active().numpy(labels)
                 self._weights_of_batches[train].append(int(count(labels).sum()))

@@ -219,6 +219,19 @@ def test_divergence_names_the_place(layers, data):
         fit(model, data, max_epochs=3)
 
 
+def test_a_minibatch_of_no_examples_is_refused(data):
+    class Data(d2l.TextFile):
+        def get_dataloader(self, train):
+            if not train:
+                return None
+            batch = next(iter(super().get_dataloader(train)))
+            return [batch, [tensor[:0] for tensor in batch]]
+
+    data = Data(data.path, 6, 5, num_train=20, num_val=0)
+    with pytest.raises(ArgumentError, match=r"training loader has no examples.*shape \(0, 5\)"):
+        fit(make_model("RNN", len(data.vocab)), data, 2)
+
+
 @pytest.mark.parametrize(
     "lr, clip, told",
     [(1e4, 0, "nan in epoch 1, minibatch 3 of 4"), (1e30, 1, "nan in epoch 1, minibatch 2 of 4")],

@@ -207,7 +207,7 @@ def bare(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Sections 9.6 to 10.3 against loops written by hand, on all frameworks, in one table: build/bench/.
+    """Sections 9.6 to 11.4 against loops written by hand, on all frameworks, in one table: build/bench/.
 
     An epoch of each model, prediction, and what it takes to start. `-- --backends torch,jax` chooses the
     frameworks, `--growth` measures larger models and more data as well, half an hour of work; every
@@ -226,7 +226,7 @@ def bench(session: nox.Session) -> None:
         python, json_option = environment(session, name), ("--json", str(figures))
         # JAX is to compile, not to find what an earlier session has compiled.
         env = {"D2LRNN_BACKEND": name, "JAX_COMPILATION_CACHE_DIR": None, **real_text()}
-        models = ("rnn", "lstm", "gru", "deep-gru")
+        models = ("rnn", "lstm", "gru", "deep-gru", "seq2seq", "seq2seq-attention")
         for model in [None] if "--model" in others else models:
             chosen = () if model is None else ("--model", model)
             run(session, python, "benchmarks/epoch.py", *json_option, *chosen, *others, **env)

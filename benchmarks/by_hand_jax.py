@@ -1,4 +1,4 @@
-"""Sections 9.6 and 10.1 to 10.3 in plain JAX, an epoch a call: the yardstick of `benchmarks/epoch.py`."""
+"""Sections 9.6 to 11.4 in plain JAX, an epoch a call: the yardstick of `benchmarks/epoch.py`."""
 
 import jax
 import numpy as np
@@ -9,6 +9,7 @@ from jax.nn import sigmoid
 # Steps a turn of a scan; all of them are hardly faster and take twice as long to compile.
 UNROLL = 4
 lecun_normal, orthogonal = jax.nn.initializers.lecun_normal(), jax.nn.initializers.orthogonal()
+xavier = jax.nn.initializers.xavier_uniform()
 
 
 @jax.custom_vjp
@@ -90,7 +91,7 @@ class ByHand:
         if full < len(order):
             params, last = self.update(params, order[full:])
             losses = jnp.append(losses, last)
-        rows = jnp.arange(self.s.num_train, len(self.X))
+        rows = self.s.num_train + jnp.arange(self.s.num_val)
         full = len(rows) // size * size
         val = jax.lax.map(lambda rows: self.validate(params, rows), rows[:full].reshape(-1, size))
         if full < len(rows):
@@ -219,12 +220,130 @@ class DeepGRU(GRU):
     num_layers = 2
 
 
+class Translating(ByHand):
+    """Section 10.7: two layers of GRUs read the source, two write the target.
+
+    A padded source does no harm: a state after the last valid token is one of its layer's outputs.
+    """
+
+    attends = False
+
+    def __init__(self, setting):
+        self.s, self.key = setting, jax.random.key(0)
+        self.arrays = [jnp.asarray(array) for array in setting.data.arrays]
+        self.pad = setting.data.tgt_vocab["<pad>"]
+        src, tgt, h = len(setting.data.src_vocab), setting.vocab_size, setting.num_hiddens
+        keys = iter(jax.random.split(jax.random.key(0), 100))
+        params = {
+            "source": jax.random.normal(next(keys), (src, h)),
+            "encoder": [self.gru(keys, h), self.gru(keys, h)],
+            "target": jax.random.normal(next(keys), (tgt, h)),
+            "decoder": [self.gru(keys, 2 * h), self.gru(keys, h)],
+            "dense": (xavier(next(keys), (h, tgt)), jnp.zeros(tgt)),
+        }
+        if self.attends:
+            sizes = {"W_q": (h, h), "W_k": (h, h), "w_v": (h, 1)}
+            params |= {name: xavier(next(keys), shape) for name, shape in sizes.items()}
+        self.optimizer = optax.adam(setting.lr)
+        self.params = params, self.optimizer.init(params), self.key
+        self.run = jax.jit(self._run)
+
+    def gru(self, keys, num_inputs):
+        """W_x, W_h and b of the three gates side by side."""
+        h = self.s.num_hiddens
+        W_x, W_h = (
+            jnp.concatenate([xavier(next(keys), (n, h)) for _ in range(3)], 1)
+            for n in (num_inputs, h)
+        )
+        return W_x, W_h, jnp.zeros(3 * h)
+
+    def update(self, state, rows):
+        params, optimizer, key = state
+        key, dropped = jax.random.split(key)
+        loss, grads = jax.value_and_grad(self.loss)(params, rows, dropped)
+        scale = jnp.minimum(1, self.s.bound / optax.global_norm(grads))
+        grads = jax.tree.map(lambda g: scale * g, grads)
+        updates, optimizer = self.optimizer.update(grads, optimizer)
+        return (optax.apply_updates(params, updates), optimizer, key), loss
+
+    def validate(self, state, rows):
+        return self.loss(state[0], rows)
+
+    def drop(self, key, x):
+        if key is None or not self.s.dropout:
+            return x
+        keep = 1 - self.s.dropout
+        return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0)
+
+    def loss(self, params, rows, key=None):
+        src, tgt, lengths, labels = (array[rows] for array in self.arrays)
+        keys = [None] * 2 if key is None else jax.random.split(key)
+        outputs, state = params["source"][src.T], []  # (num_steps, batch_size, num_hiddens)
+        for i, layer in enumerate(params["encoder"]):
+            inputs = self.drop(keys[0], outputs) if i else outputs
+            _, outputs = jax.lax.scan(gru_step(layer), jnp.zeros_like(outputs[0]), inputs)
+            state.append(outputs[lengths - 1, jnp.arange(len(rows))])
+        embs = params["target"][tgt.T]
+        hiddens = self.decoded(params, embs, outputs, lengths, state, keys[1])
+        W_hq, b_q = params["dense"]
+        logits = hiddens.reshape(-1, self.s.num_hiddens) @ W_hq + b_q
+        labels = labels.T.reshape(-1)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(where=labels != self.pad)
+
+    def decoded(self, params, embs, outputs, lengths, state, key):
+        lowest, above = params["decoder"]
+        W_x, W_h, b = lowest
+        of_state = state[-1] @ W_x[self.s.num_hiddens :] + b  # the same in all steps
+        layer = W_x[: self.s.num_hiddens], W_h, of_state
+        _, outputs = jax.lax.scan(gru_step(layer), state[0], embs)
+        return jax.lax.scan(gru_step(above), state[1], self.drop(key, outputs))[1]
+
+
+class Attending(Translating):
+    """Section 11.4: in each step the last layer's state asks for the outputs of the source."""
+
+    attends = True
+
+    def decoded(self, params, embs, outputs, lengths, state, key):
+        lowest, above = map(gru_step, params["decoder"])
+        values = outputs.swapaxes(0, 1)  # (batch_size, num_steps, num_hiddens)
+        keys = values @ params["W_k"]  # the same in all steps
+        is_valid = jnp.arange(len(outputs)) < lengths[:, None]
+
+        def step(state, inputs):
+            x, key = inputs
+            of_weights, of_outputs = (None, None) if key is None else jax.random.split(key)
+            query = (state[1] @ params["W_q"])[:, None]
+            scores = (jnp.tanh(query + keys) @ params["w_v"])[..., 0]
+            weights = jax.nn.softmax(jnp.where(is_valid, scores, -1e6))
+            context = jnp.einsum("bk,bkh->bh", self.drop(of_weights, weights), values)
+            H, _ = lowest(state[0], jnp.concatenate((context, x), -1))
+            top, _ = above(state[1], self.drop(of_outputs, H))
+            return (H, top), top
+
+        each = None if key is None else jax.random.split(key, len(embs))
+        return jax.lax.scan(step, tuple(state), (embs, each))[1]
+
+
+def gru_step(layer):
+    """A step of a GRU, whose product with the inputs is taken in it; see `Gated`."""
+    W_x, W_h, b = layer
+
+    def step(H, x):
+        return GRU.step(None, x @ W_x + b, H, W_h)
+
+    return step
+
+
 RIVALS = {"by hand": ByHand}
 RIVALS_OF = {
     "rnn": RIVALS,
     "lstm": {"by hand": LSTM},
     "gru": {"by hand": GRU},
     "deep-gru": {"by hand": DeepGRU},
+    "seq2seq": {"by hand": Translating},
+    "seq2seq-attention": {"by hand": Attending},
 }
 SLOW_RIVALS = {  # what they leave behind in memory slows down whoever comes next
     "loss compiled": StepByStep,

@@ -1,4 +1,4 @@
-"""Sections 9.6 to 10.3 in plain MXNet, hybridised with static allocation: the yardstick of `epoch.py`."""
+"""Sections 9.6 to 11.4 in plain MXNet, hybridised with static allocation: the yardstick of `epoch.py`."""
 
 # isort: off
 import d2lrnn_mxnet  # noqa: F401  gives MXNet 1.9.1 the names that NumPy has removed
@@ -80,7 +80,7 @@ class ByHand:
             self.clip()
             self.trainer.step(1)
             train.append(loss.detach())
-        rows = onp.arange(self.s.num_train, len(self.s.X))
+        rows = self.s.num_train + onp.arange(self.s.num_val)
         for start in range(0, len(rows), size):
             val.append(self.loss(rows[start : start + size], False).copy())
         return np.stack(train).asnumpy(), np.stack(val).asnumpy()
@@ -98,10 +98,134 @@ class OnTwoGRUs(OnGRU):
     num_layers = 2
 
 
+class TranslatorsLoss(gluon.HybridBlock):
+    """The mean loss of a minibatch of sentences (section 10.7), as one graph over layers that others share.
+
+    A padded source does no harm: a state after the last valid token is one of its layer's outputs. Told of
+    dropout, gluon's layers drop nothing on a CPU; so they stand one by one.
+    """
+
+    def __init__(self, layers, dropout, pad, num_keys, num_steps):
+        super().__init__()
+        self.hybridize(static_alloc=True, static_shape=True)
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+        self.share, self.pad, self.num_keys, self.num_steps = dropout, pad, num_keys, num_steps
+
+    def hybrid_forward(self, F, src, tgt, lengths, labels, begin):
+        outputs, state = self.source(src), []
+        is_last = F.np.transpose(F.npx.one_hot(lengths - 1, self.num_keys))
+        is_last = F.np.expand_dims(is_last, -1)  # (num_keys, batch_size, 1)
+        for i, layer in enumerate((self.encoder_0, self.encoder_1)):
+            outputs = self.drop(F, outputs) if i else outputs
+            outputs, _ = layer(outputs, [begin])  # (num_keys, batch_size, num_hiddens)
+            state.append(F.np.sum(outputs * is_last, axis=0))  # (batch_size, num_hiddens)
+        embs = self.target(tgt)  # (num_steps, batch_size, num_hiddens)
+        state = [F.np.expand_dims(H, 0) for H in state]
+        logits = self.dense(self.decoded(F, embs, outputs, lengths, state))
+        p = F.npx.pick(F.npx.softmax(logits), labels)
+        mask = labels != self.pad
+        return -F.np.sum(F.np.log(p) * mask) / F.np.sum(mask)
+
+    def drop(self, F, x):
+        return F.npx.dropout(x, self.share) if self.share else x
+
+    def run(self, F, inputs, state):
+        """The decoder's layers over `inputs`; their states, each (1, batch_size, num_hiddens)."""
+        outputs, (state_0,) = self.decoder_0(inputs, [state[0]])
+        outputs, (state_1,) = self.decoder_1(self.drop(F, outputs), [state[1]])
+        return outputs, [state_0, state_1]
+
+    def decoded(self, F, embs, outputs, lengths, state):
+        context = F.np.concatenate([state[-1]] * self.num_steps)
+        return self.run(F, F.np.concatenate([embs, context], axis=-1), state)[0]
+
+
+class AttendingLoss(TranslatorsLoss):
+    """In each step the last layer's state asks for the outputs of the source (section 11.4)."""
+
+    def decoded(self, F, embs, outputs, lengths, state):
+        values = F.np.swapaxes(outputs, 0, 1)  # (batch_size, num_keys, num_hiddens)
+        keys = self.W_k(values)  # the same in all steps
+        hiddens = []
+        for x in F.np.split(embs, self.num_steps):  # (1, batch_size, num_hiddens)
+            query = F.np.swapaxes(self.W_q(state[-1]), 0, 1)
+            scores = F.np.squeeze(self.w_v(F.np.tanh(query + keys)), -1)
+            scores = F.npx.sequence_mask(scores, lengths, True, value=-1e6, axis=1)
+            weights = F.np.expand_dims(self.drop(F, F.npx.softmax(scores)), 1)
+            context = F.np.swapaxes(F.npx.batch_dot(weights, values), 0, 1)
+            output, state = self.run(F, F.np.concatenate([context, x], axis=-1), state)
+            hiddens.append(output)
+        return F.np.concatenate(hiddens)
+
+
+class Translating(ByHand):
+    """Section 10.7."""
+
+    graph = TranslatorsLoss
+
+    def __init__(self, setting):
+        self.s, h = setting, setting.num_hiddens
+        src, tgt = len(setting.data.src_vocab), setting.vocab_size
+        self.layers = self.made(src, tgt, h)
+        for layer in self.layers.values():
+            layer.initialize(init.Xavier())
+        parameters = {
+            f"{place} {name}": parameter
+            for place, layer in self.layers.items()
+            for name, parameter in layer.collect_params().items()
+            if not name.endswith("h2h_bias")
+        }
+        for layer in self.layers.values():
+            for bias in layer.collect_params(".*h2h_bias").values():
+                bias.grad_req = "null"
+        self.gradients = [p.grad() for p in parameters.values()]
+        self.trainer = gluon.Trainer(parameters, "adam", {"learning_rate": setting.lr})
+        self.pad, self.graphs = setting.data.tgt_vocab["<pad>"], {}
+
+    def made(self, src, tgt, h):
+        return {
+            "source": nn.Embedding(src, h),
+            "encoder_0": rnn.GRU(h, input_size=h),
+            "encoder_1": rnn.GRU(h, input_size=h),
+            "target": nn.Embedding(tgt, h),
+            "decoder_0": rnn.GRU(h, input_size=2 * h),
+            "decoder_1": rnn.GRU(h, input_size=h),
+            "dense": nn.Dense(tgt, flatten=False, in_units=h),
+        }
+
+    def loss(self, rows, train):
+        src, tgt, lengths, labels = (a[rows] for a in self.s.data.arrays)
+        # No steps that are padding in all sentences; a graph for each shape.
+        num_keys, num_steps = lengths.max(), (labels != self.pad).sum(1).max()
+        key = len(rows), train, num_keys, num_steps
+        if key not in self.graphs:
+            graph = self.graph(self.layers, self.s.dropout, self.pad, int(num_keys), int(num_steps))
+            self.graphs[key] = graph, np.zeros((1, len(rows), self.s.num_hiddens))
+        graph, begin = self.graphs[key]
+        cut = src[:, :num_keys], tgt[:, :num_steps], labels[:, :num_steps]
+        src, tgt, labels = (np.array(onp.ascontiguousarray(a.T), dtype="int32") for a in cut)
+        return graph(src, tgt, np.array(lengths, dtype="float32"), labels, begin)
+
+
+class Attending(Translating):
+    """Section 11.4."""
+
+    graph = AttendingLoss
+
+    def made(self, src, tgt, h):
+        layers = super().made(src, tgt, h)
+        for name, size in ("W_q", h), ("W_k", h), ("w_v", 1):
+            layers[name] = nn.Dense(size, use_bias=False, flatten=False, in_units=h)
+        return layers
+
+
 RIVALS = {"by hand": ByHand}
 RIVALS_OF = {
     "rnn": RIVALS,
     "lstm": {"by hand": OnLSTM},
     "gru": {"by hand": OnGRU},
     "deep-gru": {"by hand": OnTwoGRUs},
+    "seq2seq": {"by hand": Translating},
+    "seq2seq-attention": {"by hand": Attending},
 }

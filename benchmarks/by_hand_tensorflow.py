@@ -1,4 +1,4 @@
-"""Sections 9.6 and 10.1 to 10.3 in plain TensorFlow, each a graph: the yardstick of `epoch.py`."""
+"""Sections 9.6 to 11.4 in plain TensorFlow, each a graph: the yardstick of `epoch.py`."""
 
 # isort: off
 import d2lrnn_tensorflow  # noqa: F401  the same quiet import of TensorFlow
@@ -43,7 +43,7 @@ class Loop:
             self.update(tf.constant(order[start : start + size], tf.int64))
             for start in range(0, len(order), size)
         ]
-        rows = np.arange(self.s.num_train, len(self.s.X))
+        rows = self.s.num_train + np.arange(self.s.num_val)
         val = [
             self.validate(tf.constant(rows[start : start + size], tf.int64))
             for start in range(0, len(rows), size)
@@ -171,10 +171,111 @@ class OnTwoGRUs(OnGRU):
     num_layers = 2
 
 
+class Translating(Loop):
+    """Section 10.7: two layers of Keras's GRUs read the source, two write the target, unrolled.
+
+    A padded source does no harm: a state after the last valid token is one of its layer's outputs.
+    """
+
+    def __init__(self, setting):
+        self.s = setting
+        self.arrays = [tf.constant(np.ascontiguousarray(array)) for array in setting.data.arrays]
+        self.pad, h = setting.data.tgt_vocab["<pad>"], setting.num_hiddens
+        self.layers = self.made(len(setting.data.src_vocab), setting.vocab_size, h)
+        self.variables = [v for layer in self.layers.values() for v in layer.trainable_variables]
+        self.optimizer = tf.keras.optimizers.Adam(setting.lr, epsilon=1e-8)
+        self.optimizer.build(self.variables)
+        self.update = tf.function(self._update, autograph=False)
+        self.validate = tf.function(self._loss, autograph=False)
+
+    def made(self, src, tgt, h):
+        layers = {
+            "source": tf.keras.layers.Embedding(src, h),
+            "encoder_0": self.gru(h),
+            "encoder_1": self.gru(h),
+            "target": tf.keras.layers.Embedding(tgt, h),
+            "decoder_0": self.gru(2 * h),
+            "decoder_1": self.gru(h),
+            "dense": tf.keras.layers.Dense(tgt),
+        }
+        layers["dense"].build((None, None, h))
+        for name in "source", "target":
+            layers[name].build()
+        return layers
+
+    def gru(self, num_inputs):
+        layer = tf.keras.layers.GRU(self.s.num_hiddens, return_sequences=True, unroll=True)
+        layer.build((None, None, num_inputs))
+        return layer
+
+    def _update(self, rows):
+        with tf.GradientTape() as tape:
+            loss = self._loss(rows, training=True)
+        grads = tape.gradient(loss, [variable.value for variable in self.variables])
+        grads = [  # those of a GRU's second bias are left out
+            g * [[1.0], [0.0]] if v.shape[:-1] == (2,) else tf.convert_to_tensor(g)
+            for g, v in zip(grads, self.variables, strict=True)
+        ]
+        grads, _ = tf.clip_by_global_norm(grads, self.s.bound)
+        self.optimizer.apply_gradients(zip(grads, self.variables, strict=True))
+        return loss
+
+    def drop(self, x, training):
+        return tf.nn.dropout(x, self.s.dropout) if training and self.s.dropout else x
+
+    def _loss(self, rows, training=False):
+        src, tgt, lengths, labels = (tf.gather(array, rows) for array in self.arrays)
+        outputs, state = self.layers["source"](src), []  # (batch_size, num_steps, num_hiddens)
+        for i in range(2):
+            inputs = self.drop(outputs, training) if i else outputs
+            outputs = self.layers[f"encoder_{i}"](inputs)
+            state.append(tf.gather(outputs, lengths - 1, batch_dims=1))
+        embs = self.layers["target"](tgt)
+        hiddens = self.decoded(embs, outputs, lengths, state, training)
+        logits = tf.reshape(self.layers["dense"](hiddens), (-1, self.s.vocab_size))
+        labels = tf.reshape(labels, (-1,))
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        mask = tf.cast(labels != self.pad, tf.float32)
+        return tf.reduce_sum(losses * mask) / tf.reduce_sum(mask)
+
+    def decoded(self, embs, outputs, lengths, state, training):
+        context = tf.repeat(state[-1][:, None], embs.shape[1], 1)
+        hiddens = self.layers["decoder_0"](tf.concat((embs, context), -1), state[0])
+        return self.layers["decoder_1"](self.drop(hiddens, training), state[1])
+
+
+class Attending(Translating):
+    """Section 11.4: in each step the last layer's state asks for the outputs of the source."""
+
+    def made(self, src, tgt, h):
+        layers = super().made(src, tgt, h)
+        for name, size in ("W_q", h), ("W_k", h), ("w_v", 1):
+            layers[name] = tf.keras.layers.Dense(size, use_bias=False)
+            layers[name].build((None, h))
+        return layers
+
+    def decoded(self, embs, outputs, lengths, state, training):
+        keys = self.layers["W_k"](outputs)  # the same in all steps
+        is_valid, hiddens = tf.sequence_mask(lengths, outputs.shape[1]), []
+        lowest, above = (self.layers[f"decoder_{i}"].cell for i in range(2))
+        for x in tf.unstack(embs, axis=1):  # (batch_size, num_hiddens)
+            query = self.layers["W_q"](state[1])[:, None]
+            scores = self.layers["w_v"](tf.tanh(query + keys))[..., 0]
+            weights = tf.nn.softmax(tf.where(is_valid, scores, -1e6))
+            context = tf.matmul(self.drop(weights, training)[:, None], outputs)[:, 0]
+            H, _ = lowest(tf.concat((context, x), -1), [state[0]])
+            top, _ = above(self.drop(H, training), [state[1]])
+            state = H, top
+            hiddens.append(top)
+        return tf.stack(hiddens, 1)
+
+
 RIVALS = {"by hand": ByHand}
 RIVALS_OF = {
     "rnn": RIVALS,
     "lstm": {"by hand": OnLayer},
     "gru": {"by hand": OnGRU},
     "deep-gru": {"by hand": OnTwoGRUs},
+    "seq2seq": {"by hand": Translating},
+    "seq2seq-attention": {"by hand": Attending},
 }

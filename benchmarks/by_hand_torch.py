@@ -1,10 +1,11 @@
-"""Sections 9.6 and 10.1 to 10.3 in plain PyTorch: the yardstick of `benchmarks/epoch.py`."""
+"""Sections 9.6 to 11.4 in plain PyTorch: the yardstick of `benchmarks/epoch.py`."""
 
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class Recurrence(torch.autograd.Function):
@@ -54,7 +55,9 @@ class Loop:
             self.optimizer.step()
             train.append(loss.detach())
         with torch.no_grad():
-            for rows in torch.arange(self.s.num_train, len(self.X)).split(self.s.batch_size):
+            for rows in torch.arange(self.s.num_train, self.s.num_train + self.s.num_val).split(
+                self.s.batch_size
+            ):
                 val.append(self.loss(rows))
         return torch.stack(train).numpy(), torch.stack(val).numpy()
 
@@ -100,10 +103,85 @@ class OnTwoGRUs(OnGRU):
     num_layers = 2
 
 
+class Translating(Loop):
+    """Section 10.7: two layers of GRUs read the source, packed, and two write the target."""
+
+    def __init__(self, setting):
+        self.s = setting
+        self.arrays = [torch.from_numpy(array).long() for array in setting.data.arrays]
+        self.pad, h = setting.data.tgt_vocab["<pad>"], setting.num_hiddens
+        self.layers = nn.ModuleDict(self.made(len(setting.data.src_vocab), setting.vocab_size, h))
+        for name, parameter in self.layers.named_parameters():
+            if "bias_hh" in name:
+                nn.init.zeros_(parameter).requires_grad_(False)
+        self.parameters = [p for p in self.layers.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=setting.lr)
+
+    def made(self, src, tgt, h):
+        return {
+            "source": nn.Embedding(src, h),
+            "encoder": nn.GRU(h, h, 2, dropout=self.s.dropout),
+            "target": nn.Embedding(tgt, h),
+            "decoder": nn.GRU(2 * h, h, 2, dropout=self.s.dropout),
+            "dense": nn.Linear(h, tgt),
+        }
+
+    def loss(self, rows):
+        self.layers.train(torch.is_grad_enabled())
+        src, tgt, lengths, labels = (array[rows] for array in self.arrays)
+        outputs, state = self.layers["encoder"](packed(self.layers["source"](src.T), lengths))
+        of_labels = (labels != self.pad).sum(1)
+        embs = packed(self.layers["target"](tgt.T), of_labels)
+        logits = self.layers["dense"](self.decoded(embs, outputs, state, lengths))
+        return F.cross_entropy(logits, packed(labels.T, of_labels).data)
+
+    def decoded(self, embs, outputs, state, lengths):
+        """The hidden states (tokens, num_hiddens) after the tokens, in the order of the packed `embs`."""
+        of_all = state[-1][embs.sorted_indices]  # longer sentences first, as packed
+        context = torch.cat([of_all[:n] for n in embs.batch_sizes])
+        inputs = embs._replace(data=torch.cat((embs.data, context), -1))
+        return self.layers["decoder"](inputs, state)[0].data
+
+
+def packed(steps, lengths):
+    """The steps (num_steps, batch_size, ...) of each sentence as far as it goes; padding costs time."""
+    return pack_padded_sequence(steps, lengths, enforce_sorted=False)
+
+
+class Attending(Translating):
+    """Section 11.4: in each step the last layer's state asks for the outputs of the source."""
+
+    def made(self, src, tgt, h):
+        layers = super().made(src, tgt, h)
+        for name, size in ("W_q", h), ("W_k", h), ("w_v", 1):
+            layers[name] = nn.Linear(h, size, bias=False)
+        return {**layers, "dropout": nn.Dropout(self.s.dropout)}
+
+    def decoded(self, embs, outputs, state, lengths):
+        order = embs.sorted_indices
+        values = pad_packed_sequence(outputs, batch_first=True)[0][order]
+        keys, state = self.layers["W_k"](values), state[:, order]  # keys are the same in all steps
+        is_padding = torch.arange(values.shape[1]) >= lengths[order, None]
+        hiddens = []
+        for x in embs.data.split(
+            embs.batch_sizes.tolist()
+        ):  # (n, num_hiddens) of those not over yet
+            n, state = len(x), state[:, : len(x)]
+            query = self.layers["W_q"](state[-1])[:, None]
+            scores = self.layers["w_v"](torch.tanh(query + keys[:n]))[..., 0]
+            weights = scores.masked_fill(is_padding[:n], -1e6).softmax(-1)
+            context = (self.layers["dropout"](weights)[:, None] @ values[:n])[:, 0]
+            output, state = self.layers["decoder"](torch.cat((context, x), -1)[None], state)
+            hiddens.append(output[0])
+        return torch.cat(hiddens)
+
+
 RIVALS = {"by hand": ByHand}
 RIVALS_OF = {
     "rnn": RIVALS,
     "lstm": {"by hand": OnLayer},
     "gru": {"by hand": OnGRU},
     "deep-gru": {"by hand": OnTwoGRUs},
+    "seq2seq": {"by hand": Translating},
+    "seq2seq-attention": {"by hand": Attending},
 }

@@ -28,12 +28,20 @@ from d2lrnn.run import peak_memory
 # Sections 9.6, 10.1, 10.2 and 10.3: the layer, and its options.
 MODELS = {"rnn": ("RNN", {}), "lstm": ("LSTM", {}), "gru": ("GRU", {})}
 MODELS["deep-gru"] = ("GRU", {"num_layers": 2})
-CHOICES = {"tokens": ["char", "word"], "model": list(MODELS)}
+# Sections 10.7 and 11.4, in the book's setting.
+DECODERS = {"seq2seq": "Seq2SeqDecoder", "seq2seq-attention": "Seq2SeqAttentionDecoder"}
+OF_TRANSLATORS = {"batch_size": 128, "num_steps": 9, "num_train": 512, "num_val": 128}
+OF_TRANSLATORS |= {"num_hiddens": 256, "lr": 0.005}
+CHOICES = {"tokens": ["char", "word"], "model": [*MODELS, *DECODERS]}
+NO_OPTIONS = "lr", "bound", "dropout"
 
 
 @dataclass
 class Setting:
-    """What is trained: sizes, hyperparameters, and the windows X and Y, training ones first."""
+    """What is trained: sizes, hyperparameters, and the windows X and Y, training ones first.
+
+    Of a translator the data's own arrays; its embeddings are as large as its states.
+    """
 
     batch_size: int = 1024
     num_steps: int = 32
@@ -44,8 +52,14 @@ class Setting:
     model: str = "rnn"
     lr: float = 1
     bound: float = 1
+    dropout: float = 0.2  # of translators, of two layers
 
     def load(self):
+        if self.model in DECODERS:
+            sizes = self.batch_size, self.num_steps, self.num_train, self.num_val
+            self.data = d2l.MTFraEng(*sizes)
+            self.vocab_size = len(self.data.tgt_vocab)
+            return self
         self.data = d2l.TimeMachine(
             self.batch_size, self.num_steps, self.num_train, self.num_val, tokens=self.tokens
         )
@@ -55,6 +69,11 @@ class Setting:
         return self
 
     def made(self):
+        if self.model in DECODERS:
+            h, data = self.num_hiddens, self.data
+            encoder = d2l.Seq2SeqEncoder(len(data.src_vocab), h, h, 2, self.dropout)
+            decoder = getattr(d2l, DECODERS[self.model])(self.vocab_size, h, h, 2, self.dropout)
+            return d2l.Seq2Seq(encoder, decoder, tgt_pad=data.tgt_vocab["<pad>"], lr=self.lr)
         layer, options = MODELS[self.model]
         rnn = getattr(d2l, layer)(num_hiddens=self.num_hiddens, **options)
         return d2l.RNNLM(rnn, vocab_size=self.vocab_size, lr=self.lr)
@@ -64,7 +83,7 @@ class Setting:
 
     def options(self):
         """The options of the command line that give this setting."""
-        sizes = {name: value for name, value in asdict(self).items() if name not in ("lr", "bound")}
+        sizes = {name: value for name, value in asdict(self).items() if name not in NO_OPTIONS}
         return [f"--{name.replace('_', '-')}={value}" for name, value in sizes.items()]
 
 
@@ -105,8 +124,8 @@ def main():
     for name, value in asdict(Setting()).items():
         if isinstance(value, str):
             parser.add_argument(f"--{name}", choices=CHOICES[name], default=value)
-        elif name not in ("lr", "bound"):
-            parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
+        elif name not in NO_OPTIONS:
+            parser.add_argument(f"--{name.replace('_', '-')}", type=int)
     parser.add_argument("--slow", action="store_true", help="the slow rivals as well")
     parser.add_argument("--json", help="add the figures, one line of JSON, to this file")
     parser.add_argument(
@@ -118,7 +137,9 @@ def main():
         arguments.pop(name) for name in ("epochs", "json", "slow", "alone", "memory")
     )
 
-    setting = Setting(**arguments).load()
+    given = {name: value for name, value in arguments.items() if value is not None}
+    books = OF_TRANSLATORS if arguments["model"] in DECODERS else {}
+    setting = Setting(**{**books, **given}).load()
     by_hand = importlib.import_module(f"by_hand_{d2l.backend.name()}")
     chosen = dict(by_hand.RIVALS_OF[setting.model])
     if slow and setting.model == "rnn":

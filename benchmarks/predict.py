@@ -5,7 +5,7 @@
 Both continue the same prefix from the same weights and must write the same text; they take turns.
 Then a reader's own model, which the library decodes through the framework, step by step: its rate, and
 the slowest of calls with prefixes of other lengths, where tracing or compiling anew would stand out; and
-the layers of chapter 10.
+the layers of chapter 10. Last, beam search of 128 sentences (section 10.8), all at once and one by one.
 """
 
 import argparse
@@ -53,6 +53,31 @@ def by_hand(weights, prefix, num_preds, vocab):
     return "".join(vocab.to_tokens(tokens))
 
 
+def beam_search(beams=5):
+    """Seconds that 128 sentences take in one minibatch, and one by one; the translations must be equal."""
+    data, h = d2l.MTFraEng(batch_size=128), 256
+    model = d2l.Seq2Seq(
+        d2l.Seq2SeqEncoder(len(data.src_vocab), h, h, 2),
+        d2l.Seq2SeqAttentionDecoder(len(data.tgt_vocab), h, h, 2),
+        tgt_pad=data.tgt_vocab["<pad>"],
+        lr=0.005,
+    )
+    d2l.Trainer(max_epochs=3, gradient_clip_val=1, progress=False).fit(model, data)
+    src, _, lengths, _ = (array[-128:] for array in data.arrays)
+    words = [data.src_vocab.to_tokens(row[: n - 1]) for row, n in zip(src, lengths, strict=True)]
+    sentences = [" ".join(sentence) for sentence in words]
+
+    def one_by_one():
+        return [model.translate([sentence], data, beams)[0] for sentence in sentences]
+
+    model.translate(sentences, data, beams), model.translate(sentences[:1], data, beams)  # compile
+    together, translations = seconds(model.translate, sentences, data, beams)
+    alone, expected = seconds(one_by_one)
+    same = sum(map(str.__eq__, translations, expected))
+    assert same >= len(sentences) - 2, same  # but for ties and roundings
+    return together, alone
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--num-preds", type=int, default=10000)
@@ -92,6 +117,7 @@ def main():
         model = d2l.RNNLM(rnn, vocab_size=len(data.vocab), lr=1)
         times = [seconds(model.predict, *call)[0] for _ in range(arguments.repeat)]
         micros[name] = 1e6 * np.median(times) / arguments.num_preds
+    together, alone = beam_search()
     versions = d2l.versions()
     table = Table("", "µs a character", "d2lrnn / this (quartiles)", title=versions["framework"])
     ratios = {"by hand": f"{middle:.3f} ({low:.3f} to {high:.3f})"}
@@ -104,8 +130,12 @@ def main():
         f"{len(prefixes)} calls with prefixes of other lengths, one character each: "
         f"{1e3 * slowest:.1f} ms"
     )
+    console.print(
+        f"Beam search, k = 5, of 128 sentences: {together:.3f} s in one minibatch, {alone:.3f} s one by one"
+    )
     if arguments.json:
         figures = {"versions": versions, "micros": micros, "ratio": [low, middle, high]}
+        figures["beam_search"] = {"together": together, "one by one": alone}
         with open(arguments.json, "a", encoding="utf-8") as file:
             file.write(json.dumps(figures) + "\n")
 

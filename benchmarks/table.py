@@ -41,6 +41,9 @@ def predictions(figures):
             for name, value in figures["micros"].items()
             if name not in ("d2lrnn", "by hand")
         },
+        "128 sentences by beam search, s": "{together:.2f}; one by one {one by one:.2f}".format(
+            **figures["beam_search"]
+        ),
     }
 
 

@@ -136,12 +136,15 @@ def select(wanted: str) -> ModuleType:
 
 
 def twin(model: Any) -> Callable[..., Any] | None:
-    """A faster function equal to `model.batch_loss`, if the backend's `fast` has one for this model."""
+    """A faster function equal to `model.batch_loss`, if the backend has one for this model."""
     package = active().__name__
-    if importlib.util.find_spec(f"{package}.fast") is None:
-        return None
-    faster: Callable[..., Any] | None = importlib.import_module(f"{package}.fast").twin(model)
-    return faster
+    for name in "fast", "fast_translation":
+        if importlib.util.find_spec(f"{package}.{name}") is not None:
+            module = importlib.import_module(f"{package}.{name}")
+            faster: Callable[..., Any] | None = module.twin(model)
+            if faster is not None:
+                return faster
+    return None
 
 
 class NotInstalled(BackendError):

@@ -16,12 +16,13 @@ import numpy as np
 
 from d2lrnn import backend, decoding
 from d2lrnn.arguments import Words, check, shown
+from d2lrnn.cells import names_of
 from d2lrnn.data.minibatches import Minibatches
 from d2lrnn.data.pairs import BOS, EOS, sources_in
 from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import as_array, check_numbers, check_tokens, on_host
-from d2lrnn.module import is_library_code, nested
-from d2lrnn.weights import Weights, to_canonical
+from d2lrnn.module import is_library_code, is_whole, nested
+from d2lrnn.weights import ATTENTION, Weights, recurrent_parts, to_canonical
 
 Array = np.ndarray[Any, Any]
 
@@ -106,6 +107,36 @@ class Translator:
         of_all = np.ones(labels.shape, bool) if pad is None else labels != pad
         counted: Array = of_all.sum(axis=1)
         return counted
+
+    def is_whole(self) -> bool:
+        """Whether the library wrote all of the model, and a reader replaced or hooked into no part of it.
+
+        Its weights are then those of the equations, and no others.
+        """
+        d2l = backend.active()
+        decoders = d2l.Seq2SeqDecoder, d2l.Seq2SeqAttentionDecoder
+        parts = (self, d2l.Seq2Seq), (self.encoder, d2l.Seq2SeqEncoder), (self.decoder, *decoders)
+        if not all(is_whole(part, *classes) for part, *classes in parts):
+            return False
+        inside = [getattr(part, "rnn", None) for part in (self.encoder, self.decoder)]
+        inside.append(getattr(self.decoder, "attention", None))
+        layers = d2l.GRU, d2l.LSTM, d2l.AdditiveAttention
+        if not all(part is None or is_whole(part, *layers) for part in inside):
+            return False
+        found = sorted(name for piece in self._sized().layout(self) for name in piece.names)
+        return found == sorted(self._own_names()) and not d2l.weights.has_hooks(self)
+
+    def _own_names(self) -> list[str]:
+        """The names of the weights of a model that the library made."""
+        names = ["decoder.dense.W_hq", "decoder.dense.b_q"]
+        if _attends(self.decoder):
+            names += [f"decoder.attention.{name}" for name in ATTENTION]
+        for side in "encoder", "decoder":
+            part, kind = getattr(self, side), {"gru": "gru_after", "lstm": "lstm"}
+            names.append(f"{side}.embedding.W")
+            for *_, prefix in recurrent_parts(f"{side}.rnn.", part.num_layers):
+                names += names_of(kind[part.cell], prefix)
+        return names
 
     # Decoding -------------------------------------------------------------------------------------------
 

@@ -156,3 +156,68 @@ def test_no_vectors_are_made_of_a_large_vocabulary(layers, monkeypatch):
     model.get_weights()  # drawn, if not yet, by a run over one token
     monkeypatch.setattr(d2l.RNNLMScratch, "one_hot", one_hot)
     fit(model, Tokens(VOCAB_SIZES[1], 7))
+
+
+# Translators (sections 10.7 and 11.4) -----------------------------------------------------------------
+
+
+class Sentences(d2l.DataModule):
+    """Random sentences of many lengths, the longest of each minibatch another; padding is 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.batch_size = BATCH_SIZE
+        random, (n, num_steps) = np.random.RandomState(4), (3 * BATCH_SIZE, NUM_STEPS + 2)
+        self.src, self.tgt, self.labels = random.randint(1, 8, (3, n, num_steps)).astype(np.int32)
+        self.valid_lens = (np.arange(n) % (num_steps - 2) + 1).astype(np.int32)
+        self.src[np.arange(num_steps) >= self.valid_lens[:, None]] = 0
+        self.labels[np.arange(num_steps) >= random.randint(1, num_steps, n)[:, None]] = 0
+        self.labels[0, 0] = 0  # as of a reader's, padding before a label that counts
+
+    def get_dataloader(self, train):
+        arrays = [self.src, self.tgt, self.valid_lens, self.labels]
+        return self.get_tensorloader(arrays, train)
+
+
+def translator(decoder, cell, kind=d2l.Seq2Seq):
+    sizes = {"embed_size": 5, "num_hiddens": 6, "num_layers": 2, "cell": cell}
+    return kind(
+        d2l.Seq2SeqEncoder(8, **sizes), getattr(d2l, decoder)(8, **sizes), tgt_pad=0, lr=0.01
+    )
+
+
+def sized(model):
+    model.infer_sizes()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("decoder", "cells"),
+    [("Seq2SeqDecoder", ["gru"]), ("Seq2SeqAttentionDecoder", ["lstm", "gru"])],
+)
+def test_a_translator_is_trained_as_the_plain_one(decoder, cells, monkeypatch):
+    models = [sized(translator(decoder, cell)) for cell in cells]
+    model = next(filter(backend.twin, models), None)
+    if model is None:
+        pytest.skip("this backend has no twin of this model")
+    plain = sized(translator(decoder, model.encoder.cell))
+    start = model.get_weights()
+    plain.set_weights(start)
+    trainers = [fit(model, Sentences(), 2, gradient_clip_val=1)]
+    monkeypatch.setattr(backend, "twin", lambda model: None)
+    trainers.append(fit(plain, Sentences(), 2, gradient_clip_val=1))
+    losses = [[t.batch_losses, t.history[-1]["val_loss"]] for t in trainers]
+    np.testing.assert_allclose(np.hstack(losses[0]), np.hstack(losses[1]), rtol=0, atol=1e-5)
+    for name, weight in plain.get_weights().items():
+        if not name.rpartition(".")[2].startswith("b_"):
+            assert np.abs(weight - start[name]).max() > 1e-3, name
+        # Adam makes steps of one size out of the smallest gradients, and of their roundings.
+        assert np.median(np.abs(model.get_weights()[name] - weight)) < 1e-5, name
+
+
+def test_a_readers_translator_has_no_twin():
+    class Louder(d2l.Seq2Seq):
+        def num_tokens(self, labels):
+            return 2 * super().num_tokens(labels)
+
+    assert backend.twin(sized(translator("Seq2SeqAttentionDecoder", "gru", Louder))) is None

@@ -339,6 +339,29 @@ def _named(kept: list[list[decoding.Kept]], vocab: Any) -> list[list[decoding.Ke
     return [[k._replace(token=vocab.to_tokens([k.token])[0]) for k in step] for step in kept]
 
 
+def check_fit(encoder: Any, decoder: Any) -> None:
+    """Raise an ArgumentError if the library's `decoder` cannot begin with the state of its `encoder`.
+
+    What a reader wrote, the whole or a method of it, may turn one state into another: it is not asked.
+    """
+    methods = (_forward(encoder), _forward(decoder), getattr(type(decoder), "init_state", None))
+    if not all(map(is_library_code, methods)):
+        return
+    for name in "cell", "num_layers", "num_hiddens":
+        one, other = (getattr(part, name, None) for part in (encoder, decoder))
+        if one is not None and other is not None and one != other:
+            raise ArgumentError(
+                f"Expected an encoder and a decoder of the same {name}, for the decoder begins with the "
+                f"encoder's state. Received: {type(encoder).__name__}({name}={one!r}) and "
+                f"{type(decoder).__name__}({name}={other!r}). Make both with {name}={one!r}, or both with "
+                f"{name}={other!r}."
+            )
+
+
+def _forward(part: Any) -> Any:
+    return getattr(type(part), "forward", None) or type(part).__call__
+
+
 def _followed(state: Any, rows: Array) -> Any:
     """The decoder's state with the hidden states of `rows`; the encoder's outputs are those of the sentence.
 

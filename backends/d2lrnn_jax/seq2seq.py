@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from d2lrnn.arguments import check_layers
 from d2lrnn.hyperparameters import check_fields
 from d2lrnn.module import is_library_code
-from d2lrnn.translation import Translator, check_begun
+from d2lrnn.translation import Translator, check_begun, check_fit
 
 from .deep_rnn import over_time
 from .gru import GRU
@@ -47,10 +47,13 @@ class EncoderDecoder(Translator, Classifier):
     decoder: nn.Module
     training: bool = field(default=True, kw_only=True)  # a trainer sets it
 
+    def __post_init__(self):
+        super().__post_init__()
+        check_fit(self.encoder, self.decoder)
+
     def dummy_input(self):
-        one = ones((1, 1), int32)
-        own = is_library_code(type(self).__call__) and is_library_code(type(self).forward)
-        return (one, one, one[0]) if own else None  # a reader's model takes what it takes
+        one, own = ones((1, 1), int32), (type(self).__call__, type(self).forward)
+        return (one, one, one[0]) if all(map(is_library_code, own)) else None  # a reader's: any
 
     def forward(self, enc_X, dec_X, *args):
         """Logits (batch_size, num_steps, vocab_size) of the source and of the target shifted by one."""
@@ -81,11 +84,9 @@ class Recurrent(nn.Module):
 
     Args:
         vocab_size: number of tokens; `embed_size` is the size of a token's vector.
-        num_hiddens: size of the hidden state.
-        num_layers: how many recurrent layers.
+        num_hiddens: size of the hidden state; `num_layers` is how many recurrent layers there are.
         dropout: the share of a layer's outputs that is dropped on the way to the next, in training.
-        cell: 'gru' or 'lstm'.
-        seed: of the initial weights; None leaves them to the key of `init`.
+        cell: 'gru' or 'lstm'; `seed` is that of the weights, None leaves them to the key of `init`.
     """
 
     vocab_size: int
@@ -130,8 +131,7 @@ class Seq2SeqEncoder(Recurrent, Encoder):
         is_valid = jnp.arange(len(embs))[:, None, None] < valid_lens[:, None]
         begin = self.rnn.begin_state(len(X))  # of one layer
         state = jax.tree.map(lambda H: zeros((self.num_layers, *H.shape)), begin)
-        state, outputs = over_time(step)(self.rnn, state, (embs, is_valid))
-        return outputs, state
+        return over_time(step)(self.rnn, state, (embs, is_valid))[::-1]
 
 
 class Seq2SeqDecoder(Recurrent, Decoder):

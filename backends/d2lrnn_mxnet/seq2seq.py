@@ -6,7 +6,7 @@ from mxnet import gluon, init, np
 from mxnet.gluon import nn
 
 from d2lrnn.hyperparameters import HyperParameters
-from d2lrnn.translation import Translator
+from d2lrnn.translation import Translator, check_fit
 from d2lrnn.weights import draw, seed_at
 
 from .gru import GRU
@@ -42,11 +42,11 @@ class EncoderDecoder(Translator, Classifier):
     def __init__(self, encoder, decoder):
         super().__init__()
         self.save_hyperparameters()
+        check_fit(encoder, decoder)
 
     def forward(self, enc_X, dec_X, *args):
         """Logits (batch_size, num_steps, vocab_size) of the source and of the target shifted by one."""
-        dec_state = self.decoder.init_state(self.encoder(enc_X, *args), *args)
-        return self.decoder(dec_X, dec_state)[0]
+        return self.decoder(dec_X, self.decoder.init_state(self.encoder(enc_X, *args), *args))[0]
 
 
 def init_xavier(block, seed):

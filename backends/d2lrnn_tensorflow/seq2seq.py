@@ -5,7 +5,7 @@ from tensorflow.keras.initializers import GlorotUniform, RandomNormal
 from tensorflow.keras.layers import Dense, Embedding
 
 from d2lrnn.module import draw_by_path
-from d2lrnn.translation import Translator
+from d2lrnn.translation import Translator, check_fit
 from d2lrnn.weights import seed_at
 
 from .gru import GRU
@@ -39,6 +39,7 @@ class EncoderDecoder(Translator, Classifier):
     def __init__(self, encoder, decoder):
         super().__init__()
         self.save_hyperparameters()
+        check_fit(encoder, decoder)
         draw_by_path(self)  # a reader's encoder and decoder may hold layers of one seed
 
     def forward(self, enc_X, dec_X, *args):

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from d2lrnn.hyperparameters import HyperParameters
-from d2lrnn.translation import Translator
+from d2lrnn.translation import Translator, check_fit
 from d2lrnn.weights import seed_at
 
 from .gru import GRU
@@ -42,6 +42,7 @@ class EncoderDecoder(Translator, Classifier):
     def __init__(self, encoder, decoder):
         super().__init__()
         self.save_hyperparameters()
+        check_fit(encoder, decoder)
 
     def forward(self, enc_X, dec_X, *args):
         """Logits (batch_size, num_steps, vocab_size) of the source and of the target shifted by one."""

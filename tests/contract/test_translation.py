@@ -275,6 +275,27 @@ def test_a_model_of_another_vocabulary_is_refused_before_training(make_data):
             fit(model, data)
 
 
+@decoders
+@pytest.mark.parametrize("other", [{"cell": "lstm"}, {"num_layers": 1}, {"num_hiddens": 8}])
+def test_an_encoder_and_a_decoder_of_other_sizes_are_refused(decoder, other):
+    sizes = {"embed_size": EMBED, "num_hiddens": HIDDENS, "num_layers": 2, "cell": "gru"}
+    kind = getattr(d2l, DECODERS[decoder])
+    ((name, value),) = other.items()
+    with pytest.raises(ArgumentError) as refused:
+        d2l.Seq2Seq(d2l.Seq2SeqEncoder(9, **sizes), kind(8, **{**sizes, **other}), 0, 0.1)
+    assert f"Seq2SeqEncoder({name}={sizes[name]!r})" in str(refused.value)
+    assert f"{DECODERS[decoder]}({name}={value!r})" in str(refused.value)
+    assert f"both with {name}={value!r}" in str(refused.value)
+
+    class Readers(kind):  # which may make a state of its own out of the encoder's
+        def init_state(self, enc_all_outputs, *args):
+            return super().init_state(enc_all_outputs, *args)
+
+    readers = Readers(8, **{**sizes, **other})
+    d2l.EncoderDecoder(d2l.Seq2SeqEncoder(9, **sizes), readers)
+    d2l.EncoderDecoder(d2l.Encoder(), readers)  # of no sizes
+
+
 class Own(d2l.DataModule):
     """Minibatches without vocabularies."""
 

@@ -194,6 +194,9 @@ def expect(value: Any, kind: Any) -> None:
     msgspec.convert(value, kind)
 
 
+PLAIN = (arguments.Integer, arguments.Number, arguments.Share, arguments.OneOf)
+
+
 def check_options(path: Path, options: Mapping[str, Any], needed: Iterable[str]) -> None:
     """Raise a RunError unless all options are what their arguments may be, and those `needed` are there."""
     missing = sorted(name for name in needed if options.get(name) is None)
@@ -201,7 +204,9 @@ def check_options(path: Path, options: Mapping[str, Any], needed: Iterable[str])
         raise RunError(f"{path} is damaged: it lacks {', '.join(missing)} - at `$.options`.")
     try:
         for name, value in options.items():
-            if name in arguments.ARGUMENTS and value is not None:
+            # The table has a model and weights as well, which are objects there and names here.
+            argument = arguments.ARGUMENTS.get(name)
+            if argument and isinstance(argument.rule, PLAIN) and value is not None:
                 arguments.check(**{name: value})
     except ArgumentError as error:
         raise RunError(f"{path} is damaged: {error}") from error

@@ -29,6 +29,8 @@ SHORT = ["train", *SIZES, *"--text text.txt --max-epochs 4 --run".split()]
 LONG = ["train", *SIZES, *"--text text.txt --max-epochs 14 --run".split()]
 KILLS, OF_EACH_SIGNAL = 200, 2
 
+pytestmark = pytest.mark.timeout(400)  # a minute, where nothing else runs
+
 
 class Watched:
     """`os`, as `d2lrnn.atomic` uses it; `states` has the files of `folder` at each kill that counts."""

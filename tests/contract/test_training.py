@@ -1,8 +1,10 @@
 """`Trainer`: what is trained, what is kept, how it ends."""
 
 import math
+import os
 import signal
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,6 +232,27 @@ def test_a_minibatch_of_no_examples_is_refused(data):
     data = Data(data.path, 6, 5, num_train=20, num_val=0)
     with pytest.raises(ArgumentError, match=r"training loader has no examples.*shape \(0, 5\)"):
         fit(make_model("RNN", len(data.vocab)), data, 2)
+
+
+def test_a_thousand_epochs_take_no_more_memory():
+    """Measured from the 300th epoch on, when all is made that is kept."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        pytest.skip("this system does not tell a process's memory in /proc")
+    resident = []
+
+    class Watched(d2l.Trainer):
+        def set_epoch(self, epoch):
+            super().set_epoch(epoch)
+            resident.append(int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+
+    trainer = Watched(max_epochs=1000, progress=False)
+    small = d2l.SyntheticRegressionData(np.ones(2, np.float32), 1, num_train=4, num_val=2)
+    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), small)
+    assert len(trainer.history) == 1000
+    # A row of the history takes 0.7 kB, with the points that are plotted some more; an epoch's losses,
+    # tensors or graphs, were they kept, would take several MB.
+    assert (resident[-1] - resident[300]) / 2**20 < 4
 
 
 @pytest.mark.parametrize(

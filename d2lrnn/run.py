@@ -30,8 +30,8 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -127,10 +127,10 @@ class Run:
             },
         )
         atomic.make_folder(run.path)
-        run._hold()
-        check_free(run.path)  # again, now that nobody else can begin one there
-        run._write("config.json", run.config)
-        run._write_missing(data)
+        with run._taken():
+            check_free(run.path)  # again, now that nobody else can begin one there
+            run._write("config.json", run.config)
+            run._write_missing(data)
         return run
 
     def resume(self, options: Mapping[str, Any], data: Any, device: Any = "cpu") -> None:
@@ -139,12 +139,12 @@ class Run:
         Raises:
             RunError: it is in training.
         """
-        self._hold()
         kept = {key: v for key, v in self.config.items() if key not in _OF_THE_END}
         news = {"status": "running", "options": dict(options), "device": str(device)}
-        self.config = {**kept, **news, "interrupted": False}
-        self._write("config.json", self.config)
-        self._write_missing(data)
+        with self._taken():
+            self.config = {**kept, **news, "interrupted": False}
+            self._write("config.json", self.config)
+            self._write_missing(data)
 
     def _write_missing(self, data: Any) -> None:
         lists = [vocab.to_list() for vocab in data.vocabs]
@@ -153,13 +153,18 @@ class Run:
             if not (self.path / name).is_file():
                 self._write(name, value)
 
-    def _hold(self) -> None:
-        try:
-            self._held.enter_context(atomic.hold(self.path))
-        except BlockingIOError:
-            raise RunError(
-                f"The run {self.path} is in training, in another process: wait for that, or end it."
-            ) from None
+    @contextmanager
+    def _taken(self) -> Iterator[None]:
+        """Hold the folder from here on, or, if what is done in this block fails, no longer."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(atomic.hold(self.path))
+            except BlockingIOError:
+                raise RunError(
+                    f"The run {self.path} is in training, in another process: wait for that, or end it."
+                ) from None
+            yield
+            self._held = held.pop_all()
 
     def release(self) -> None:
         """Hold the folder no longer, as when the process ends."""

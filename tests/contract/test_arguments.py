@@ -164,6 +164,9 @@ CONSTRUCTORS = {
         "num_gpus": GPUS,
         "gradient_clip_val": FROM_0,
         "progress": FLAG,
+        "patience": COUNT_OR_0,
+        "checkpoint_every": COUNT,
+        "keep": COUNT,
     },
 }
 

@@ -146,6 +146,13 @@ def test_numbers_the_equations_of_its_section(path):
 
 
 @each_notebook
+def test_its_text_holds_no_control_characters(path):
+    """One of a script that reflows text once stood where eight numbers had been."""
+    cells = nbformat.read(path, as_version=4).cells
+    assert not re.findall(r"[\x00-\x09\x0b-\x1f\x7f]", "".join(cell.source for cell in cells))
+
+
+@each_notebook
 def test_names_no_machine_and_no_registry(path):
     text = path.read_text(encoding="utf-8")
     assert re.findall(r"/home/|/work/|/tmp/|index-url|pypi\.org|C:\\\\", text) == []

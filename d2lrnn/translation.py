@@ -167,7 +167,7 @@ class Translator:
                 f"{shown(batch)}."
             )
         d2l = backend.active()
-        src, tgt, valid_lens = map(on_host, batch[:3])
+        src, tgt, valid_lens = map(_whole, batch[:3])
         tgt = self.check_target("batch[1]", tgt)
         state, tokens = self.encode(src, valid_lens), [tgt[:, 0]]
         weights: list[Any] = []
@@ -219,10 +219,9 @@ class Translator:
         check(sentences=sentences, data=data, beams=beams, alpha=alpha)
         if not sentences:
             raise ArgumentError("Expected at least one sentence. Received: none.")
-        d2l = backend.active()
         batch = data.build(sentences, ["."] * len(sentences))
         typed = sources_in(data, sentences)
-        src, tgt, valid_lens = (d2l.numpy(tensor) for tensor in batch[:3])
+        src, tgt, valid_lens = map(_whole, batch[:3])
         found = decoding.beam_search(
             self.step,
             self.encode(*(np.repeat(array, beams, axis=0) for array in (src, valid_lens))),
@@ -293,7 +292,7 @@ class Translator:
         for index, name, part in parts:
             size = getattr(part, "vocab_size", None)
             if size:
-                check_tokens(f"The {name}", arrays[index], size)
+                check_tokens(f"The {name}", _whole(arrays[index]), size)
 
     def check_source(self, src: Any, valid_lens: Any) -> tuple[Array, Array | None]:
         """The source and its valid lengths as arrays; an ArgumentError if they are none of the encoder's."""
@@ -322,6 +321,14 @@ class Translator:
                 f"shape {tokens.shape}."
             )
         return tokens
+
+
+def _whole(tensor: Any) -> Array:
+    """An array of a reader's data, whole numbers as integers: MXNet's `np.array([1, 2])` makes floats."""
+    array = on_host(tensor)
+    if array.dtype.kind == "f" and (array % 1 == 0).all():
+        return array.astype(np.int32)
+    return array
 
 
 def check_begun(state: Any) -> Any:

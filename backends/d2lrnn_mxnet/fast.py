@@ -65,9 +65,13 @@ class MeanLoss(gluon.HybridBlock):
         # (num_steps, batch_size, vocab_size)
         options = {"num_hidden": self.vocab_size, "flatten": False}
         logits = F.npx.fully_connected(outputs, W_hq, b_q, **options)
-        # -log softmax(logits)_Y, which stays finite however improbable Y is.
-        logits = logits - F.np.max(logits, axis=-1, keepdims=True)
-        return F.np.mean(F.np.log(F.np.sum(F.np.exp(logits), axis=-1)) - F.npx.pick(logits, Y))
+        return F.np.mean(cross_entropy(F, logits, Y))
+
+
+def cross_entropy(F, logits, labels):
+    """-log softmax(logits) of each label, which stays finite however improbable it is."""
+    logits = logits - F.np.max(logits, axis=-1, keepdims=True)
+    return F.np.log(F.np.sum(F.np.exp(logits), axis=-1)) - F.npx.pick(logits, labels)
 
 
 def twin(model):

@@ -5,12 +5,11 @@ some hundred operations, each layer of the encoder at one go instead of step by 
 padding in all sentences of a minibatch.
 """
 
-import math
-
 from mxnet import autograd, gluon, np
 
 from d2lrnn.translation import Translator
 
+from .fast import cross_entropy
 from .ops import numpy
 from .weights import own
 
@@ -21,8 +20,7 @@ PARTS = "i2h_weight", "h2h_weight", "i2h_bias", "h2h_bias"
 class MeanLoss(gluon.HybridBlock):
     """From tokens (batch_size, steps), lengths and the weights to the mean loss, as one graph.
 
-    A padded source does no harm: a GRU's state after the last valid token is one of its outputs. A token
-    of probability below 1e-38 makes the loss infinite.
+    A padded source does no harm: a GRU's state after the last valid token is one of its outputs.
     """
 
     def __init__(self, model, paths, num_keys, num_steps):
@@ -57,9 +55,9 @@ class MeanLoss(gluon.HybridBlock):
         logits = F.npx.fully_connected(hiddens, *dense, **options)
         labels = F.np.transpose(labels)  # (num_steps, batch_size)
         counted = labels != self.pad
-        p = F.npx.pick(F.npx.softmax(logits), labels)
-        p = F.np.where(counted, p, F.np.ones_like(p))  # of padding log p = 0
-        return -F.np.sum(F.np.log(p)) / F.np.sum(counted)
+        losses = cross_entropy(F, logits, labels)
+        losses = F.np.where(counted, losses, F.np.zeros_like(losses))
+        return F.np.sum(losses) / F.np.sum(counted)
 
     def embedding(self, F, W, side, tokens):
         """(steps, batch_size, embed_size) of tokens (batch_size, steps)."""
@@ -114,31 +112,25 @@ def twin(model):
     """A function equal to `model.batch_loss` of a whole translator with GRUs; else None."""
     if not (isinstance(model, Translator) and model.is_whole() and model.encoder.cell == "gru"):
         return None
-    weights, graphs, too_improbable = own(model), {}, []
+    weights, graphs = own(model), {}
 
     def batch_loss(batch):
         if len(batch) != 4:
             return model.batch_loss(batch)
         src, tgt, valid_lens, labels = batch
         lengths, counted = numpy(valid_lens), numpy(labels) != model.tgt_pad
-        if too_improbable or lengths.min() < 1 or not counted.any():
+        if lengths.min() < 1 or not counted.any():
             return model.batch_loss(batch)
         num_keys = rounded(lengths.max(), src.shape[1])
         num_steps = rounded(counted.any(axis=0).nonzero()[0][-1] + 1, tgt.shape[1])
         # A graph lays out its memory in advance, and anew when the shape changes or gradients are wanted.
         case = len(src), num_keys, num_steps, autograd.is_recording()
-        is_new = case not in graphs
-        if is_new:
+        if case not in graphs:
             H = np.zeros((1, len(src), model.encoder.num_hiddens), ctx=src.ctx)
             graphs[case] = MeanLoss(model, [*weights], num_keys, num_steps), H
         graph, H = graphs[case]
         src, tgt, labels = src[:, :num_keys], tgt[:, :num_steps], labels[:, :num_steps]
-        loss = graph(src, tgt, valid_lens.astype("float32"), labels, H, *weights.values())
-        # As in `fast.twin`: found at the start or in validation, and from then on the model's own is taken.
-        if (is_new or not autograd.is_recording()) and not math.isfinite(loss):
-            too_improbable.append(True)
-            return model.batch_loss(batch)
-        return loss
+        return graph(src, tgt, valid_lens.astype("float32"), labels, H, *weights.values())
 
     return batch_loss
 

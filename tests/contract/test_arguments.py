@@ -266,6 +266,7 @@ def test_sizes_whose_weights_no_machine_holds_are_refused_in_bytes(size, parts):
     assert tried > 40
 
 
+@pytest.mark.filterwarnings("ignore:Using another text")  # as where the book's cannot be had
 @pytest.mark.parametrize(
     "name", [n for n in CONSTRUCTORS if n not in ("TextFile", "PairFile", "MTFraEng")]
 )

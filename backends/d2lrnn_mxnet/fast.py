@@ -3,6 +3,7 @@
 Nothing depends on this file: without it every model trains by its own `batch_loss`.
 """
 
+import math
 from itertools import chain, pairwise
 from typing import NamedTuple
 
@@ -65,13 +66,22 @@ class MeanLoss(gluon.HybridBlock):
         # (num_steps, batch_size, vocab_size)
         options = {"num_hidden": self.vocab_size, "flatten": False}
         logits = F.npx.fully_connected(outputs, W_hq, b_q, **options)
-        return F.np.mean(cross_entropy(F, logits, Y))
+        return -F.np.mean(F.np.log(probability(F, logits, Y)))
 
 
-def cross_entropy(F, logits, labels):
-    """-log softmax(logits) of each label, which stays finite however improbable it is."""
-    logits = logits - F.np.max(logits, axis=-1, keepdims=True)
-    return F.np.log(F.np.sum(F.np.exp(logits), axis=-1)) - F.npx.pick(logits, labels)
+def probability(F, logits, labels):
+    """softmax(logits) of each label, or 0 where it is so small that its logarithm's gradient overflows."""
+    p = F.npx.pick(F.npx.softmax(logits), labels)
+    return p * (p > 1e-37)
+
+
+def finite(loss, model, batch):
+    """A graph's `loss`, or the plain model's where a probability was 0 and it is infinite.
+
+    A graph that is always finite, by `log_softmax` or with the maximum taken off, made an epoch of section
+    9.6 2.5 times as long on a CPU.
+    """
+    return loss if math.isfinite(loss) else model.batch_loss(batch)
 
 
 def twin(model):
@@ -97,7 +107,7 @@ def twin(model):
             H = np.zeros((kind.num_layers, X.shape[0], kind.num_hiddens), ctx=X.ctx)
             graphs[case] = MeanLoss(kind, model.vocab_size, transposed), H
         graph, H = graphs[case]
-        return graph(X, Y, H, *weights)
+        return finite(graph(X, Y, H, *weights), model, batch)
 
     return batch_loss
 

@@ -9,7 +9,7 @@ from mxnet import autograd, gluon, np
 
 from d2lrnn.translation import Translator
 
-from .fast import cross_entropy
+from .fast import finite, probability
 from .ops import numpy
 from .weights import own
 
@@ -55,9 +55,9 @@ class MeanLoss(gluon.HybridBlock):
         logits = F.npx.fully_connected(hiddens, *dense, **options)
         labels = F.np.transpose(labels)  # (num_steps, batch_size)
         counted = labels != self.pad
-        losses = cross_entropy(F, logits, labels)
-        losses = F.np.where(counted, losses, F.np.zeros_like(losses))
-        return F.np.sum(losses) / F.np.sum(counted)
+        p = probability(F, logits, labels)
+        p = F.np.where(counted, p, F.np.ones_like(p))  # of padding log p = 0
+        return -F.np.sum(F.np.log(p)) / F.np.sum(counted)
 
     def embedding(self, F, W, side, tokens):
         """(steps, batch_size, embed_size) of tokens (batch_size, steps)."""
@@ -130,7 +130,8 @@ def twin(model):
             graphs[case] = MeanLoss(model, [*weights], num_keys, num_steps), H
         graph, H = graphs[case]
         src, tgt, labels = src[:, :num_keys], tgt[:, :num_steps], labels[:, :num_steps]
-        return graph(src, tgt, valid_lens.astype("float32"), labels, H, *weights.values())
+        loss = graph(src, tgt, valid_lens.astype("float32"), labels, H, *weights.values())
+        return finite(loss, model, batch)
 
     return batch_loss
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from d2lrnn import backend
-from d2lrnn.arguments import ARGUMENTS, Integer, check_room, checked, expect
+from d2lrnn.arguments import ARGUMENTS, Integer, check_layers, check_room, checked, expect
 from d2lrnn.errors import ArgumentError
 
 T = TypeVar("T")
@@ -64,6 +64,8 @@ def checked_all(arguments: dict[str, Any], optional: Iterable[str]) -> dict[str,
         for name, value in arguments.items()
     }
     check_room({"num_hiddens": getattr(found.get("rnn"), "num_hiddens", None), **found})
+    if found.keys() >= {"num_layers", "dropout"}:
+        check_layers(found["num_layers"], found["dropout"])
     return found
 
 

@@ -75,6 +75,12 @@ def join(states):
     return jax.tree.map(lambda *parts: concat(parts), *states)
 
 
+def one_step(cell, state, inputs):
+    """The state and the outputs of a cell over inputs (1, batch_size, num_inputs)."""
+    state, output = cell(state, inputs[0])
+    return state, output[None]
+
+
 def over_time(step):
     """`step(module, state, inputs) -> state, outputs` over all time steps, for modules of several layers."""
     rngs = {"params": False, "dropout": True}  # one mask for each step

@@ -6,12 +6,11 @@ import jax
 from flax import linen as nn
 from flax.linen.initializers import lecun_normal, orthogonal
 
-from d2lrnn.arguments import check_layers
 from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.module import single_state
 
-from .deep_rnn import above_each_other
-from .module import Module, mode_for
+from .deep_rnn import above_each_other, one_step
+from .module import Module
 from .ops import expand_dims, matmul, swapaxes, zeros
 from .parameters import seeded
 from .rnn_scratch import ACTIVATIONS, RNNLMScratch
@@ -28,10 +27,9 @@ class RNNCell(nn.Module):
     @nn.compact
     def __call__(self, H, X):
         """H_t, as state and as output, of H (batch_size, num_hiddens) and X (batch_size, num_inputs)."""
-        h = self.num_hiddens  # and the initialisers are those of linen's `SimpleCell`
-        of_X, of_H = self.kernel_init or lecun_normal(), self.kernel_init or orthogonal()
-        W_xh = self.param("W_xh", seeded(self, "W_xh", of_X), (X.shape[-1], h))
-        W_hh = self.param("W_hh", seeded(self, "W_hh", of_H), (h, h))
+        h, init = self.num_hiddens, self.kernel_init  # by default as of linen's `SimpleCell`
+        W_xh = self.param("W_xh", seeded(self, "W_xh", init or lecun_normal()), (X.shape[-1], h))
+        W_hh = self.param("W_hh", seeded(self, "W_hh", init or orthogonal()), (h, h))
         b_h = self.param("b_h", nn.initializers.zeros, (h,))
         H = ACTIVATIONS[self.activation](matmul(X, W_xh) + matmul(H, W_hh) + b_h)
         return H, H
@@ -46,8 +44,7 @@ class RNN(Module):
         dropout: the share of these outputs that is dropped, between two layers, in training.
         num_inputs: size of X_t; if left out, taken from the first input.
         activation: 'tanh' or 'relu'.
-        seed: of the initial weights; None leaves them to the key of `init`.
-        kernel_init: draws W_x and W_h of each gate; by default as linen's cells do.
+        seed: of the initial weights; None leaves them to the key of `init`. `kernel_init` draws W_x, W_h.
     """
 
     num_hiddens: int
@@ -57,10 +54,6 @@ class RNN(Module):
     activation: str = field(default="tanh", kw_only=True)
     seed: int | None = field(default=0, kw_only=True)
     kernel_init: nn.initializers.Initializer | None = field(default=None, kw_only=True)
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_layers(self.num_layers, self.dropout)
 
     def layer(self):  # the cell that is run over time
         return RNNCell(self.num_hiddens, self.activation, self.seed, self.kernel_init, name="cell")
@@ -78,20 +71,15 @@ class RNN(Module):
             return above_each_other(self, inputs, state, training)
         check_inputs(inputs.shape[-1], self.num_inputs or inputs.shape[-1])
         state = self.begin_state(inputs.shape[1]) if state is None else single_state(state)
-        cell, split_rngs = self.layer(), {"params": False}
-        if len(inputs) == 1:  # a step by itself needs no loop, which takes its time to compile
-            state, output = cell(state, inputs[0])
-            outputs = output[None]
-        else:
+        cell, run, split_rngs = self.layer(), one_step, {"params": False}
+        if len(inputs) > 1:  # a step by itself needs no loop, which takes its time to compile
             run = nn.scan(type(cell).__call__, variable_broadcast="params", split_rngs=split_rngs)
-            state, outputs = run(cell, state, inputs)
+        state, outputs = run(cell, state, inputs)
         return outputs, jax.tree.map(lambda H: expand_dims(H, 0), state)
 
 
 class RNNLM(RNNLMScratch):
     """As `RNNLMScratch`, on Flax's own layers (book, section 9.6.1): `RNN`, then `nn.Dense`."""
-
-    training: bool = True  # the third argument of the recurrent layer; a trainer sets it
 
     def init_params(self):
         self.linear = nn.Dense(self.vocab_size, kernel_init=seeded(self, "W_hq", lecun_normal()))
@@ -99,7 +87,3 @@ class RNNLM(RNNLMScratch):
     def output_layer(self, hiddens):
         """Outputs (num_steps, batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""
         return swapaxes(self.linear(hiddens), 0, 1)
-
-    def forward(self, X, state=None):
-        rnn_outputs, _ = self.rnn(self.one_hot(X), state, *mode_for(self.rnn, self.training))
-        return self.output_layer(rnn_outputs)

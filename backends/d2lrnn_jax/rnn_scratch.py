@@ -9,7 +9,7 @@ from jax import numpy as jnp
 from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.module import single_state
 
-from .module import Classifier, Module
+from .module import Classifier, Module, mode_for
 from .ops import matmul, stack, zeros
 from .parameters import LanguageModel, seeded
 
@@ -85,13 +85,15 @@ class RNNLMScratch(LanguageModel, Classifier):
     rnn: nn.Module
     vocab_size: int
     lr: float = 0.01
+    training: bool = True  # the third argument of a recurrent layer that drops; a trainer sets it
     seed: int | None = field(default=0, kw_only=True)
 
     def setup(self):
         self.init_params()
 
     def init_params(self):
-        W_hq = seeded(self, "W_hq", self.rnn.sigma)
+        sigma = getattr(self.rnn, "sigma", 0.01)  # which a framework's layer does not have
+        W_hq = seeded(self, "W_hq", sigma)
         self.W_hq = self.param("W_hq", W_hq, (self.rnn.num_hiddens, self.vocab_size))
         self.b_q = self.param("b_q", nn.initializers.zeros, (self.vocab_size,))
 
@@ -105,5 +107,5 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def forward(self, X, state=None):
         """Logits (batch_size, num_steps, vocab_size) of the tokens X (batch_size, num_steps)."""
-        rnn_outputs, _ = self.rnn(self.one_hot(X), state)
+        rnn_outputs, _ = self.rnn(self.one_hot(X), state, *mode_for(self.rnn, self.training))
         return self.output_layer(rnn_outputs)

@@ -7,7 +7,6 @@ import optax
 from flax import linen as nn
 from jax import numpy as jnp
 
-from d2lrnn.arguments import check_layers
 from d2lrnn.hyperparameters import check_fields
 from d2lrnn.module import is_library_code
 from d2lrnn.translation import Translator, check_begun, check_fit
@@ -99,7 +98,6 @@ class Recurrent(nn.Module):
 
     def __post_init__(self):
         check_fields(self)
-        check_layers(self.num_layers, self.dropout)
         super().__post_init__()
 
     def setup(self):

@@ -49,8 +49,12 @@ class StackedRNNScratch(Module):
 def with_dropout(layer, dropout, inputs, state):
     """Gluon's `layer` over `inputs` and, in training, with dropout between the layers that it is made of.
 
-    Told of dropout, gluon's own drops nothing on a CPU; so in training its layers are run one by one.
+    Told of dropout, gluon's own drops nothing on a CPU; so in training its layers are run one by one. The
+    state is an array or several, by default zeros; a list of them is returned.
     """
+    if state is None:
+        state = layer.begin_state(inputs.shape[1], ctx=inputs.ctx)
+    state = state if isinstance(state, tuple | list) else [state]
     if not (dropout and autograd.is_training()):
         return layer(inputs, state)
     if not has_sizes(layer):

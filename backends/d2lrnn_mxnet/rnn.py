@@ -2,7 +2,6 @@
 
 from mxnet.gluon import nn, rnn
 
-from d2lrnn.arguments import check_layers
 from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.weights import seed_at
 
@@ -38,7 +37,6 @@ class RNN(Module):
 
     def begin(self):
         """Build the layer, for inputs of a size that may not be known yet."""
-        check_layers(self.num_layers, self.dropout)
         self.build(self.num_inputs or 0)
 
     def layer(self, num_inputs):
@@ -70,9 +68,6 @@ class RNN(Module):
         if self.num_inputs is None:
             self.num_inputs = inputs.shape[-1]
         check_inputs(inputs.shape[-1], self.num_inputs)
-        if state is None:
-            state = self.rnn.begin_state(inputs.shape[1], ctx=inputs.ctx)
-        state = state if isinstance(state, tuple | list) else [state]
         outputs, state = with_dropout(self.rnn, self.dropout, inputs, state)
         return outputs, state[0] if len(state) == 1 else tuple(state)
 
@@ -80,11 +75,7 @@ class RNN(Module):
 class RNNLM(RNNLMScratch):
     """A language model on MXNet's own layers (book, section 9.6.1): `RNN`, then `gluon.nn.Dense`.
 
-    Args:
-        rnn: the recurrent layer.
-        vocab_size: number of tokens.
-        lr: learning rate of SGD.
-        seed: of the initial weights, see `SeededUniform`; None draws them from MXNet's global stream.
+    Its arguments are those of `RNNLMScratch`; a seed of None draws from MXNet's global stream.
     """
 
     def init_params(self):

@@ -89,7 +89,8 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def init_params(self):
         shape = (self.rnn.num_hiddens, self.vocab_size)
-        self.W_hq = np.array(draw("W_hq", shape, self.rnn.sigma, self.seed))
+        sigma = getattr(self.rnn, "sigma", 0.01)  # which a framework's layer does not have
+        self.W_hq = np.array(draw("W_hq", shape, sigma, self.seed))
         self.b_q = zeros(self.vocab_size)
         for array in self.get_scratch_params():  # those of a reader's layer too
             array.attach_grad()

@@ -1,10 +1,13 @@
-"""Deep recurrent networks from scratch (book, section 10.3); `RNN`, `LSTM` and `GRU` take `num_layers`."""
+"""Recurrent layers above each other, from scratch and on Keras's (book, section 10.3)."""
+
+import tensorflow as tf
 
 from d2lrnn.module import draw_by_path
 
 from .module import Module
-from .ops import stack
-from .rnn_scratch import RNNScratch
+from .ops import stack, swapaxes
+from .rnn_scratch import LONGEST_UNROLLED, RNNScratch
+from .weights import directions
 
 
 class StackedRNNScratch(Module):
@@ -39,3 +42,23 @@ class StackedRNNScratch(Module):
             outputs = stack(outputs, 0)  # (num_steps, batch_size, num_hiddens)
             states.append(H)
         return outputs, states
+
+
+def run_layers(layers, inputs, state, mask, drop):
+    """Keras's `layers`, one or a list, above each other over `inputs` (book, section 10.3.2).
+
+    Arguments and returned values but `drop`, the layer between two of them, are those of `RNN.forward`.
+    """
+    before = tf.nest.flatten(() if state is None else state)  # H, or H and C
+    outputs, after = swapaxes(inputs, 0, 1), []  # Keras takes the batch first
+    for index, layer in enumerate(tf.nest.flatten(layers)):
+        both = directions(layer)
+        for one in both:
+            one.unroll = 0 < (inputs.shape[0] or 0) <= LONGEST_UNROLLED  # None in some graphs
+        rows = range(index * len(both), (index + 1) * len(both))
+        start = [H[row] if len(H.shape) == 3 else H for row in rows for H in before] or None
+        outputs, *last = layer(drop(outputs) if index else outputs, start, mask=mask)
+        after += last
+    kinds = len(last) // len(both)  # 2 of an LSTM: H and C
+    states = tuple(stack(after[kind::kinds]) for kind in range(kinds))
+    return swapaxes(outputs, 0, 1), states if kinds > 1 else states[0]

@@ -6,14 +6,15 @@ import tensorflow as tf
 from tensorflow.keras.initializers import GlorotUniform
 from tensorflow.keras.layers import Dense, Dropout, SimpleRNN
 
-from d2lrnn.arguments import check_layers, checked
+from d2lrnn.arguments import checked
 from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.weights import seed_at
 
+from .deep_rnn import run_layers
 from .module import Module
 from .ops import stack, swapaxes
-from .rnn_scratch import LONGEST_UNROLLED, RNNLMScratch
-from .weights import arrays, assign, directions, has_sizes, recurrent_options, stream
+from .rnn_scratch import RNNLMScratch
+from .weights import arrays, assign, has_sizes, recurrent_options, stream
 
 
 class RNN(Module):
@@ -30,12 +31,10 @@ class RNN(Module):
         seed: of Keras's own initialisers; None draws from Keras's global stream.
     """
 
-    def __init__(
-        self, num_hiddens, num_layers=1, dropout=0, *, num_inputs=None, activation="tanh", seed=0
-    ):
+    def __init__(self, num_hiddens, num_layers=1, dropout=0, *, num_inputs=None,
+                 activation="tanh", seed=0):  # fmt: skip
         super().__init__()
         self.save_hyperparameters()
-        check_layers(num_layers, dropout)
         self.drop = Dropout(dropout, seed=seed)
         several = [self.layer(f"{i}.") for i in range(num_layers) if num_layers > 1]
         self.rnn = several or self.layer("")
@@ -68,23 +67,10 @@ class RNN(Module):
         Returns all outputs, likewise, and the last state H or (H, C), (num_layers, batch_size, num_hiddens).
         Where `mask` (batch_size, num_steps) is False, both stay as they were a step before.
         """
-        layers = tf.nest.flatten(self.rnn)
-        if not layers[0].built:
+        if not has_sizes(self):
             self.build(inputs.shape[-1])
         check_inputs(inputs.shape[-1], getattr(self, "num_inputs", inputs.shape[-1]))
-        before = tf.nest.flatten(() if state is None else state)  # H, or H and C
-        outputs, after = swapaxes(inputs, 0, 1), []  # Keras takes the batch first
-        for index, layer in enumerate(layers):
-            both = directions(layer)
-            for one in both:
-                one.unroll = 0 < (inputs.shape[0] or 0) <= LONGEST_UNROLLED  # None in some graphs
-            rows = range(index * len(both), (index + 1) * len(both))
-            start = [H[row] if len(H.shape) == 3 else H for row in rows for H in before] or None
-            outputs, *last = layer(self.drop(outputs) if index else outputs, start, mask=mask)
-            after += last
-        kinds = len(last) // len(both)  # 2 of an LSTM: H and C
-        states = tuple(stack(after[kind::kinds]) for kind in range(kinds))
-        return swapaxes(outputs, 0, 1), states if kinds > 1 else states[0]
+        return run_layers(self.rnn, inputs, state, mask, self.drop)
 
 
 class RNNLM(RNNLMScratch):

@@ -2,14 +2,14 @@
 
 from torch import nn
 
-from d2lrnn.arguments import check, check_layers, checked
+from d2lrnn.arguments import check, checked
 from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.weights import seed_at
 
 from .module import Module, seeded
 from .ops import stack, swapaxes
 from .rnn_scratch import RNNLMScratch
-from .weights import arrays
+from .weights import arrays, hold_second_bias
 
 
 class RNN(Module):
@@ -35,12 +35,9 @@ class RNN(Module):
         self.begin()
 
     def begin(self):
-        """Check the sizes, and build the layer unless the size of its inputs is to follow."""
+        """Build the layer, unless the size of its inputs is to follow."""
         check(num_hiddens=self.num_hiddens)  # which has a default, for its place
-        check_layers(self.num_layers, self.dropout)
-        self.rnn = None
-        if self.num_inputs is not None:
-            self.build(self.num_inputs)
+        self.rnn = None if self.num_inputs is None else self.drawn(self.path)
 
     def layer(self, num_inputs):
         """PyTorch's layer for inputs of this size."""
@@ -55,11 +52,7 @@ class RNN(Module):
     def drawn(self, path):
         """The layer with initial weights for `path` below the model; its second bias is held at zero."""
         with seeded(seed_at(self.seed, path)):
-            layer = self.layer(self.num_inputs)
-        for name, parameter in layer.named_parameters():
-            if name.startswith("bias_hh"):
-                nn.init.zeros_(parameter).requires_grad_(False)
-        return layer
+            return hold_second_bias(self.layer(self.num_inputs))
 
     def initial(self, path):
         """The initial weights of a layer at `path` below the model."""
@@ -81,11 +74,7 @@ class RNN(Module):
 class RNNLM(RNNLMScratch):
     """A language model on PyTorch's own layers (book, section 9.6.1): `RNN`, then `torch.nn.Linear`.
 
-    Args:
-        rnn: the recurrent layer.
-        vocab_size: number of tokens.
-        lr: learning rate of SGD.
-        seed: of PyTorch's own initialiser; None draws from PyTorch's global stream.
+    Its arguments are those of `RNNLMScratch`; a seed of None draws from PyTorch's global stream.
     """
 
     def init_params(self):

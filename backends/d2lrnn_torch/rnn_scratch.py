@@ -91,9 +91,9 @@ class RNNLMScratch(LanguageModel, Classifier):
         draw_by_path(self)
 
     def init_params(self):
-        self.W_hq = drawn(
-            "W_hq", (self.rnn.num_hiddens, self.vocab_size), self.rnn.sigma, self.seed
-        )
+        shape = (self.rnn.num_hiddens, self.vocab_size)
+        sigma = getattr(self.rnn, "sigma", 0.01)  # which a framework's layer does not have
+        self.W_hq = drawn("W_hq", shape, sigma, self.seed)
         self.b_q = nn.Parameter(zeros(self.vocab_size))
 
     def one_hot(self, X):

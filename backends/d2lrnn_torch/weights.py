@@ -47,6 +47,14 @@ def has_equations(layer):
     return plain and (held or type(layer) is not nn.GRU)
 
 
+def hold_second_bias(layer):
+    """PyTorch's recurrent `layer`, its second bias held at zero: trained, both would take every step."""
+    for name, parameter in layer.named_parameters():
+        if name.startswith("bias_hh"):
+            nn.init.zeros_(parameter).requires_grad_(False)
+    return layer
+
+
 def recurrent_pieces(start, prefix, layer):
     parts = core.recurrent_parts(prefix, layer.num_layers, layer.bidirectional)
     for index, backward, names in parts:

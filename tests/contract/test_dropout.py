@@ -83,3 +83,15 @@ def test_a_training_with_dropout_continues_bit_for_bit(layer, data, tmp_path):
 def test_in_one_layer_it_would_change_nothing(layer):
     with pytest.raises(ArgumentError, match=r"dropout=0.5.*num_layers"):
         getattr(d2l, layer)(num_inputs=3, num_hiddens=4, num_layers=1, dropout=0.5)
+
+
+def test_it_drops_under_the_model_of_section_9_5_too(data):
+    def loss(dropout):
+        sizes = {"num_inputs": len(data.vocab), "num_hiddens": NUM_HIDDENS, "num_layers": 2}
+        rnn = d2l.GRU(**sizes, dropout=dropout)
+        model = with_larger_weights(d2l.RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=STILL))
+        return fit(model, data, max_epochs=1).history[0]
+
+    with_it, without = loss(0.5), loss(0)
+    assert with_it["train_loss"] != pytest.approx(without["train_loss"], abs=1e-5)
+    assert with_it["val_loss"] == pytest.approx(without["val_loss"], abs=1e-6)

@@ -153,6 +153,18 @@ def test_num_inputs_may_be_left_out(layer, gate, data):
     assert model.get_weights()[f"rnn.W_x{gate}"].shape == (len(data.vocab), NUM_HIDDENS)
 
 
+@pytest.mark.parametrize("layer", ["LSTM", "BiGRU"])
+def test_every_layer_goes_into_the_model_of_section_9_5(layer, data):
+    rnn = getattr(d2l, layer)(num_inputs=len(data.vocab), num_hiddens=NUM_HIDDENS)
+    by_hand = d2l.RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=1)
+    assert 0 < by_hand.get_weights()["linear.W_hq"].std() < 0.02
+    fit(by_hand, data)
+    rnn = getattr(d2l, layer)(num_inputs=len(data.vocab), num_hiddens=NUM_HIDDENS)
+    model = d2l.RNNLM(rnn, vocab_size=len(data.vocab))
+    model.set_weights(by_hand.get_weights())
+    np.testing.assert_allclose(by_hand.logits(data.X[:3]), model.logits(data.X[:3]), atol=1e-6)
+
+
 def test_a_subclass_may_replace_output_layer(layers, data):
     class Certain(base_class(layers)):
         """Always sure of the token of index 2."""

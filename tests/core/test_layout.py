@@ -231,7 +231,7 @@ ORDER = [
 ]
 SECTIONS = ORDER[3]
 # Lines: what a learner reads in one sitting.
-LONGEST = {"rnn": 105, "rnn_scratch": 120}
+LONGEST = {"rnn": 90, "rnn_scratch": 120}
 LONGEST_OF_ANY = 180
 # What all sections of a backend share, with 9.5, 9.6 and the twins. What Flax, Keras and gluon need besides,
 # see `ORDER`, is in theirs.

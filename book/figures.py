@@ -22,8 +22,11 @@ GATE = "#2f7fc1"  # sigmoid
 NODE = "#3a8f5c"  # tanh
 STATE = "#8a63c9"  # H
 TIMES, MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
+BLANK = "\N{OPEN BOX}"  # a space that is seen
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
+PHI = "\N{GREEK SMALL LETTER PHI}"
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+TAU = "\N{GREEK SMALL LETTER TAU}"
 Point = tuple[float, float]
 
 
@@ -53,6 +56,13 @@ class Drawing:
             f'fill="{color}"/>'
         )
         self.text(x, y, label, "#ffffff")
+
+    def frame(self, x: float, y: float, w: float, h: float, color: str = LINE) -> None:
+        """A rounded frame around (x, y), not filled."""
+        self.shapes.append(
+            f'<rect x="{x - w / 2:g}" y="{y - h / 2:g}" width="{w:g}" height="{h:g}" rx="7" '
+            f'fill="none" stroke="{color}" stroke-width="2"/>'
+        )
 
     def circle(self, x: float, y: float, label: str, color: str = LINE) -> None:
         """An operation on each element."""
@@ -97,6 +107,277 @@ class Drawing:
             + "\n".join(self.shapes)
             + "\n</svg>\n"
         )
+
+
+def autoregression() -> Drawing:
+    """Section 9.1: the next value from a window, and from a state that is carried along."""
+    d = Drawing(740, 300, "Two ways to predict the next value: from a window, and from a state")
+    # Left: a window of four values.
+    xs = [40, 96, 152, 208, 264]
+    for back, x in zip((5, 4, 3, 2, 1), xs, strict=True):
+        color = STATE if back < 5 else LINE
+        d.box(x, 210, f"x_{{t{MINUS}{back}}}", color, w=50, h=40)
+    d.frame(180, 210, w=228, h=56, color=STATE)
+    d.text(180, 258, f"window of {TAU} = 4 values", STATE, size=14)
+    d.line((180, 182), (180, 141), color=STATE)
+    d.box(180, 120, "f", NODE, w=60)
+    d.line((210, 120), (272, 120), color=NODE)
+    d.text(280, 120, "x̂_{t}", NODE, "start")
+    d.text(180, 24, "a window", size=15)
+    # Right: a state.
+    xs = [450, 556, 662]
+    d.text(396, 130, "…", MEMORY)
+    for back, x, name in zip(
+        (3, 2, 1), xs, (f"h_{{t{MINUS}2}}", f"h_{{t{MINUS}1}}", "h_{t}"), strict=True
+    ):
+        d.line((x - 46 if back == 3 else x - 76, 130), (x - 30, 130), color=MEMORY, wide=3)
+        d.box(x, 130, name, MEMORY, w=60)
+        d.text(x, 210, f"x_{{t{MINUS}{back}}}", STATE)
+        d.line((x, 192), (x, 152), color=STATE)
+        d.line((x, 109), (x, 76), color=NODE)
+        hat = f"x̂_{{t{MINUS}{back - 1}}}" if back > 1 else "x̂_{t}"
+        d.text(x, 58, hat, NODE)
+    d.line((692, 130), (724, 130), color=MEMORY, wide=3)
+    d.text(609, 150, "g", MEMORY, size=15)
+    d.text(503, 150, "g", MEMORY, size=15)
+    d.text(556, 258, "all values so far, in one state", MEMORY, size=14)
+    d.text(556, 24, "a summary", size=15)
+    return d
+
+
+def k_step_ahead() -> Drawing:
+    """Section 9.1: predictions return as inputs, until there is nothing else in the window."""
+    d = Drawing(740, 330, "Windows of four values, in which predictions take the place of values")
+    first = 601
+    x_of = {t: 46 + 80 * (t - first) for t in range(first, first + 9)}
+    for row in range(5):
+        y = 40 + 60 * row
+        to = first + 4 + row
+        d.frame((x_of[to - 4] + x_of[to - 1]) / 2, y, w=312, h=46)
+        for t in range(to - 4, to):
+            known = t < first + 4
+            d.box(
+                x_of[t],
+                y,
+                f"x_{{{t}}}" if known else f"x̂_{{{t}}}",
+                STATE if known else MEMORY,
+                w=56,
+                h=34,
+            )
+        d.line((x_of[to - 1] + 36, y), (x_of[to] - 28, y), color=NODE)
+        d.text(x_of[to - 1] + 42, y - 14, "f", NODE, size=14)
+        d.box(x_of[to], y, f"x̂_{{{to}}}", MEMORY, w=56, h=34)
+    d.text(46, 310, "measured", STATE, "start", size=14)
+    d.text(130, 310, "predicted", MEMORY, "start", size=14)
+    return d
+
+
+def text_to_indices() -> Drawing:
+    """Section 9.2: the four steps from a text to indices, and back."""
+    d = Drawing(740, 330, "From a text over its tokens to a sequence of indices, and back")
+    raw, tokens = "The Time-", ["t", "h", "e", " ", "t", "i", "m", "e", " "]
+    indices = (21, 9, 6, 0, 21, 10, 14, 6, 0)
+    xs = [116 + 52 * i for i in range(9)]
+    middle = xs[4]
+    for y, name in ((36, "raw text"), (116, "text"), (196, "tokens"), (276, "indices")):
+        d.text(8, y, name, anchor="start", size=15)
+    d.frame(middle, 36, w=464, h=40)
+    for x, letter in zip(xs, raw, strict=True):
+        d.text(x, 36, letter)
+    d.frame(middle, 116, w=464, h=40, color=GATE)
+    for x, token, index in zip(xs, tokens, indices, strict=True):
+        token = token.replace(" ", BLANK)
+        d.text(x, 116, token, GATE)
+        d.box(x, 196, token, STATE, w=42, h=40)
+        d.box(x, 276, str(index), NODE, w=42, h=40)
+    for y, label, color in ((56, "preprocess", GATE), (136, "tokenize", STATE)):
+        d.line((middle, y), (middle, y + 38), color=color)
+        d.text(middle + 12, y + 18, label, color, "start", size=14)
+    d.line((570, 200), (570, 272), color=NODE)
+    d.line((590, 272), (590, 200), color=STATE)
+    d.text(604, 222, "vocab[tokens]", NODE, "start", size=13)
+    d.text(604, 252, "to_tokens(indices)", STATE, "start", size=13)
+    d.text(middle, 318, f"{BLANK} is a space", size=13)
+    return d
+
+
+def tokens() -> Drawing:
+    """Section 9.2: one text in characters, in pieces and in words."""
+    d = Drawing(740, 210, "The same words cut into characters, into pieces and into whole words")
+    text = "unhappy travellers smiled"
+    rows = (
+        (40, "characters", list(text), STATE),
+        (110, "pieces", ["un", "happy", " ", "travel", "lers", " ", "smile", "d"], GATE),
+        (180, "words", ["unhappy", " ", "travellers", " ", "smiled"], NODE),
+    )
+    for y, name, parts, color in rows:
+        d.text(8, y, name, anchor="start", size=15)
+        left = 106.0
+        for part in parts:
+            wide = 25 * len(part)
+            if part != " ":
+                d.box(left + wide / 2, y, part, color, w=wide - 3, h=38)
+            elif name == "characters":
+                d.box(left + wide / 2, y, BLANK, color, w=wide - 3, h=38)
+            left += wide
+    return d
+
+
+def n_grams() -> Drawing:
+    """Section 9.3: what the factor of a token may look back at, in three models."""
+    d = Drawing(740, 330, "Which earlier tokens a unigram, a bigram and a trigram model looks at")
+    xs = [210, 350, 490, 630]
+    words = ["deep", "learning", "is", "fun"]
+    for y, name, context in ((50, "unigrams", 0), (150, "bigrams", 1), (270, "trigrams", 2)):
+        d.text(8, y, name, anchor="start", size=15)
+        for x, word in zip(xs, words, strict=True):
+            d.box(x, y, word, NODE if word == "fun" else STATE, w=90)
+        for i, x in enumerate(xs):
+            if context >= 1 and i >= 1:
+                color = NODE if i == 3 else LINE
+                d.line((x - 95, y), (x - 45, y), color=color)
+            if context >= 2 and i >= 2:
+                color, top = (NODE, 46) if i == 3 else (LINE, 34)
+                d.line(
+                    (x - 280, y - 21),
+                    (x - 280, y - top),
+                    (x - 12, y - top),
+                    (x - 12, y - 21),
+                    color=color,
+                )
+    return d
+
+
+def corpus_windows() -> Drawing:
+    """Section 9.3: a corpus cut into pieces of five tokens, each with its targets."""
+    d = Drawing(740, 230, "A text cut from its third token on into five inputs and their targets")
+    text, n, drop = "the time machine by h g wells", 5, 2
+    step, top = 25, 70
+    for i, letter in enumerate(text[: drop + 5 * n + 1]):
+        x = 20 + step * i
+        d.text(x, 115, letter.replace(" ", BLANK), LINE if i < drop else STATE)
+    d.text(32, 145, "d = 2", size=13)
+    for k in range(5):
+        left = 20 + step * (drop + k * n) - 9
+        wide = step * (n - 1) + 18
+        for y, color, shift in ((top, STATE, 0), (160, NODE, step)):
+            side = 20 if y == top else -20
+            a, b = left + shift, left + shift + wide
+            d.line((a, y + side), (a, y), (b, y), (b, y + side), color=color, arrow=False)
+        middle = left + wide / 2
+        start = f"d+{k * n}" if k else "d"
+        d.text(middle, top - 20, f"x_{{{start}}}", STATE, size=16)
+        d.text(
+            middle + step,
+            182,
+            f"x_{{{start}+1}}" if not k else f"x_{{d+{k * n + 1}}}",
+            NODE,
+            size=16,
+        )
+    d.text(370, 16, "inputs: n = 5 tokens each", STATE, size=14)
+    d.text(370, 216, "targets: the same, one token later", NODE, size=14)
+    return d
+
+
+def rnn_cell() -> Drawing:
+    """Section 9.4: from H_{t-1} and X_t to H_t and O_t."""
+    d = Drawing(
+        740, 300, "One step of a recurrent network: the new state and the output made from it"
+    )
+    d.text(8, 130, f"H_{{t{MINUS}1}}", STATE, "start")
+    d.line((60, 130), (126, 130), color=STATE, wide=3)
+    d.box(170, 130, "W_{hh}", GATE, w=86)
+    d.line((213, 130), (281, 130), color=STATE)
+    d.text(295, 272, "X_{t}")
+    d.line((295, 254), (295, 221))
+    d.box(295, 200, "W_{xh}", GATE, w=86)
+    d.line((295, 179), (295, 144))
+    d.circle(295, 130, "+")
+    d.text(262, 92, "b_{h}", GATE)
+    d.line((270, 106), (284, 119), color=GATE)
+    d.line((309, 130), (366, 130))
+    d.box(404, 130, PHI, NODE)
+    d.line((442, 130), (686, 130), color=STATE, wide=3)
+    d.text(692, 130, "H_{t}", STATE, "start")
+    d.dot(500, 130, STATE)
+    d.line((500, 130), (500, 60), (547, 60), color=STATE)
+    d.box(590, 60, "W_{hq}", GATE, w=86)
+    d.line((633, 60), (686, 60))
+    d.text(660, 36, "+ b_{q}", GATE, size=14)
+    d.text(692, 60, "O_{t}", LINE, "start")
+    d.text(560, 156, "to the next step", STATE, size=14)
+    d.text(404, 170, "activation", size=14)
+    return d
+
+
+def rnn_unrolled() -> Drawing:
+    """Section 9.4: the loop, and the same over four steps."""
+    d = Drawing(740, 330, "A recurrent network as a loop, and unrolled over four time steps")
+    x = 80
+    d.text(x, 286, "X_{t}")
+    d.line((x, 268), (x, 191), color=GATE)
+    d.box(x, 170, "H_{t}", STATE)
+    d.line((x, 149), (x, 72), color=GATE)
+    d.text(x, 52, "O_{t}")
+    d.line(
+        (x + 38, 170),
+        (x + 72, 170),
+        (x + 72, 118),
+        (x - 18, 118),
+        (x - 18, 149),
+        color=STATE,
+        wide=3,
+    )
+    d.text(x + 82, 138, "W_{hh}", STATE, "start", size=14)
+    d.text(x + 10, 230, "W_{xh}", GATE, "start", size=14)
+    d.text(x + 10, 92, "W_{hq}", GATE, "start", size=14)
+    d.text(206, 170, "=", size=24)
+    xs = [316, 430, 544, 658]
+    d.text(232, 170, "H_{0}", STATE, "start")
+    d.line((266, 170), (xs[0] - 27, 170), color=STATE, wide=3)
+    for t, x in enumerate(xs, 1):
+        d.text(x, 286, f"X_{{{t}}}")
+        d.line((x, 268), (x, 191), color=GATE)
+        d.box(x, 170, f"H_{{{t}}}", STATE, w=54)
+        d.line((x, 149), (x, 72), color=GATE)
+        d.text(x, 52, f"O_{{{t}}}")
+        d.line((x + 27, 170), (x + 87 if t < 4 else x + 60, 170), color=STATE, wide=3)
+        d.text(x + 8, 230, "W_{xh}", GATE, "start", size=14)
+        d.text(x + 8, 92, "W_{hq}", GATE, "start", size=14)
+        if t < 4:
+            d.text(x + 54, 150, "W_{hh}", STATE, size=13)
+    d.text(722, 170, "…", STATE, "start")
+    d.text(446, 318, "time", LINE, size=14)
+    d.line((470, 318), (536, 318))
+    return d
+
+
+def character_rnn() -> Drawing:
+    """Section 9.4: the word "machine" through a recurrent network, and the losses."""
+    d = Drawing(740, 420, "A character-level language model that reads machin and is to say achine")
+    xs = [130 + 108 * i for i in range(6)]
+    for y, name, color in (
+        (392, "input", STATE),
+        (290, "state", MEMORY),
+        (196, "softmax", NODE),
+        (116, "loss", GATE),
+        (42, "target", LINE),
+    ):
+        d.text(8, y, name, color, "start", size=15)
+    for t, (x, given, target) in enumerate(zip(xs, "machin", "achine", strict=True), 1):
+        d.box(x, 392, given, STATE, w=44, h=36)
+        d.line((x, 374), (x, 312), color=STATE)
+        d.box(x, 290, f"H_{{{t}}}", MEMORY, w=60)
+        d.line((x, 269), (x, 218), color=MEMORY)
+        d.box(x, 196, f"O_{{{t}}}", NODE, w=60)
+        d.line((x, 175), (x, 134), color=NODE)
+        d.circle(x, 116, f"l_{{{t}}}", GATE)
+        d.line((x, 62), (x, 100))
+        d.frame(x, 42, w=44, h=36)
+        d.text(x, 42, target)
+        if t < 6:
+            d.line((x + 30, 290), (x + 78, 290), color=MEMORY, wide=3)
+    return d
 
 
 def lstm_cell() -> Drawing:
@@ -409,10 +690,7 @@ def attention_pooling() -> Drawing:
     d.box(60, 170, "q", STATE, w=52)
     d.text(60, 210, "query", size=14)
     d.line((86, 170), (152, 170), color=STATE)
-    d.shapes.append(
-        f'<rect x="154" y="150" width="422" height="40" rx="7" fill="none" stroke="{LINE}" '
-        'stroke-width="2"/>'
-    )
+    d.frame(365, 170, w=422, h=40)
     for i, x in enumerate(xs, 1):
         d.box(x, 42, f"k_{{{i}}}", NODE, w=52, h=36)
         d.line((x, 60), (x, 150), color=NODE)
@@ -471,6 +749,15 @@ def bahdanau_attention() -> Drawing:
 
 
 FIGURES: dict[str, Callable[[], Drawing]] = {
+    "autoregression": autoregression,
+    "k-step-ahead": k_step_ahead,
+    "text-to-indices": text_to_indices,
+    "tokens": tokens,
+    "n-grams": n_grams,
+    "corpus-windows": corpus_windows,
+    "rnn-cell": rnn_cell,
+    "rnn-unrolled": rnn_unrolled,
+    "character-rnn": character_rnn,
     "lstm-cell": lstm_cell,
     "gru-cell": gru_cell,
     "deep-rnn": deep_rnn,

@@ -78,7 +78,7 @@ def test_asserts_what_it_teaches(path):
 
 
 TAGS = re.compile(r"remove-cell|hide-cell|in-full|quick-\d+|raises-exception")
-NOT_YET = ("9.4", "9.5", "9.6", "9.7")
+NOT_YET = ("9.5", "9.6", "9.7")
 each_that_is_a_page = pytest.mark.parametrize(
     "path", [path for path in PATHS if section(path) not in NOT_YET], ids=lambda path: path.stem
 )

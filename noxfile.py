@@ -16,24 +16,31 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):  # before imports that an old
     )
 
 import argparse
+import atexit
 import hashlib
 import json
+import logging
 import os
 import platform
 import shutil
 import subprocess
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from threading import Thread
+from time import monotonic
+from typing import NamedTuple, TextIO
 
 import nox
 
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "none"  # `environment` makes them, since sessions share them
 nox.options.reuse_venv = "yes"
+# nox looks for uv, which nothing here uses, and says so where there is none.
+logging.getLogger("nox").addFilter(lambda record: "uv binary" not in str(record.msg))
 
 ROOT = Path(__file__).parent
 LENT = os.environ.get("D2LRNN_NOX")  # the .nox of the checkout of which this is a copy (`bare`)
@@ -50,16 +57,23 @@ BOOK = (
 
 class Framework(NamedTuple):
     extra: str
+    megabytes: int  # what its CPU build and all that d2lrnn runs on are to download, on Linux
     gpu_extra: str | None = None  # None where no GPU build can be installed
     last_python: tuple[int, int] = (3, 13)
+    machines: tuple[str, ...] | None = None  # None where there are packages for all
 
 
 FRAMEWORKS = {
-    "torch": Framework("torch", "torch-cuda"),
-    "jax": Framework("jax", "jax-cuda"),
-    "mxnet": Framework("mxnet", last_python=(3, 12)),
-    "tensorflow": Framework("tensorflow-cpu", "tensorflow-cuda"),
+    "torch": Framework("torch", 250, "torch-cuda"),
+    "jax": Framework("jax", 210, "jax-cuda"),
+    "mxnet": Framework(
+        *("mxnet", 100),
+        last_python=(3, 12),
+        machines=("linux x86_64", "linux aarch64", "darwin x86_64"),
+    ),
+    "tensorflow": Framework("tensorflow-cpu", 370, "tensorflow-cuda"),
 }
+DEMO = "jax"  # the smallest that runs on every Python and machine that d2lrnn runs on
 
 # Frameworks and Matplotlib write here, not in the home folder, and read no settings from there.
 STATE = {
@@ -146,10 +160,15 @@ for _name in FRAMEWORKS:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job: train section 9.6 on the backend of D2LRNN_BACKEND (torch if unset)."""
-    name = os.environ.get("D2LRNN_BACKEND", "").strip() or "torch"
-    python = environment(session, name)
-    run(session, python, "-m", "d2lrnn", "train", *session.posargs, D2LRNN_BACKEND=name)
+    """The main job: train section 9.6 on the backend of D2LRNN_BACKEND, on JAX where it is unset.
+
+    It has a small environment of its own, `.nox/demo-<name>`: the framework on the CPU and what d2lrnn
+    needs to run. What follows `--` are options of `d2lrnn train`.
+    """
+    name = os.environ.get("D2LRNN_BACKEND", "").strip() or DEMO
+    python = demo_environment(session, name)
+    train = (python, "-m", "d2lrnn", "train", *session.posargs)
+    run(session, *train, quiet=True, D2LRNN_BACKEND=name)
 
 
 @nox.session
@@ -158,10 +177,10 @@ def exchange(session: nox.Session) -> None:
 
     `-- --backends torch,jax` chooses the frameworks, `-- --max-epochs 100` trains as the book does.
     """
-    options = arguments(session, backends=",".join(FRAMEWORKS), max_epochs="30")
-    names = options["backends"].split(",")
+    options = arguments(session, backends=None, max_epochs="30")
+    names = backends(session, options["backends"])
     folder = Path(session.create_tmp())
-    env = {"D2LRNN_EXCHANGE": str(folder), "D2LRNN_EXCHANGE_BACKENDS": options["backends"]}
+    env = {"D2LRNN_EXCHANGE": str(folder), "D2LRNN_EXCHANGE_BACKENDS": ",".join(names)}
     env |= real_text()
     for name in names:
         train = ("tests/exchange/train.py", str(folder), options["max_epochs"])
@@ -179,7 +198,7 @@ def bare(session: nox.Session) -> None:
     In few epochs: the demo, the exchange between two frameworks, and the notebooks that read a text, on
     one. Only the environments are those of this checkout, since they are expensive.
     """
-    names = [name for name in FRAMEWORKS if not not_here(name)]
+    names = backends(session)
     for name in ("core", *names):
         environment(session, name)
     lines = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
@@ -214,7 +233,7 @@ def bench(session: nox.Session) -> None:
     other option goes to benchmarks/epoch.py. The machine must have nothing else to do.
     """
     parser = argparse.ArgumentParser(prog="nox -s bench --", allow_abbrev=False, add_help=False)
-    parser.add_argument("--backends", default=",".join(FRAMEWORKS))
+    parser.add_argument("--backends")
     parser.add_argument("--growth", action="store_true")
     options, others = parser.parse_known_args(session.posargs)
     figures = ROOT / "build" / "bench" / "figures.jsonl"
@@ -222,7 +241,7 @@ def bench(session: nox.Session) -> None:
     figures.unlink(missing_ok=True)
     core = environment(session, "core")
     run(session, core, "benchmarks/startup.py")
-    for name in options.backends.split(","):
+    for name in backends(session, options.backends):
         python, json_option = environment(session, name), ("--json", str(figures))
         # JAX is to compile, not to find what an earlier session has compiled.
         env = {"D2LRNN_BACKEND": name, "JAX_COMPILATION_CACHE_DIR": None, **real_text()}
@@ -246,14 +265,12 @@ def compare(session: nox.Session) -> None:
     fails is shown as failed, and the session then fails at its end.
     """
     parser = argparse.ArgumentParser(prog="nox -s compare --", allow_abbrev=False, add_help=False)
-    parser.add_argument("--backends", default=",".join(FRAMEWORKS))
+    parser.add_argument("--backends")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--output", type=Path)
     options, training = parser.parse_known_args(session.posargs)
-    names = options.backends.split(",")
+    names = backends(session, options.backends)
     folder = (options.output or Path(f"runs/compare-{datetime.now():%Y-%m-%d-%H%M%S}")).absolute()
-    if unknown := [name for name in names if name not in FRAMEWORKS]:
-        session.error(f"--backends {unknown[0]}: expected some of {', '.join(FRAMEWORKS)}.")
     if taken := {"--run", "--resume", "--backend"} & {word.split("=")[0] for word in training}:
         session.error(f"{taken.pop()} cannot be given here: this session sets it.")
     if folder.exists():
@@ -309,7 +326,9 @@ def train(session: nox.Session, name: str, folder: Path, *options: str) -> bool:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The pages in headless Chromium; skipped with a warning where there is none, but not in CI."""
+    """The pages in headless Chromium; skipped where there is none, but not in CI."""
+    if not has_chromium(session) and not os.environ.get("CI"):
+        session.skip(NO_CHROMIUM)
     python = environment(session, "core")
     playwright = ("-c", "constraints/core.txt", "playwright")
     session.run(python, "-m", "pip", "install", "-q", *playwright, external=True)
@@ -323,8 +342,7 @@ def book(session: nox.Session) -> None:
     Notebooks of which there is no such copy, or an older one, are executed first. `-- --backends
     torch,jax` makes do with some frameworks; the site says where the others were not executed.
     """
-    chosen = arguments(session, backends=",".join(FRAMEWORKS))["backends"].split(",")
-    names = [name for name in chosen if not not_here(name)]
+    names = backends(session, arguments(session, backends=None)["backends"])
     python = environment(session, "book")
     merge = (python, "book/merge.py", "notebooks", "build/notebooks", "build/book/source")
     for name in names:
@@ -339,6 +357,7 @@ def book(session: nox.Session) -> None:
     run(session, *merge, "--backends", ",".join(names))
     sphinx = ("-m", "sphinx", "-q", "-W", "--keep-going", "-c", "book", "-d", "build/book/doctrees")
     run(session, python, *sphinx, "build/book/source", "build/book/html")
+    has_chromium(session)
     html = str(site / "html")
     pytest(session, python, "-q", "-rs", "tests/browser/test_book.py", D2LRNN_BOOK=html)
     session.log(f"The site is {html}/index.html")
@@ -355,22 +374,62 @@ nox.options.sessions = [
 # Running and installing -------------------------------------------------------------------------
 
 
-def run(session: nox.Session, *command: str, **env: str | None) -> None:
+def run(session: nox.Session, *command: str, quiet: bool = False, **env: str | None) -> None:
     """Run `command`, with `STATE` and `env` in its environment (None unsets a variable)."""
     # Ctrl-C reaches the command itself, which may take a moment to end cleanly.
-    session.run(*command, env=STATE | env, external=True, interrupt_timeout=60)
+    settings = {"external": True, "interrupt_timeout": 60, "log": not quiet}
+    session.run(*command, env=STATE | env, **settings)
 
 
 def pytest(session: nox.Session, python: str, *arguments: str, **env: str | None) -> None:
     run(session, python, "-m", "pytest", *arguments, **env)
 
 
-def arguments(session: nox.Session, **defaults: str) -> dict[str, str]:
+def arguments(session: nox.Session, **defaults: str | None) -> dict[str, str | None]:
     """The options `-- --some-name value` of a session, over their `defaults`."""
     parser = argparse.ArgumentParser(prog=f"nox -s {session.name} --")
     for name, value in defaults.items():
         parser.add_argument("--" + name.replace("_", "-"), default=value)
     return vars(parser.parse_args(session.posargs))
+
+
+def backends(session: nox.Session, chosen: str | None = None) -> list[str]:
+    """The frameworks of a session: those of `chosen`, with commas between, or all that can be had here."""
+    if chosen is not None:
+        names = chosen.split(",")
+        if unknown := [name for name in names if name not in FRAMEWORKS]:
+            session.error(f"--backends {unknown[0]}: expected some of {', '.join(FRAMEWORKS)}.")
+        return names
+    for name in FRAMEWORKS:
+        if why := not_here(name):
+            left_out(session, why)
+    return [name for name in FRAMEWORKS if not not_here(name)]
+
+
+LEFT_OUT: dict[str, list[str]] = {}  # by why: in which sessions
+
+
+def left_out(session: nox.Session, why: str) -> None:
+    LEFT_OUT.setdefault(why, []).append(session.name)
+
+
+NO_CHROMIUM = "there is no Chromium on the path; CONTRIBUTING.md tells how to get it."
+
+
+def has_chromium(session: nox.Session) -> bool:
+    """Whether the tests in a browser can run; where not, it is told at the end."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = "D2LRNN_BROWSER" in os.environ or any(map(shutil.which, names))
+    if not found:
+        left_out(session, NO_CHROMIUM)
+    return found
+
+
+@atexit.register
+def tell_what_was_left_out() -> None:
+    """Once, below all that the sessions have printed."""
+    for why, sessions in LEFT_OUT.items():
+        print(f"Left out of {', '.join(sessions)}: {why}", file=sys.stderr)
 
 
 def real_text() -> dict[str, str]:
@@ -388,10 +447,9 @@ def environment(session: nox.Session, name: str) -> str:
             f"There is no backend {name!r} here; expected one of {', '.join(FRAMEWORKS)}."
         )
     framework = FRAMEWORKS.get(name)
-    if why := not_here(name):
-        session.skip(why)
+    skip_unless_here(session, name)
     folder = NOX / name
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = python_of(folder)
     if LENT:
         return str(python)
 
@@ -422,13 +480,117 @@ def environment(session: nox.Session, name: str) -> str:
     return str(python)
 
 
+def demo_environment(session: nox.Session, name: str) -> str:
+    """Make or reuse the environment of the demo, telling how far it is; returns its Python."""
+    if LENT:
+        return environment(session, name)
+    if name not in FRAMEWORKS:
+        session.error(f"D2LRNN_BACKEND={name}: expected one of {', '.join(FRAMEWORKS)}")
+    skip_unless_here(session, name)
+    folder = NOX / f"demo-{name}"
+    python, stamp = python_of(folder), folder / "d2lrnn.json"
+    interpreter = [sys.base_prefix, platform.python_version(), platform.machine(), str(ROOT)]
+    made_from = {"interpreter": interpreter, "packages": inputs(f"{name}.txt", "tools.txt")}
+    if stamp.exists() and python.exists() and json.loads(stamp.read_text()) == made_from:
+        return str(python)
+    size = f"about {FRAMEWORKS[name].megabytes} MB to download"
+    if name == "torch" and sys.platform == "linux":
+        size += ", and gigabytes from an index of builds for CUDA, as PyPI is: see README.md"
+    print(f"Installing {name} into {shown(folder)}, this once: {size}.", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    make = (sys.executable, "-m", "virtualenv", "-q", str(folder))
+    session.run(*make, external=True, log=False)
+    install = (str(python), "-m", "pip", "install", "--disable-pip-version-check")
+    packages = ("-c", f"constraints/{name}.txt", "-e", f".[{FRAMEWORKS[name].extra}]")
+    log = folder / "pip.log"
+    error = with_bar(
+        [*install, "--progress-bar", "raw", *packages], log, FRAMEWORKS[name].megabytes
+    )
+    if error is not None:
+        session.error(
+            f"{name} could not be installed: {error.rstrip('.')}. All that pip said is in {shown(log)}"
+        )
+    stamp.write_text(json.dumps(made_from))
+    return str(python)
+
+
+class Heard:
+    """What pip has said so far: what it does, how many bytes it has downloaded, and why it cannot go on."""
+
+    def __init__(self) -> None:
+        self.doing, self.before, self.now, self.error = "preparing", 0, 0, ""
+
+    def hear(self, output: Iterable[str], log: TextIO) -> None:
+        """Take in the lines of `output` up to its end, and write them to `log`."""
+        for line in output:
+            word, *words = line.split() or [""]
+            if word == "Progress":  # such as: Progress 1048576 of 85448560
+                self.now = int(words[0])
+                continue
+            log.write(line)
+            self.before, self.now = self.before + self.now, 0
+            if word == "Downloading":
+                self.doing = words[0].partition("-")[0]
+            elif word == "Installing" and words[0] == "collected":
+                self.doing = "unpacking"
+            elif "Retrying (Retry" in line:
+                self.error = "no package registry answers, as without a network"
+            elif word == "ERROR:":  # the first is why, the last what did not happen for it
+                self.error = self.error or " ".join(words)
+
+
+def with_bar(pip: list[str], path: Path, megabytes: int) -> str | None:
+    """Run `pip`, whose output goes to `path`, and show in one line how far it is; its error, if it fails.
+
+    The line tells `megabytes` as what there is to download: pip knows it of each file alone.
+    """
+    heard, started, bar = Heard(), monotonic(), ""
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with path.open("w") as log, subprocess.Popen(pip, cwd=ROOT, **piped) as child:
+        reader = Thread(target=heard.hear, args=(child.stdout, log))
+        reader.start()
+        while reader.is_alive():
+            done, seconds = (heard.before + heard.now) / 1e6, int(monotonic() - started)
+            share = 1.0 if heard.doing == "unpacking" else min(done / megabytes, 1.0)
+            told = f"{done:3.0f} of {megabytes} MB {seconds // 60}:{seconds % 60:02} {heard.doing}"
+            if sys.stdout.isatty():
+                bar = f"[{'#' * round(20 * share):20}] {told}"[:58]
+                print(f"\r{bar:58}", end="", flush=True)
+            reader.join(timeout=0.25)
+    print(f"\r{'':58}\r" if bar else "", end="")
+    if child.returncode != 0:
+        return heard.error or f"pip ended with status {child.returncode}."
+    print(f"Installed in {monotonic() - started:.0f} seconds.", flush=True)
+    return None
+
+
+def skip_unless_here(session: nox.Session, name: str) -> None:
+    if why := not_here(name):
+        left_out(session, why)
+        session.skip(why)
+
+
+def python_of(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def shown(path: Path) -> Path:
+    """`path` from where nox is typed, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def not_here(name: str) -> str | None:
     """Why the framework cannot be installed here, if so."""
     framework = FRAMEWORKS.get(name)
-    if framework is None or sys.version_info[:2] <= framework.last_python:
+    if framework is None:
         return None
-    newest = ".".join(map(str, framework.last_python))
-    return f"{name} needs Python {newest} or older; nox runs on {sys.version.split()[0]}."
+    if sys.version_info[:2] > framework.last_python:
+        newest = ".".join(map(str, framework.last_python))
+        return f"{name} needs Python {newest} or older; nox runs on {sys.version.split()[0]}."
+    machine = f"{sys.platform} {platform.machine()}"
+    if framework.machines is not None and machine not in framework.machines:
+        return f"{name} has no packages for {machine}; it has for {', '.join(framework.machines)}."
+    return None
 
 
 def inputs(*constraints: str) -> list[str]:

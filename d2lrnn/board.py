@@ -24,6 +24,7 @@ Mode = Literal["notebook", "terminal", "lines", "off"]
 FRAMES_PER_SECOND = 4
 DRAWING_SHARE = 0.1  # of the time may go into drawing the live plot, but ...
 SLOWEST_FRAME = 1.0  # ... every second there is a new one
+WIDE = 76  # columns, in which a bar has room for all that is measured
 LINES = 10  # plain lines between the first epoch's and the last's
 SAVED_AS = (".svg", ".png")
 
@@ -115,7 +116,13 @@ class ProgressBoard:
 
     # The display of a training, called by the trainer ---------------------------------------------
 
-    def begin(self, num_epochs: int, initial_epoch: int = 0, progress: bool = True) -> Mode:
+    def begin(
+        self,
+        num_epochs: int,
+        initial_epoch: int = 0,
+        progress: bool = True,
+        compiling: bool = False,
+    ) -> Mode:
         """Start showing a training; returns how: 'notebook', 'terminal', 'lines' or 'off'.
 
         Args:
@@ -123,6 +130,7 @@ class ProgressBoard:
             initial_epoch: how many of them are done already. If none, the lines of an earlier
                 training are removed from the board.
             progress: False shows nothing.
+            compiling: whether the first epoch is compiled: its time tells nothing of the others.
         """
         self.end()
         if initial_epoch == 0:
@@ -134,9 +142,9 @@ class ProgressBoard:
         if mode == "notebook":
             self._progress = self._plot
         elif mode == "terminal":
-            self._progress = _Bar(num_epochs, initial_epoch)
+            self._progress = _Bar(_Pace(num_epochs, initial_epoch, compiling))
         elif mode == "lines":
-            self._progress = _Lines(num_epochs, initial_epoch)
+            self._progress = _Lines(_Pace(num_epochs, initial_epoch, compiling))
         return mode
 
     def update(self, epoch: int, row: Row) -> None:
@@ -252,22 +260,25 @@ class _LivePlot:
 class _Pace:
     """How long an epoch takes, from the last few of them, and how long the rest will."""
 
-    def __init__(self, num_epochs: int, initial_epoch: int) -> None:
-        self.num_epochs, self.epoch = num_epochs, initial_epoch
+    def __init__(self, num_epochs: int, initial_epoch: int, compiling: bool) -> None:
+        self.num_epochs, self.epoch, self.compiling = num_epochs, initial_epoch, compiling
         self.row: Row = {}
         self._recent: deque[float] = deque(maxlen=9)
         self._start = self._last = time.perf_counter()
 
     def update(self, epoch: int, row: Row) -> None:
         now = time.perf_counter()
-        self._recent.append(row.get("seconds", now - self._last))
-        self._last, self.epoch, self.row = now, epoch, row
+        if not self.compiling:
+            self._recent.append(row.get("seconds", now - self._last))
+        self._last, self.epoch, self.row, self.compiling = now, epoch, row, False
 
     def epochs(self) -> str:
         return f"epoch {self.epoch:{len(str(self.num_epochs))}}/{self.num_epochs}"
 
     def measures(self) -> str:
         """Such as 'ppl train 6.05 val 7.31'."""
+        if self.compiling:
+            return "compiling"
         metric = "ppl" if {"train_ppl", "val_ppl"} & self.row.keys() else "loss"
         parts = [
             f"{split} {_number(self.row[f'{split}_{metric}'])}"
@@ -290,11 +301,11 @@ class _Pace:
 class _Lines:
     """Plain lines: the first epoch, the last, and some between them."""
 
-    def __init__(self, num_epochs: int, initial_epoch: int) -> None:
-        self._pace = _Pace(num_epochs, initial_epoch)
-        self._printed = initial_epoch
-        self._first = initial_epoch + 1
-        self._every = max(1, math.ceil((num_epochs - initial_epoch) / LINES))
+    def __init__(self, pace: _Pace) -> None:
+        self._pace = pace
+        self._printed = pace.epoch
+        self._first = pace.epoch + 1
+        self._every = max(1, math.ceil((pace.num_epochs - pace.epoch) / LINES))
 
     def update(self, epoch: int, row: Row) -> None:
         self._pace.update(epoch, row)
@@ -315,12 +326,13 @@ class _Lines:
 class _Bar:
     """A progress bar that a thread of `rich` redraws; `update` only notes the numbers."""
 
-    def __init__(self, num_epochs: int, initial_epoch: int) -> None:
+    def __init__(self, pace: _Pace) -> None:
+        from rich.console import Console
         from rich.progress import BarColumn, Progress, ProgressColumn, Task
         from rich.table import Column
         from rich.text import Text
 
-        self._pace = pace = _Pace(num_epochs, initial_epoch)
+        self._pace = pace
 
         class PaceColumn(ProgressColumn):
             def __init__(self, text: str) -> None:
@@ -330,16 +342,17 @@ class _Bar:
             def render(self, task: Task) -> Text:
                 return Text(getattr(pace, self._text)())
 
+        console = Console()
+        texts = ("measures", "speed", "left") if console.width >= WIDE else ("measures", "left")
         self._bar = Progress(
             PaceColumn("epochs"),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
-            PaceColumn("measures"),
-            PaceColumn("speed"),
-            PaceColumn("left"),
+            *map(PaceColumn, texts),
+            console=console,
             refresh_per_second=FRAMES_PER_SECOND,
             expand=True,
         )
-        self._task = self._bar.add_task("", total=num_epochs, completed=initial_epoch)
+        self._task = self._bar.add_task("", total=pace.num_epochs, completed=pace.epoch)
         # `stop` gives the terminal its cursor back, at the latest when the process ends.
         self._stop = weakref.finalize(self, self._bar.stop)
         self._bar.start()

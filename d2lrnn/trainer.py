@@ -60,6 +60,8 @@ class Trainer(HyperParameters):
         ArgumentError: an argument is out of range, or there are fewer GPUs than asked for.
     """
 
+    compiles = False  # whether the library's own epoch is compiled when it is first run
+
     max_epochs: int
     num_gpus: int
     gradient_clip_val: float
@@ -204,7 +206,8 @@ class Trainer(HyperParameters):
         ):
             self._best_kept = checkpoints.lowest(self.history)
         first = len(self.history)
-        model.board.begin(self.max_epochs, initial_epoch=first, progress=self.progress)
+        compiling = self.compiles and self.readers_step(train=True) is None
+        model.board.begin(self.max_epochs, first, self.progress, compiling)
         message = None
         try:
             for self.epoch in range(first, self.max_epochs):

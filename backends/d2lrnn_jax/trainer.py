@@ -17,6 +17,7 @@ from .ops import cpu, numpy
 
 class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
+    compiles = True
 
     _key = _root = None  # what parameters are drawn from, and what is dropped
 

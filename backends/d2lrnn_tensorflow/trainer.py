@@ -19,6 +19,7 @@ from .weights import has_sizes
 
 class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
+    compiles = True
 
     def prepare_model(self, model):
         self.device = self.gpus[0] if self.gpus else cpu()

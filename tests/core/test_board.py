@@ -225,6 +225,15 @@ def test_seconds_are_measured_if_the_row_has_none(lines):
     assert 0.005 < float(re.search(r"(\S+) s/epoch", lines()[0])[1]) < 1
 
 
+def test_an_epoch_that_is_compiled_tells_nothing_of_the_others(lines):
+    board = ProgressBoard()
+    board.begin(9, compiling=True)
+    board.update(1, {"train_loss": 1.0, "seconds": 30.0})
+    board.update(2, {"train_loss": 1.0, "seconds": 0.5})
+    told = ["epoch 1/9  loss train 1.00", "epoch 2/9  loss train 1.00  0.5 s/epoch  0:04 left"]
+    assert lines() == told
+
+
 @pytest.mark.parametrize(("display", "progress"), [(False, True), (True, False)])
 def test_off_prints_nothing(lines, display, progress):
     board = ProgressBoard(display=display)
@@ -298,11 +307,20 @@ def test_in_a_terminal_there_is_a_bar():
     assert output.count("epoch 100/100") <= 3  # frames, not one line an epoch
 
 
+def test_the_bar_says_that_it_is_compiled():
+    compiled = (
+        "board.begin(3, compiling=True)\ntime.sleep(0.6)\nboard.update(1, {'train_loss': 1.0})\n"
+    )
+    output = in_terminal(compiled + "time.sleep(0.6)\nboard.end()")
+    assert "compiling" in output.partition("loss train 1.00")[0]
+    assert "compiling" not in output.partition("loss train 1.00")[2] and " left" not in output
+
+
 def test_the_bar_fits_a_narrow_terminal():
     output = in_terminal(EPOCHS + "board.end()", columns=60)
     frames = re.split(r"[\r\n]+", re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", output))
     assert max(map(len, frames)) <= 60
-    assert "ppl train 5.50 val 7.25" in frames[-2]
+    assert re.search(r"ppl train 5\.50 val 7\.25 in 0:0\d", frames[-2])
 
 
 def test_a_dumb_terminal_gets_lines():

@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--run", help="a run from which to generate 50 characters as well")
     repeat, run = vars(parser.parse_args()).values()
     if run:
-        command = ["-m", "d2lrnn", "generate", "--run", run, "--num", "50"]
+        command = ["-m", "d2lrnn", "generate", run, "--prefix", "it has", "--num", "50"]
         COMMANDS["d2lrnn generate"] = [sys.executable, *command]
     measured = {name: [] for name in COMMANDS}
     for _ in range(repeat):

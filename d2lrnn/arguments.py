@@ -233,7 +233,17 @@ ARGUMENTS = {
         "Standard deviation of the initial weights; only with --model scratch.",
     ),
     # The data
-    "letters": Argument(OneOf(("a-z", "any")), "Which characters are kept; None: all."),
+    "letters": Argument(
+        OneOf(("a-z", "any", "all")), "Which characters are kept; None: the text as it is."
+    ),
+    "keep_case": Argument(
+        Flag(), "Tell capital letters from small ones; else the text is read in lower case."
+    ),
+    "keep_punctuation": Argument(
+        Flag(),
+        "Keep every character, for code, verse or music; else each run of what is no letter (digits, marks, "
+        "line ends) is read as one space.",
+    ),
     "joined": Argument(Flag(), "Whether a letter and the marks over it are one character."),
     "vocab": Argument(
         Having("a vocabulary", ("__getitem__", "__len__", "to_tokens")),

@@ -6,6 +6,9 @@ by the command that needs it, so that `--help` comes at once.
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -16,14 +19,14 @@ import click
 from click.core import ParameterSource
 
 from d2lrnn import __version__, backend, shell
-from d2lrnn.arguments import ARGUMENTS, OneOf, Rule
+from d2lrnn.arguments import ARGUMENTS, Flag, OneOf, Rule
 from d2lrnn.errors import BackendError, UserError
 from d2lrnn.models import MODELS
 
 if TYPE_CHECKING:
     from d2lrnn.run import Run
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 INTERRUPTED = 130
 
@@ -52,10 +55,35 @@ def main(arguments: Sequence[str] | None = None, command: click.Command | None =
 
 
 def _show_note(message: Warning | str, *_: Any) -> None:
-    click.echo(f"Note: {message}", err=True)
+    ctx = click.get_current_context(silent=True)
+    click.echo(f"Note: {in_options(str(message), ctx.command) if ctx else message}", err=True)
 
 
-class Sections(click.Command):
+def in_options(message: str, command: click.Command) -> str:
+    """`message`, with the options of `command` in place of Python's arguments: lr=1 is --lr 1."""
+    for param in command.params:
+        option = param.opts[0]
+        name = option.removeprefix("--").replace("-", "_")
+        if name == option:
+            continue  # it is no option
+        message = re.sub(rf"(?<![\w.-]){name}=(?=\S)", f"{option} ", message)
+        if "_" in name or name == "lr":  # the others are words of English, too
+            message = re.sub(rf"(?<![\w./'\"-]){name}(?![\w./(=])", option, message)
+    return message
+
+
+class Command(click.Command):
+    """A command whose errors name its options."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            error.args = (in_options(str(error), self),)
+            raise
+
+
+class Sections(Command):
     """A command whose help lists its options under headings; `section` of an option names its own."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -75,14 +103,15 @@ class SectionOption(click.Option):
         self.section = section
 
 
-def _option(section: str, *names: str, **settings: Any) -> Callable[[Command], Command]:
+def _option(section: str, *names: str, **settings: Any) -> Callable[[Decorated], Decorated]:
     settings.setdefault("show_default", settings.get("default") is not None)
     return click.option(*names, cls=SectionOption, section=section, **settings)
 
 
-def _argument(section: str, name: str, **settings: Any) -> Callable[[Command], Command]:
-    """The option of the argument `name`, as the table of arguments has it."""
-    return _option(section, f"--{name.replace('_', '-')}", **_of_table(name, **settings))
+def _argument(section: str, name: str, **settings: Any) -> Callable[[Decorated], Decorated]:
+    """The option of the argument `name`, as the table of arguments has it, or a flag."""
+    settings = _of_table(name, **settings)
+    return _option(section, f"--{name.replace('_', '-')}", **settings)
 
 
 class Typed(click.ParamType):  # type: ignore[type-arg]
@@ -107,6 +136,8 @@ def _of_table(name: str, more: str = "", **settings: Any) -> dict[str, Any]:
     """The type and the help of an option, from the table of arguments; `more` is added to its help."""
     argument = ARGUMENTS[name]
     settings = {"help": argument.help + more, **settings}
+    if isinstance(argument.rule, Flag):
+        return {"is_flag": True, **settings}
     if isinstance(argument.rule, OneOf):
         return {"type": click.Choice(argument.rule.choices), **settings}
     return {"type": Typed(argument.rule), "metavar": "NUMBER", **settings}
@@ -122,6 +153,7 @@ def _announced(_: click.Context, __: click.Parameter, value: str | None) -> str 
 
 
 FILE = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=False)  # which the shell completes
 
 MODEL, DATA, TRAINING, OUTPUT = "The model", "The data", "The training", "What is kept and shown"
 
@@ -135,7 +167,7 @@ def cli() -> None:
 
     \b
       d2lrnn train
-      d2lrnn generate --run runs/NAME --prefix "it has"
+      d2lrnn generate runs/NAME --prefix "it has"
 
     The framework is the one that --backend or else the environment variable D2LRNN_BACKEND names,
     by default the first installed. `d2lrnn doctor` tells what is installed and how to add more.
@@ -185,7 +217,8 @@ def cli() -> None:
     "--text",
     type=FILE,
     metavar="FILE",
-    help="A text of your own, in UTF-8, instead of The Time Machine.",
+    help="A text of your own, in UTF-8, instead of The Time Machine: the whole of it. It is read in lower "
+    "case, and as letters and spaces alone, those of any script; see --keep-case and --keep-punctuation.",
 )
 @_option(
     DATA,
@@ -195,16 +228,18 @@ def cli() -> None:
     help="Sentences and translations of your own, in UTF-8, a pair a line with a tab between, instead of the "
     "book's English and French; only with --model seq2seq.",
 )
+@_argument(DATA, "keep_case")
+@_argument(DATA, "keep_punctuation")
 @_argument(DATA, "tokens", default="char")
 @_argument(DATA, "min_freq", default=0)
 @_argument(DATA, "num_steps", default=32)
-@_argument(DATA, "batch_size", default=1024)
-@_argument(DATA, "num_train", default=10000)
-@_argument(DATA, "num_val", default=5000)
+@_argument(DATA, "batch_size", default=1024, show_default="1024; fewer of a short --text")
+@_argument(DATA, "num_train", default=10000, show_default="10000; of --text 90 %")
+@_argument(DATA, "num_val", default=5000, show_default="5000; of --text 10 %")
 @_argument(TRAINING, "max_epochs", default=100)
 @_argument(TRAINING, "lr", default=1.0)
 @_argument(TRAINING, "gradient_clip_val", default=1.0)
-@_argument(TRAINING, "num_gpus", default=1)
+@_argument(TRAINING, "num_gpus", default=1, show_default="1 if there is one, else 0")
 @_argument(TRAINING, "seed", default=0)
 @_argument(TRAINING, "patience", default=0)
 @_option(
@@ -222,8 +257,8 @@ def cli() -> None:
     "prefixes",
     metavar="TEXT",
     multiple=True,
-    default=["it has"],
-    help="Text to continue, or sentence to translate, before and after training; may be given several times.",
+    help="Text to continue, or sentence to translate, before and after training; may be given several "
+    "times.  [default: it has; of --text its first words]",
 )
 @_argument(OUTPUT, "num_preds", default=20)
 @_option(
@@ -277,6 +312,8 @@ def train(
         options = complete(with_defaults(ctx, options))
     if backend_name is not None:
         backend.select(backend_name)
+    if options["num_gpus"] and "num_gpus" not in given and not backend.active().num_gpus():
+        options["num_gpus"] = 0  # of what nobody asked for nothing is said
     with_prefixes = prefixes if "prefixes" in given or earlier is not None else None
     training = Training(options, with_prefixes, num_preds, run_path, earlier)
     try:
@@ -289,11 +326,16 @@ def train(
 def with_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]:
     """`options`, with the defaults of the model in place of what was not given."""
     model, given = MODELS[options["model"]], _given(ctx)
-    for name in ("text", "tokens", "min_freq", "num_preds") if model.translates else ("pairs",):
+    of_texts = ("text", "tokens", "min_freq", "num_preds", "keep_case", "keep_punctuation")
+    for name in of_texts if model.translates else ("pairs",):
         if name in given:
             takers = [m for m, row in MODELS.items() if row.translates != model.translates]
             raise _without_effect(name, takers, options)
-    return {**options, **{name: v for name, v in model.defaults.items() if name not in given}}
+    defaults = dict(model.defaults)
+    if options["text"] is not None:  # the whole of it, in minibatches that fit
+        sizes = ("num_train", "num_val", "batch_size")
+        defaults |= dict.fromkeys(sizes)
+    return {**options, **{name: v for name, v in defaults.items() if name not in given}}
 
 
 def _given(ctx: click.Context) -> set[str]:
@@ -346,23 +388,16 @@ def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str
     return {**options, **{name: given[name] for name in own & is_given}}
 
 
-@cli.command()
-@click.option(
-    "--run",
-    "run_path",
-    type=FILE,
-    metavar="DIR",
-    required=True,
-    help="The folder of the run, as `d2lrnn train` has written it, on any backend.",
-)
+@cli.command(cls=Command)
+@click.argument("run_path", metavar="RUN", type=FOLDER, required=False)
+@click.option("--run", "run_option", type=FOLDER, hidden=True)  # as it was called before
 @click.option(
     "--prefix",
     "prefixes",
     metavar="TEXT",
     multiple=True,
-    default=["it has"],
-    show_default=True,
-    help="Text to continue; may be given several times.",
+    help="Text to continue; may be given several times.  [default: the lines of a pipe or a file on standard "
+    "input; else the first prefix that the training had]",
 )
 @click.option(
     "--num",
@@ -384,7 +419,8 @@ def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str
     help="Compute on this framework.  [default: on none; the text is the same]",
 )
 def generate(
-    run_path: Path,
+    run_path: Path | None,
+    run_option: Path | None,
     prefixes: tuple[str, ...],
     num: int,
     temperature: float | None,
@@ -392,7 +428,7 @@ def generate(
     best: bool,
     backend_name: str | None,
 ) -> None:
-    """Continue a text with the model of a run.
+    """Continue a text with the model of RUN, the folder that `d2lrnn train` has written, on any backend.
 
     Prints each prefix with its continuation, and nothing else, on standard output.
     """
@@ -401,7 +437,12 @@ def generate(
     from d2lrnn.decoding import continuation
     from d2lrnn.training import note_unknown
 
-    run = _trained(run_path, best).expect(translates=False)
+    path = run_path or run_option
+    if path is None or (run_path and run_option):
+        raise click.UsageError("Name one RUN, a folder: d2lrnn generate RUN.")
+    run = _trained(path, best).expect(translates=False)
+    own = run.config["options"].get("prefix") or ["it has"]
+    prefixes = prefixes or tuple(_piped_lines() or own[:1])
     note_unknown(prefixes, run.vocab)
     if backend_name is not None:
         backend.select(backend_name)
@@ -410,6 +451,16 @@ def generate(
         predict = partial(continuation, run.stepper())  # no framework is needed
     for prefix in prefixes:
         click.echo(predict(prefix, num, run.vocab, temperature=temperature, seed=seed))
+
+
+def _piped_lines() -> list[str]:
+    """The lines of standard input, if it is a pipe or a file: a terminal, or what is neither, is not read."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):  # there is none
+        return []
+    is_given = stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+    return [line for line in sys.stdin.read().splitlines() if line.strip()] if is_given else []
 
 
 def _trained(path: Path, best: bool) -> Run:
@@ -427,7 +478,7 @@ def _trained(path: Path, best: bool) -> Run:
     return run
 
 
-@cli.command()
+@cli.command(cls=Command)
 @click.argument("sentences", metavar="[SENTENCE ...]", nargs=-1)
 @click.option(
     "--run",
@@ -507,7 +558,7 @@ def _draw(translation: Any, path: Path) -> None:
     atomic.write(path, figures.picture(figure, "png" if path.suffix == ".png" else "svg"))
 
 
-@cli.command()
+@cli.command(cls=Command)
 def models() -> None:
     """List the models of `d2lrnn train`: section and equations of the book, size, options."""
     from rich.console import Console
@@ -537,7 +588,7 @@ def models() -> None:
     )
 
 
-@cli.command()
+@cli.command(cls=Command)
 def doctor() -> int:
     """Tell what works here, and what to type where something does not.
 
@@ -551,7 +602,7 @@ def doctor() -> int:
     return 0 if works else 1
 
 
-@cli.command()
+@cli.command(cls=Command)
 @click.argument("run_paths", metavar="RUN RUN ...", nargs=-1, required=True, type=FILE)
 @click.option(
     "--output",

@@ -380,7 +380,8 @@ class Run:
         options = self.config["options"]
         of_text = "any" if options.get("text") else "a-z"
         letters = self.config["data"].get("letters", of_text)
-        return Tokenizer(options.get("tokens") or "char", letters)
+        keep_case = bool(options.get("keep_case"))
+        return Tokenizer(options.get("tokens") or "char", letters, keep_case=keep_case)
 
     @cached_property
     def history(self) -> list[Row]:
@@ -478,11 +479,14 @@ class Run:
         """The run; a RunError that names the command to type unless its model translates, or does not."""
         if self.translates == translates:
             return self
-        folder = f"--run {shell.quoted(self.path)}"
+        folder = shell.quoted(self.path)
         what, way_out = (
             ("continues a text, and translates nothing", f'generate {folder} --prefix "it has"')
             if translates
-            else ("translates sentences, and continues no text", f'translate {folder} "SENTENCE"')
+            else (
+                "translates sentences, and continues no text",
+                f'translate --run {folder} "SENTENCE"',
+            )
         )
         raise RunError(f"The model of {self.path} {what}. Type: {shell.d2lrnn()} {way_out}")
 

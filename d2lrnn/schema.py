@@ -50,6 +50,8 @@ class Options(TypedDict):
     embed_size: NotRequired[int | None]
     attention: NotRequired[bool | None]
     min_freq: NotRequired[int | None]
+    keep_case: NotRequired[bool | None]
+    keep_punctuation: NotRequired[bool | None]
     max_epochs: NotRequired[int]
     gradient_clip_val: NotRequired[float]
     num_gpus: NotRequired[int]

@@ -32,6 +32,8 @@ _OF_THE_TRAINER = (
     *("max_epochs", "num_gpus", "gradient_clip_val"),
     *("patience", "checkpoint_every", "keep"),
 )
+MINIBATCHES = 10  # at least so many an epoch, where nobody says how large they are
+BATCH_SIZE = 1024
 _NOTHING_YET = "Interrupted before the training began: nothing was written."
 
 
@@ -87,15 +89,18 @@ class Training:
         options, d2l = self.options, backend.active()
         click.echo(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
         self.data = data_of(d2l, options)
-        sizes = " and of ".join(str(len(vocab)) for vocab in self.data.vocabs)
-        click.echo(
-            f"Text: {self.data.source}; {self.data.num_tokens:,} tokens, a vocabulary of {sizes}"
-        )
+        smaller = options["batch_size"] is None and self.data.batch_size < BATCH_SIZE
+        names = ("num_train", "num_val", "batch_size")
+        options.update({name: getattr(self.data, name) for name in names})
+        for line in _told(self.data, self.translates, smaller):
+            click.echo(line)
         if self.prefixes is None:
             self.prefixes = ("it has",)
             if self.translates:
                 sources, _ = self.data.sentences(train=True)
                 self.prefixes = tuple(dict.fromkeys(sources))[:4]
+            elif options["text"] is not None:
+                self.prefixes = (beginning(self.data),)
         if not self.translates:
             note_unknown(self.prefixes, self.data.vocab)
         if self.earlier is not None:
@@ -194,16 +199,41 @@ class Training:
 
 def data_of(library: Any, options: dict[str, Any]) -> Any:
     """The text that `options` name, as a data module of `library`: of a backend, or `d2lrnn.data`."""
-    names = ("batch_size", "num_steps", "num_train", "num_val", "tokens", "min_freq", "seed")
-    settings = {name: options[name] for name in names}
+    settings = {name: options[name] for name in ("num_steps", "num_train", "num_val", "seed")}
+    settings["batch_size"] = options["batch_size"] or BATCH_SIZE
     if MODELS[options["model"]].translates:
-        del settings["tokens"], settings["min_freq"]
         if options["pairs"] is not None:
             return library.PairFile(options["pairs"], **settings)
         return library.MTFraEng(**settings)
-    if options["text"] is not None:
-        return library.TextFile(options["text"], **settings)
-    return library.TimeMachine(**settings)
+    settings |= {name: options[name] for name in ("tokens", "min_freq")}
+    # Runs of an earlier d2lrnn kept neither.
+    settings |= {n: bool(options.get(n)) for n in ("keep_case", "keep_punctuation")}
+    if options["text"] is None:
+        return library.TimeMachine(**settings)
+    data = library.TextFile(options["text"], **settings)
+    if options["batch_size"] is None:
+        data.batch_size = max(min(BATCH_SIZE, data.num_train // MINIBATCHES), 1)
+    return data
+
+
+def _told(data: Any, translates: bool, smaller: bool) -> Iterator[str]:
+    """What a training has before it: the text, and how it is cut."""
+    sizes = " and of ".join(f"{len(vocab):,}" for vocab in data.vocabs)
+    yield f"Text: {data.source}; {data.num_tokens:,} tokens, a vocabulary of {sizes}"
+    what = "pairs" if translates else f"windows of {data.num_steps} tokens"
+    validation = f"{data.num_val:,} for validation" if data.num_val else "none for validation"
+    why = ", small ones, since the text is short" if smaller else ""
+    yield (
+        f"Of these {data.num_train:,} {what} for training, {validation}, in minibatches of "
+        f"{data.batch_size:,}{why}"
+    )
+
+
+def beginning(data: Any) -> str:
+    """The first two words of a text or, of one that has no such, its first characters."""
+    tokens = data.vocab.to_tokens(data.corpus[:40])
+    text = (" " if data.tokens == "word" else "").join(tokens)
+    return " ".join(text.split()[:2])[:20]
 
 
 def _shown(prefix: str, text: str, translates: bool) -> str:
@@ -248,7 +278,7 @@ def _what_next(run: Run, interrupted: bool, prefix: str) -> str:
     program, folder = shell.d2lrnn(), shell.quoted(run.path)
     lines = [
         f"The run is in {run.path}. To let it write more, type:",
-        f"  {program} generate --run {folder} --prefix {shell.quoted(prefix)} --num 200",
+        f"  {program} generate {folder} --prefix {shell.quoted(prefix)} --num 200 --temperature 0.5 --seed 1",
     ]
     if run.translates:
         lines = [

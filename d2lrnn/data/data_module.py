@@ -30,7 +30,7 @@ class DataModule(HyperParameters):
     seed: int = 0
     num_workers: int = 0
     batch_size: int | None = None
-    optional = ()  # a seed is needed: it decides the order
+    optional: tuple[str, ...] = ()  # a seed is needed: it decides the order
 
     def __init__(
         self,

@@ -111,9 +111,15 @@ def locate(
     except DownloadError as error:
         raise DownloadError(
             f"Could not download {url}: {error}{remarks}.\nCheck the connection, or put {name} "
-            f"into a folder by hand and set D2LRNN_DATA to that folder."
+            "into a folder by hand and set D2LRNN_DATA to that folder."
         ) from error
     return target, f"{url}{remarks}"
+
+
+def not_had(wanted: str, instead: str, error: DownloadError) -> str:
+    """A warning, in one line, that what comes with d2lrnn stands in for `wanted`, and why."""
+    why = " ".join(str(error).split())
+    return f"Using another {instead}: {wanted} cannot be had, and results will differ. {why}"
 
 
 def _name_at(url: str) -> str:
@@ -256,5 +262,6 @@ class _Transfer:
         # UnicodeError, for one, is what a name of a host draws that is none.
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             failed = error.args[0] if error.args else None
-            reason = getattr(failed, "reason", error)  # what urllib3 says, without its retries
+            reason = str(getattr(failed, "reason", error))  # what urllib3 says, without its retries
+            reason = re.sub(r"^HTTPS?Connection\(.*?\): ", "", reason)  # whose address is told
             self._tell(DownloadError(f"{type(error).__name__}, {reason}"))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from d2lrnn.arguments import check, checked
 from d2lrnn.data.archive import DAMAGED
 from d2lrnn.data.data_module import DataModule
-from d2lrnn.data.download import DATA_URL, cache_dir, data_folder, locate
+from d2lrnn.data.download import DATA_URL, cache_dir, data_folder, locate, not_had
 from d2lrnn.data.minibatches import Minibatches
 from d2lrnn.data.text import read_text
 from d2lrnn.data.tokenizer import Tokenizer
@@ -260,13 +260,9 @@ class MTFraEng(SentencePairs):
         try:
             path, origin = locate(DATA_URL + self.archive[0], self.root, self.archive[1])
         except DownloadError as error:
-            reason, _, _ = str(error).partition(".\n")  # the way out stands on its second line
-            self.source = f"The Little Phrasebook, bundled with d2lrnn, not the book's: {reason}"
-            warnings.warn(
-                "Using another list of sentences, The Little Phrasebook, which is bundled with d2lrnn: the "
-                f"book's cannot be had, and results will differ from the book's. {error}",
-                stacklevel=2,
-            )
+            self.source = "The Little Phrasebook, bundled with d2lrnn, not the book's list"
+            instead = "list of sentences, The Little Phrasebook"
+            warnings.warn(not_had("the book's list", instead, error), stacklevel=2)
             bundled = files("d2lrnn.data") / "bundled" / "the_little_phrasebook.txt"
             return bundled.read_text(encoding="utf-8")
         return self._read(path, f", from {origin}")

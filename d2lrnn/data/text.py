@@ -26,10 +26,13 @@ class TextData(DataModule):
     `_download() -> raw_text`, `_preprocess(raw_text) -> text`, `_tokenize(text) -> tokens`, and
     `build(raw_text) -> (corpus, vocab)`, which calls the last two.
 
-    `tokens` is 'char' or 'word'. Tokens that occur fewer than `min_freq` times become `<unk>`. A
+    `tokens` is 'char' or 'word'. The text is read in lower case and as letters and spaces alone, unless
+    `keep_case` or `keep_punctuation`. Tokens that occur fewer than `min_freq` times become `<unk>`. A
     `vocab` given is used as it is. Training has the first `num_train` windows and validation the
-    `num_val` that follow; with `num_val=0`, `val_dataloader()` is None. Without `batch_size` and
-    `num_steps` nothing is read: the four methods can then be called one by one, as in 9.2.
+    `num_val` that follow; None for both splits the whole text, nine tenths to one, and None for one of them
+    is what the other leaves, of validation at most a ninth of training. With `num_val=0`,
+    `val_dataloader()` is None. Without `batch_size` and `num_steps` nothing is read: the four methods can
+    then be called one by one, as in 9.2.
 
     Attributes: `corpus`, the whole text as indices, int32, (n,); `vocab`; `X` and `Y`, int32 views
     of the corpus, (n - num_steps, num_steps), Y one token further than X; `num_windows`, their
@@ -41,6 +44,9 @@ class TextData(DataModule):
 
     tokens: str = "char"
     letters = "any"  # which characters are kept, see `Tokenizer`
+    keep_case: bool = False
+    keep_punctuation: bool = False
+    optional = ("num_train", "num_val")
     min_freq: int = 0
     source: str = "a text of unknown origin"
     corpus: NDArray[np.int32]
@@ -53,17 +59,21 @@ class TextData(DataModule):
         self,
         batch_size: int | None = None,
         num_steps: int | None = None,
-        num_train: int = 10000,
-        num_val: int = 5000,
+        num_train: int | None = 10000,
+        num_val: int | None = 5000,
         *,
         tokens: str = "char",
         min_freq: int = 0,
+        keep_case: bool = False,
+        keep_punctuation: bool = False,
         seed: int = 0,
         root: str | os.PathLike[str] | None = None,
         vocab: Any = None,
     ) -> None:
         super().__init__(root=root, seed=seed)
         self.save_hyperparameters(ignore=["vocab"])
+        if keep_punctuation:
+            self.letters = "all"
         if isinstance(vocab, str | list | tuple | dict | type | np.ndarray | np.generic) or not (
             vocab is None or hasattr(vocab, "__getitem__")
         ):
@@ -78,12 +88,25 @@ class TextData(DataModule):
 
         corpus, self.vocab = self.build(self._download(), vocab)
         self.corpus = np.asarray(corpus, np.int32)  # (n,)
-        self._check_split(len(self.corpus), num_steps, num_train, num_val)
+        self._split(len(self.corpus), num_steps, num_train, num_val)
         windows = sliding_window_view(self.corpus, num_steps)  # (n - num_steps + 1, num_steps)
         self.X, self.Y = windows[:-1], windows[1:]  # (n - num_steps, num_steps) each
 
-    def _check_split(self, num_tokens: int, num_steps: int, num_train: int, num_val: int) -> None:
+    def _split(
+        self, num_tokens: int, num_steps: int, num_train: int | None, num_val: int | None
+    ) -> None:
+        """Set `num_train` and `num_val`; `DataError` if the text is too short."""
         num_windows = max(num_tokens - num_steps, 0)
+        if num_windows < 2 and num_train is None:
+            raise DataError(
+                f"Too short a text: it has {num_tokens} tokens, and a window takes num_steps={num_steps} and "
+                f"the one that follows. Lower num_steps, or take a longer text. It is {self.source}."
+            )
+        if num_train is None:
+            num_train = num_windows * 9 // 10 if num_val is None else max(num_windows - num_val, 1)
+            num_val = num_windows - num_train if num_val is None else num_val
+        elif num_val is None:
+            num_val = max(min(num_windows - num_train, -(-num_train // 9)), 0)
         if num_train + num_val > num_windows:
             raise DataError(
                 f"Too few windows: the text has {num_tokens} tokens, which gives {num_windows} "
@@ -91,6 +114,7 @@ class TextData(DataModule):
                 f"ask for {num_train + num_val}. Lower num_train, num_val or num_steps, or take a "
                 f"longer text. It is {self.source}."
             )
+        self.num_train, self.num_val = num_train, num_val
 
     @property
     def vocabs(self) -> tuple[Any, ...]:
@@ -121,17 +145,20 @@ class TextData(DataModule):
 
     def _preprocess(self, text: str) -> str:
         """`text` in lower case, with one space for every run of characters that are not letters."""
-        return Tokenizer(self.tokens, self.letters).preprocess(text)
+        return self._own_tokenizer().preprocess(text)
 
     def _tokenize(self, text: str) -> Sequence[str]:
         """`text` itself, a sequence of characters, or the list of its words, by `self.tokens`."""
-        return Tokenizer(self.tokens, self.letters).tokenize(text)
+        return self._own_tokenizer().tokenize(text)
+
+    def _own_tokenizer(self) -> Tokenizer:
+        return Tokenizer(self.tokens, self.letters, keep_case=self.keep_case)
 
     @property
     def tokenizer(self) -> Tokenizer:
         """How the text becomes tokens, and a prompt likewise, by the methods that a reader may replace."""
         if all(method.__module__ == __name__ for method in (self._preprocess, self._tokenize)):
-            return Tokenizer(self.tokens, self.letters)
+            return self._own_tokenizer()
         return OwnTokenizer(self)
 
     def build(self, raw_text: str, vocab: Any = None) -> tuple[Any, Any]:
@@ -171,7 +198,7 @@ class OwnTokenizer(Tokenizer):
     """The tokenizer of data whose reader has replaced a method."""
 
     def __init__(self, data: TextData) -> None:
-        super().__init__(data.tokens, data.letters)
+        super().__init__(data.tokens, data.letters, keep_case=data.keep_case)
         self.data = data
 
     def preprocess(self, text: str) -> str:
@@ -192,13 +219,13 @@ class TextFile(TextData):
         path: str | os.PathLike[str],
         batch_size: int | None = None,
         num_steps: int | None = None,
-        num_train: int = 10000,
-        num_val: int = 5000,
+        num_train: int | None = 10000,
+        num_val: int | None = 5000,
         **options: Any,
     ) -> None:
         self.path = path = os.fspath(checked("path", path))
         super().__init__(batch_size, num_steps, num_train, num_val, **options)
-        self.save_hyperparameters(ignore=["options"])
+        self.save_hyperparameters(ignore=["options", "num_train", "num_val"])  # as they are now
 
     def _download(self) -> str:
         self.source = f"the file {self.path}"

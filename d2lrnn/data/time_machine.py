@@ -3,7 +3,7 @@
 import warnings
 from importlib.resources import files
 
-from d2lrnn.data.download import DATA_URL, locate
+from d2lrnn.data.download import DATA_URL, locate, not_had
 from d2lrnn.data.text import TextData, read_text
 from d2lrnn.errors import DownloadError
 
@@ -27,13 +27,8 @@ class TimeMachine(TextData):
         try:
             path, origin = locate(DATA_URL + NAME, self.root, SHA1)
         except DownloadError as error:
-            reason, _, _ = str(error).partition(".\n")  # the way out stands on its second line
-            self.source = f"The Tide Clock, bundled with d2lrnn, not The Time Machine: {reason}"
-            warnings.warn(
-                f"Using another text, The Tide Clock, which is bundled with d2lrnn: The Time "
-                f"Machine cannot be had, and results will differ from the book's. {error}",
-                stacklevel=2,
-            )
+            self.source = "The Tide Clock, bundled with d2lrnn, not The Time Machine"
+            warnings.warn(not_had("The Time Machine", "text, The Tide Clock", error), stacklevel=2)
             bundled = files("d2lrnn.data") / "bundled" / "the_tide_clock.txt"
             return bundled.read_text(encoding="utf-8")
         self.source = f"The Time Machine, {path}, from {origin}"

@@ -16,20 +16,25 @@ BLOCK = 1 << 20  # characters turned into NumPy at a time: four bytes each, and 
 class Tokenizer:
     """How a text becomes tokens: `Tokenizer(tokens, letters)(text)` is a sequence of them (section 9.2).
 
-    `tokens` is 'char' or 'word'. `letters` says what is kept before the text is cut, in lower case, with one
-    space for every run of anything else: 'a-z', as in the book; 'any', letters of every script; None
-    keeps the text as it is.
+    `tokens` is 'char' or 'word'. `letters` says what is kept before the text is cut, in lower case unless
+    `keep_case`, with one space for every run of anything else: 'a-z', as in the book; 'any', letters of every
+    script; 'all', every character. None keeps the text as it is.
 
     A character may be of several code points, a letter and what is written over it, where `joined` is
     set: what is cut then are such characters. A text of data is cut into code points.
     """
 
     def __init__(
-        self, tokens: str = "char", letters: str | None = None, joined: bool = False
+        self,
+        tokens: str = "char",
+        letters: str | None = None,
+        joined: bool = False,
+        keep_case: bool = False,
     ) -> None:
-        check(tokens=tokens, joined=joined)
+        check(tokens=tokens, joined=joined, keep_case=keep_case)
         check_given(letters=letters)
         self.tokens, self.letters, self.joined = tokens, letters, joined
+        self.keep_case = keep_case
 
     def __call__(self, text: str) -> Sequence[str]:
         return self.tokenize(self.preprocess(expect("text", text, Text())))
@@ -38,7 +43,9 @@ class Tokenizer:
         """`text` in lower case, with a space for every run of characters that are no `letters`."""
         if self.letters is None:
             return text
-        return letters_and_spaces(text, LETTERS[self.letters]).lower()
+        if self.letters != "all":
+            text = letters_and_spaces(text, LETTERS[self.letters])
+        return text if self.keep_case else text.lower()
 
     def tokenize(self, text: str) -> Sequence[str]:
         """`text` itself, a sequence of characters, or the list of its words."""

@@ -43,7 +43,7 @@ def test_no_framework_is_imported(make_run):
     code = (
         "import sys\n"
         "from d2lrnn.cli import main\n"
-        f"main(['generate', '--run', {str(make_run('run'))!r}])\n"
+        f"main(['generate', {str(make_run('run'))!r}, '--prefix', 'a'])\n"
         "from d2lrnn import backend\n"
         "assert not backend.loaded()\n"
         "print([name for name in backend.DEFAULT_ORDER if name in sys.modules])\n"

@@ -265,6 +265,7 @@ def test_the_hyperparameters_are_the_arguments(write):
     path = write("the tide clock")
     data = TextFile(path, 2, 3, num_train=4, num_val=1, seed=9)
     expected = {"path": str(path), "batch_size": 2, "num_steps": 3, "num_train": 4, "num_val": 1}
+    expected |= {"keep_case": False, "keep_punctuation": False}
     expected |= {"tokens": "char", "min_freq": 0, "seed": 9, "root": None, "num_workers": 0}
     assert data.hparams == expected
     assert data.source == f"the file {path}"

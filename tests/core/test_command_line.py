@@ -1,0 +1,133 @@
+"""What the core decides of the command line: texts of one's own, names in errors, prefixes."""
+
+import io
+import re
+
+import pytest
+
+from d2lrnn import atomic, cli, run
+from d2lrnn.run import Run
+
+TEXT = "The gulls, on the quay; 2 lamps!\nOver and over: the Tide and the clock, the gulls and the lamps."
+TRAIN = ["train", "--text", "text.txt", "--max-epochs", "1", "--num-hiddens", "2", "--run", "run"]
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, numpy_library, capfd):
+    """Runs the command line in a folder with a text; returns the exit code and what it printed."""
+    (tmp_path / "text.txt").write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "draw_perplexity", lambda *_: draw())
+
+    def draw():
+        for kind in ("svg", "png"):
+            atomic.write(tmp_path / "run" / f"perplexity.{kind}", b"drawn")
+
+    def call(*arguments):
+        capfd.readouterr()
+        code = cli.main(arguments)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+# A text of one's own -------------------------------------------------------------------------------
+
+
+def test_the_whole_text_is_used_in_minibatches_that_fit(call):
+    code, out, err = call(*TRAIN, "--num-steps", "8")
+    num_windows = len(re.sub("[^A-Za-z]+", " ", TEXT)) - 8  # one token apart
+    num_train = num_windows * 9 // 10
+    assert (code, err) == (0, "")  # nothing about a GPU that nobody asked for
+    assert f"{num_windows + 8} tokens, a vocabulary of" in out
+    assert f"{num_train} windows of 8 tokens for training, {num_windows - num_train} for" in out
+    assert f"in minibatches of {num_train // 10}, small ones" in out
+    options = Run.open("run").config["options"]
+    kept = [options[name] for name in ("num_train", "num_val", "batch_size", "num_gpus")]
+    assert kept == [num_train, num_windows - num_train, num_train // 10, 0]
+    assert call("train", "--resume", "run", "--max-epochs", "2")[0] == 0  # by the same split
+
+
+def test_sizes_that_are_given_are_taken(call):
+    assert call(*TRAIN, "--num-steps", "4", "--num-train", "30", "--batch-size", "7")[0] == 0
+    options = Run.open("run").config["options"]
+    assert [options[n] for n in ("num_train", "num_val", "batch_size")] == [30, 4, 7]
+
+
+def test_the_prefix_is_the_beginning_of_the_text(call):
+    out = call(*TRAIN)[1]
+    assert "Before: the gulls...................." in out
+    assert "--prefix 'the gulls' --num 200 --temperature 0.5 --seed 1\n" in out
+    assert call("generate", "run", "--num", "1")[1].startswith("the gulls")  # if none is given
+
+
+def test_case_and_punctuation_are_kept_and_a_prompt_is_read_likewise(call):
+    assert call(*TRAIN, "--keep-case", "--keep-punctuation")[0] == 0
+    found = Run.open("run")
+    assert found.config["data"]["num_tokens"] == len(TEXT)
+    assert set(found.vocab) == {"<unk>", *TEXT} and found.vocab["T"] != found.vocab["t"]
+    assert found.vocab.split("The, 2") == list("The, 2")
+    assert found.samples[0]["prefix"] == "The gulls,"
+
+
+@pytest.mark.parametrize(
+    "option, vocabulary", [("--keep-case", "T"), ("--keep-punctuation", ";2!\n")]
+)
+def test_one_of_them_alone(call, option, vocabulary):
+    assert call(*TRAIN, option)[0] == 0
+    found = set(Run.open("run").vocab) - {"<unk>"}
+    kept = re.sub("[^A-Za-z]+", " ", TEXT) if option == "--keep-case" else TEXT.lower()
+    assert found == set(kept) and found >= set(vocabulary)
+
+
+# Prefixes ------------------------------------------------------------------------------------------
+
+
+def test_prefixes_come_from_a_file_on_standard_input(call, tmp_path, monkeypatch):
+    assert call(*TRAIN)[0] == 0
+    (tmp_path / "prompts").write_text("the quay\n\nover\n")
+    with (tmp_path / "prompts").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        code, out, err = call("generate", "run", "--num", "2")
+    assert (code, [line[:-2] for line in out.splitlines()], err) == (0, ["the quay", "over"], "")
+    monkeypatch.setattr("sys.stdin", io.StringIO("no file"))
+    assert call("generate", "run", "--num", "2")[1].startswith("the gulls")
+
+
+def test_one_run_must_be_named(call):
+    for runs in [], ["a", "--run", "b"]:
+        code, _, err = call("generate", *runs)
+        assert code == 2 and "Name one RUN" in err
+
+
+# Errors --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        (["--num-train", "900"], "--num-train 900 and --num-val 0 ask for 900. Lower --num-train,"),
+        (
+            ["--num-steps", "90"],
+            "a window takes --num-steps 90 and the one that follows. Lower --num-s",
+        ),
+        (
+            ["--num-val", "0", "--patience", "2"],
+            "--patience 2 waits for the validation loss to fall",
+        ),
+        (["--min-freq", "99"], "no token occurs --min-freq 99 times"),
+    ],
+)
+def test_errors_name_the_options(call, given, told):
+    code, _, err = call(*TRAIN, *given)
+    assert code == 1 and told in err
+    assert not re.search(r"num_|min_freq|patience=", err)
+
+
+def test_only_names_of_options_are_replaced():
+    said = (
+        "lr=1 in a/lr.txt, clr, num_train_windows; Try a smaller lr, config['lr']; the seed; seed=2"
+    )
+    told = "--lr 1 in a/lr.txt, clr, num_train_windows; Try a smaller --lr, config['lr']; the seed; --seed 2"
+    assert cli.in_options(said, cli.train) == told

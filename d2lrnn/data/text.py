@@ -88,14 +88,14 @@ class TextData(DataModule):
 
         corpus, self.vocab = self.build(self._download(), vocab)
         self.corpus = np.asarray(corpus, np.int32)  # (n,)
-        self._split(len(self.corpus), num_steps, num_train, num_val)
+        self.num_train, self.num_val = self._split(len(self.corpus), num_steps)
         windows = sliding_window_view(self.corpus, num_steps)  # (n - num_steps + 1, num_steps)
         self.X, self.Y = windows[:-1], windows[1:]  # (n - num_steps, num_steps) each
 
-    def _split(
-        self, num_tokens: int, num_steps: int, num_train: int | None, num_val: int | None
-    ) -> None:
-        """Set `num_train` and `num_val`; `DataError` if the text is too short."""
+    def _split(self, num_tokens: int, num_steps: int) -> tuple[int, int]:
+        """How many windows training and validation have; `DataError` if the text is too short."""
+        num_train: int | None = self.num_train
+        num_val: int | None = self.num_val
         num_windows = max(num_tokens - num_steps, 0)
         if num_windows < 2 and num_train is None:
             raise DataError(
@@ -114,7 +114,7 @@ class TextData(DataModule):
                 f"ask for {num_train + num_val}. Lower num_train, num_val or num_steps, or take a "
                 f"longer text. It is {self.source}."
             )
-        self.num_train, self.num_val = num_train, num_val
+        return num_train, num_val
 
     @property
     def vocabs(self) -> tuple[Any, ...]:

@@ -116,8 +116,12 @@ OF_TEXT = {
     "batch_size": COUNT,
     "num_steps": COUNT,
     **SPLIT,
+    "num_train": COUNT.or_none(),
+    "num_val": COUNT_OR_0.or_none(),
     "tokens": TOKENS,
     "min_freq": COUNT_OR_0,
+    "keep_case": FLAG,
+    "keep_punctuation": FLAG,
     "vocab": VOCAB.or_none(),
 }
 OF_PAIRS = {"batch_size": COUNT.or_none(), "num_steps": COUNT, **SPLIT, "as_in_the_book": FLAG}

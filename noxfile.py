@@ -50,8 +50,8 @@ TOOLS = (
     *("ruff", "types-requests", "ipykernel", "nbclient", "nbformat"),
 )
 BOOK = (
-    *("sphinx", "furo", "myst-nb", "sphinx-autoapi", "sphinx-copybutton", "sphinx-design"),
-    *("sphinx-mathjax-offline", "playwright", "pytest", "pytest-timeout"),
+    *("sphinx", "furo", "myst-nb", "sphinx-autoapi", "sphinx-copybutton"),
+    *("sphinx-mathjax-offline", "playwright", "axe-playwright-python", "pytest", "pytest-timeout"),
 )
 
 
@@ -297,7 +297,7 @@ def compare(session: nox.Session) -> None:
         session.error(f"{', '.join(failed)} failed; the report shows how.")
 
 
-def train(session: nox.Session, name: str, folder: Path, *options: str) -> bool:
+def train(session: nox.Session, name: str, folder: Path, *options: str, **env: str | None) -> bool:
     """Train on the backend `name` into `folder`, and tell there, in failed.json, if that fails."""
     log = folder.with_suffix(".log")
     with log.open("w+", encoding="utf-8", errors="replace") as stderr:
@@ -308,7 +308,7 @@ def train(session: nox.Session, name: str, folder: Path, *options: str) -> bool:
                     *(environment(session, name), "-m", "d2lrnn", "train"),
                     *("--backend", name, "--run", str(folder), *options),
                     # The report tells how long compiling takes: nothing may be compiled before.
-                    env=STATE | {"JAX_COMPILATION_CACHE_DIR": None} | real_text(),
+                    env=STATE | {"JAX_COMPILATION_CACHE_DIR": None} | real_text() | env,
                     stderr=stderr,
                     external=True,
                     interrupt_timeout=60,
@@ -355,12 +355,34 @@ def book(session: nox.Session) -> None:
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(ROOT / "book", site / "source", ignore=pages)
     run(session, *merge, "--backends", ",".join(names))
+    side_by_side(session, names, site / "source" / "report")
     sphinx = ("-m", "sphinx", "-q", "-W", "--keep-going", "-c", "book", "-d", "build/book/doctrees")
     run(session, python, *sphinx, "build/book/source", "build/book/html")
     has_chromium(session)
     html = str(site / "html")
     pytest(session, python, "-q", "-rs", "tests/browser/test_book.py", D2LRNN_BOOK=html)
     session.log(f"The site is {html}/index.html")
+
+
+def side_by_side(session: nox.Session, names: list[str], report: Path) -> None:
+    """A report of section 9.6 on these frameworks, of runs in build/side-by-side: those missing are made."""
+    folder = Path("build/side-by-side")  # relative, as is the text: the report tells where they lay
+    training = [f"--prefix={text}" for text in ("it has", "time traveller", "the future")]
+    training += ["--num-preds=60"]
+    text = {key: os.path.relpath(path, ROOT) for key, path in real_text().items()}
+    common, core = folder / "common.safetensors", environment(session, "core")
+    (ROOT / folder).mkdir(parents=True, exist_ok=True)
+    if not (ROOT / common).exists():
+        run(session, core, "-m", "d2lrnn.comparison.initial", str(common), *training, **text)
+    runs = []
+    for start, more in (("common", [f"--weights={common}"]), ("own", [])):
+        for name in names:
+            runs.append(folder / f"{name}-{start}")
+            if (ROOT / runs[-1] / "failed.json").exists():
+                shutil.rmtree(ROOT / runs[-1])
+            if not (ROOT / runs[-1]).exists():
+                train(session, name, runs[-1], *training, *more, **text)
+    run(session, core, "-m", "d2lrnn", "compare", *map(str, runs), "--output", str(report))
 
 
 nox.options.sessions = [

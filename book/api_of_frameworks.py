@@ -1,7 +1,8 @@
 """Sphinx extension: two directives for what every framework has in its own way.
 
-`of-frameworks:: RNN` documents a class as each backend writes it, in tabs; `tensor-functions::` lays
-the backends' `ops.py` side by side. Both read the source; no framework is imported.
+`of-frameworks:: RNN` documents a class as each backend writes it, of which the page shows one;
+`tensor-functions::` lays the backends' `ops.py` side by side. Both read the source; no framework is
+imported.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import ast
 from pathlib import Path
 
 from docutils import nodes
-from framework_tabs import SYNC_GROUP
 from merge import FRAMEWORKS
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -26,11 +26,10 @@ class OfFrameworks(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         (name,) = self.arguments
         kind, members = ("function", "") if name.islower() else ("class", "         :members:")
-        lines = [".. tab-set::", f"   :sync-group: {SYNC_GROUP}", ""]
-        for framework, label in FRAMEWORKS.items():
+        lines = [".. container:: of-frameworks", ""]
+        for framework in FRAMEWORKS:
             lines += [
-                f"   .. tab-item:: {label}",
-                f"      :sync: {framework}",
+                f"   .. for-framework:: {framework}",
                 "",
                 f"      .. autoapi{kind}:: d2lrnn_{framework}.{name}",
                 members,

@@ -5,10 +5,14 @@
 writes into `build/book/source/chapter-9` and so on.
 
 A cell of all frameworks keeps its place and, where they all printed the same, its output; otherwise
-its outputs follow it, a tab for each framework. Neighbouring cells of single frameworks become tabs,
-too. Which cell belongs into which tab stands in its metadata, `{"tab": {"set": 3, "of": "jax"}}`;
-`framework_tabs.py` draws them. Cells with the tag `remove-cell` check what the page says, and are not
-seen on it. A page of short runs says so. Nothing is executed here.
+its outputs follow it, one for each framework. Neighbouring cells of single frameworks become one set,
+too, of which the page shows the chosen framework's. What belongs to which stands in a cell's metadata,
+`{"tab": {"set": 3, "of": "jax"}}`; `frameworks.py` draws them. Cells with the tag `remove-cell` check
+what the page says, and are not seen on it.
+
+Beside the pages it writes the notebooks to download, of all frameworks and of each alone; the table of
+sections and frameworks (`matrix.html`); and, where some copy is of a short run, `short.txt`, upon which
+every page of the site says so. Nothing is executed here.
 """
 
 from __future__ import annotations
@@ -20,9 +24,13 @@ import json
 import re
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
+
+from d2lrnn.lesson import code, frameworks_of, lesson, tags, text, without_magic
 
 Cell = dict[str, Any]
 Notebook = dict[str, Any]
@@ -32,11 +40,10 @@ FRAMEWORKS = {"torch": "PyTorch", "jax": "JAX", "mxnet": "MXNet", "tensorflow": 
 ALL = frozenset(FRAMEWORKS)
 SETUP = "%load_ext d2lrnn.tab"  # in the cell that installs what is missing
 DOWNLOADS = "downloads"  # where, beside the pages, the notebooks lie as they are
-SHORT = """:::{warning}
-This page is of a short run: its models were trained for fewer epochs than its cells say, so figures and
-texts are not those of a training in full.
-:::"""
-MAGIC = re.compile(r"%%tab\b(.*)\n?")
+SHORT = (
+    "This site is made of short runs: models were trained for fewer epochs than the cells say, so "
+    "figures and texts are not those of a training in full."
+)
 
 
 class CopyError(Exception):
@@ -68,8 +75,6 @@ def merge(source: Notebook, executed: Mapping[str, Notebook], name: str = "noteb
         else:
             for cell in run:
                 cells += common(cell, outputs, tab_sets)
-    if any(is_quick(notebook) for notebook in executed.values()):
-        cells.insert(1, {"cell_type": "markdown", "id": "quick", "metadata": {}, "source": SHORT})
     return {**source, "cells": cells}
 
 
@@ -100,7 +105,7 @@ def common(
     if cell["cell_type"] != "code":
         yield cell
         return
-    cell["source"] = MAGIC.sub("", text(cell), count=1) if MAGIC.match(text(cell)) else text(cell)
+    cell["source"] = without_magic(cell)
     if SETUP in cell["source"]:
         yield tagged(cell, "hide-input")
         return
@@ -124,26 +129,18 @@ def tabs_of_cells(
     for framework in FRAMEWORKS:
         own = [cell for cell in run if framework in frameworks(cell)]
         for cell in own:
-            cell = {**copy.deepcopy(cell), "source": MAGIC.sub("", text(cell), count=1)}
+            cell = {**copy.deepcopy(cell), "source": without_magic(cell)}
             missing = not_run() if cell["id"] == own[-1]["id"] else []
             shown = outputs[framework][cell["id"]] if framework in outputs else missing
             yield in_tab(with_outputs(cell, shown, framework), tab_set, framework)
         if not own:
-            empty = {"cell_type": "code", "id": run[0]["id"], "metadata": {}, "source": ""}
-            empty = with_outputs(empty, note(f"{FRAMEWORKS[framework]} needs no cell of its own."))
+            empty = with_outputs(
+                code(run[0]["id"], ""), note(f"{FRAMEWORKS[framework]} needs no cell of its own.")
+            )
             yield tagged(in_tab(empty, tab_set, framework), "remove-input")
 
 
 # Cells and outputs ------------------------------------------------------------------------------
-
-
-def text(cell: Cell) -> str:
-    """The source of a cell, which may be stored as a list of lines."""
-    return "".join(cell["source"])
-
-
-def tags(cell: Cell) -> list[str]:
-    return cell["metadata"].get("tags", [])
 
 
 def is_quick(notebook: Notebook) -> bool:
@@ -161,10 +158,8 @@ def sources(notebook: Notebook) -> list[tuple[str, str]]:
 
 
 def frameworks(cell: Cell) -> frozenset[str]:
-    """For which frameworks a cell is: what follows its `%%tab`."""
-    magic = MAGIC.match(text(cell)) if cell["cell_type"] == "code" else None
-    names = frozenset(re.split(r"[,\s]+", magic[1].strip(" ,"))) if magic else {"all"}
-    return ALL if "all" in names else frozenset(names)
+    names = frameworks_of(cell)
+    return ALL if names is None else names
 
 
 def is_of_some_frameworks(cell: Cell) -> bool:
@@ -239,11 +234,84 @@ def plotted(outputs: list[Output]) -> str:
     return ", ".join(words)
 
 
-def with_download(notebook: Notebook, name: str) -> Notebook:
-    """The page with a link, below its first text, to the notebook that it is made of."""
-    first, *others = notebook["cells"]
-    link = f"\n\n{{download}}`Download the notebook <{DOWNLOADS}/{name}>` to work along in Jupyter."
-    return {**notebook, "cells": [{**first, "source": text(first) + link}, *others]}
+# Around the page --------------------------------------------------------------------------------
+
+
+def with_links(page: Notebook, path: Path, executed: Mapping[str, Notebook]) -> Notebook:
+    """The page with a line below its first text: how long it runs, and where its notebook is to be had."""
+    first, *others = page["cells"]
+    parts = [for_each({f: f"Runs in {spoken(s)} on {FRAMEWORKS[f]}" for f, s in times(executed)})]
+    alone = {f: download(f"for {FRAMEWORKS[f]}", f"{f}/{path.name}") for f in FRAMEWORKS}
+    parts += [f"Notebook {for_each(alone)} or {download('for all four', path.name)}"]
+    if repository := project_urls().get("Source"):
+        if found := re.fullmatch(r"https://github\.com/([^/]+/[^/]+?)/?", repository):
+            colab = f"https://colab.research.google.com/github/{found[1]}/blob/main/notebooks"
+            parts += [f"[Open in Colab]({colab}/{path.name})"]
+        parts += [f"[Source]({repository.rstrip('/')}/blob/main/notebooks/{path.name})"]
+    line = " \N{MIDDLE DOT} ".join(part for part in parts if part)
+    source = text(first) + f"\n\n:::{{container}} lesson\n{line}\n:::"
+    return {**page, "cells": [{**first, "source": source}, *others]}
+
+
+def download(words: str, file: str) -> str:
+    return f"{{download}}`{words} <{DOWNLOADS}/{file}>`"
+
+
+def for_each(words: Mapping[str, str]) -> str:
+    """Markdown of which the page shows what is of the chosen framework."""
+    spans = [f'<span class="for-framework for-{f}">{said}</span>' for f, said in words.items()]
+    return "".join(spans)
+
+
+def times(executed: Mapping[str, Notebook]) -> Iterator[tuple[str, float]]:
+    """How many seconds the frameworks took over a notebook, those that executed it in full."""
+    for framework in FRAMEWORKS:
+        about = executed.get(framework, {}).get("metadata", {}).get("d2lrnn", {})
+        if "seconds" in about and not about.get("quick"):
+            yield framework, about["seconds"]
+
+
+def spoken(seconds: float) -> str:
+    """How long that is, as one says it: half a minute, a minute, 12 minutes."""
+    if seconds < 45:
+        return "half a minute" if seconds > 20 else "a few seconds"
+    minutes = round(seconds / 60)
+    return "a minute" if minutes == 1 else f"{minutes} minutes"
+
+
+def project_urls() -> dict[str, str]:
+    """Where the project can be found, as `pyproject.toml` tells."""
+    written = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(written)["project"].get("urls", {})
+
+
+def matrix(sections: Mapping[Path, tuple[Notebook, Mapping[str, Notebook]]]) -> str:
+    """Sections and frameworks as a table of HTML, each field a link to the page on that framework."""
+    columns = "".join(f'<th scope="col">{label}</th>' for label in FRAMEWORKS.values())
+    rows = []
+    for path, (source, executed) in sections.items():
+        page = f"{chapter(path)}/{path.stem}.html"
+        title = escape(text(source["cells"][0]).partition("\n")[0].lstrip("# "))
+        took = dict(times(executed))
+        fields = []
+        for framework, label in FRAMEWORKS.items():
+            if framework not in executed:
+                fields.append("<td>not executed</td>")
+                continue
+            said = "short run" if is_quick(executed[framework]) else "read"
+            said = spoken(took[framework]) if framework in took else said
+            what = f'<span class="unseen">{title} on {label}: </span>{said}'
+            fields.append(f'<td><a href="{page}?framework={framework}">{what}</a></td>')
+        rows.append(f'<tr><th scope="row"><a href="{page}">{title}</a></th>{"".join(fields)}</tr>')
+    return (
+        '<div class="table-wrapper"><table class="docutils matrix">\n'
+        f'<thead><tr><th scope="col">section</th>{columns}</tr></thead>\n'
+        f"<tbody>{chr(10).join(rows)}</tbody>\n</table></div>\n"
+    )
+
+
+def chapter(path: Path) -> str:
+    return f"chapter-{path.name.partition('.')[0]}"
 
 
 # The command ------------------------------------------------------------------------------------
@@ -267,6 +335,31 @@ def executed_copies(path: Path, folder: Path, backends: Iterable[str]) -> dict[s
     return copies
 
 
+def number(path: Path) -> tuple[int, ...]:
+    """9.7 comes before 10.1."""
+    return tuple(int(part) for part in path.name.partition("-")[0].split("."))
+
+
+def write(path: Path, notebook: Notebook) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(notebook, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def write_around(
+    output: Path,
+    notebooks: Path,
+    sections: Mapping[Path, tuple[Notebook, Mapping[str, Notebook]]],
+) -> None:
+    """What is beside the pages: their figures, the table of the first page, and whether runs were short."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "matrix.html").write_text(matrix(sections), encoding="utf-8")
+    if any(is_quick(copy) for _, copies in sections.values() for copy in copies.values()):
+        (output / "short.txt").write_text(SHORT, encoding="utf-8")
+    if (figures := notebooks / "figures").is_dir():
+        for folder in output.glob("chapter-*"):
+            shutil.copytree(figures, folder / "figures", dirs_exist_ok=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("notebooks", type=Path, help="where the notebooks lie")
@@ -275,20 +368,22 @@ def main() -> int:
     parser.add_argument("--backends", default=",".join(FRAMEWORKS), help="those executed")
     parser.add_argument("--check", action="store_true", help="write nothing, only say what lacks")
     options = parser.parse_args()
+    sections = {}
     try:
-        for path in sorted(options.notebooks.glob("*.ipynb")):
+        for path in sorted(options.notebooks.glob("*.ipynb"), key=number):
             copies = executed_copies(path, options.executed, options.backends.split(","))
-            merged = with_download(merge(read(path), copies, path.name), path.name)
+            source = read(path)
+            page = with_links(merge(source, copies, path.name), path, copies)
+            sections[path] = (source, copies)
             if options.check:
                 continue
-            chapter = options.output / f"chapter-{path.name.partition('.')[0]}"
-            (chapter / DOWNLOADS).mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, chapter / DOWNLOADS)
-            written = json.dumps(merged, ensure_ascii=False, indent=1)
-            (chapter / path.name).write_text(written, encoding="utf-8")
-        if not options.check and (figures := options.notebooks / "figures").is_dir():
-            for chapter in options.output.glob("chapter-*"):
-                shutil.copytree(figures, chapter / "figures", dirs_exist_ok=True)
+            folder = options.output / chapter(path)
+            write(folder / path.name, page)
+            write(folder / DOWNLOADS / path.name, source)
+            for framework in FRAMEWORKS:
+                write(folder / DOWNLOADS / framework / path.name, lesson(source, framework))
+        if not options.check:
+            write_around(options.output, options.notebooks, sections)
     except CopyError as error:
         print(error, file=sys.stderr)
         return 1

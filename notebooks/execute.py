@@ -6,7 +6,8 @@ code is 1 if any failed. Environment variables reach the kernels.
 
 With D2LRNN_QUICK=1 a copy is a short run, and its metadata say so: in a cell with the tag `quick-20` no
 `max_epochs=` is above 20, and cells with the tag `in-full`, which check what only a training in full
-reaches, are left out. The copy keeps the cells as they are written.
+reaches, are left out. The copy keeps the cells as they are written. How many seconds it took stands
+in its metadata, too.
 
 Two run at a time, each with one thread, unless `--jobs` says otherwise. The matrices are small, and
 where other programs are at work the threads of one training wait for each other, busily: an epoch of
@@ -67,8 +68,9 @@ def execute(path: Path, folder: Path) -> tuple[float, str | None]:
     )
     failure = None
     written = [cell.source for cell in notebook.cells]
+    notebook.metadata["d2lrnn"] = {}
     if os.environ.get("D2LRNN_QUICK"):
-        notebook.metadata["d2lrnn"] = {"quick": True}
+        notebook.metadata["d2lrnn"]["quick"] = True
         for cell in notebook.cells:
             cell.source = shortened(cell)
     try:
@@ -79,9 +81,11 @@ def execute(path: Path, folder: Path) -> tuple[float, str | None]:
         failure = f"{type(error).__name__}: {error}"
     for cell, source in zip(notebook.cells, written, strict=True):
         cell.source = source
+    seconds = time.perf_counter() - started
+    notebook.metadata["d2lrnn"]["seconds"] = round(seconds)
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / path.name)
-    return time.perf_counter() - started, failure
+    return seconds, failure
 
 
 def shortened(cell: nbformat.NotebookNode) -> str:

@@ -91,7 +91,7 @@ def test_what_a_kernel_sent_in_pieces_is_one_output(merge):
     assert [o.get("text") for o in cell["outputs"]] == ["1\n", None, "2\n3\n"]
 
 
-def test_what_they_printed_differently_stands_in_tabs_below(merge):
+def test_what_they_printed_differently_stands_below(merge):
     source = notebook(code("a", "print(x)"))
     printed = {name: [stream(name)] for name in merge.FRAMEWORKS} | {"jax": []}
     first, *others = merge.merge(source, on_all(merge, source, a=printed))["cells"]
@@ -106,7 +106,7 @@ def test_what_they_printed_differently_stands_in_tabs_below(merge):
     assert len({cell["id"] for cell in others}) == 4
 
 
-def test_cells_of_single_frameworks_become_tabs(merge):
+def test_cells_of_single_frameworks_become_one_set(merge):
     source = notebook(
         code("t1", "%%tab torch\nt = 1"),
         code("tj", "%%tab torch, jax\nboth"),
@@ -194,42 +194,92 @@ def test_cells_that_check_what_the_page_says_are_not_seen(merge):
         merge.merge(source, copies)
 
 
-def test_a_page_of_a_short_run_says_so(merge):
-    text = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# 9.1"}
-    check = code("c", "assert x == 1", tags=["remove-cell", "in-full"])
-    source = notebook(text, code("a", "x = 1"), check)
-    copies = on_all(merge, source)
-    copies["jax"]["metadata"]["d2lrnn"] = {"quick": True}
-    copies["jax"]["cells"][2]["execution_count"] = None  # left out of a short run
-    title, warning, _ = merge.merge(source, copies)["cells"]
-    assert title["source"] == "# 9.1" and "short run" in warning["source"]
-    assert len(merge.merge(source, on_all(merge, source))["cells"]) == 2
+TITLE = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": ["# 9.1 Text\n", "More"]}
 
 
-def test_the_command(merge, tmp_path, monkeypatch, capsys):
-    def run(*options):
-        names = ("notebooks", "executed", "output")
-        paths = [str(tmp_path / name) for name in names]
+@pytest.fixture
+def command(merge, tmp_path, monkeypatch):
+    """Runs the command on one notebook, `9.1-text.ipynb`, executed by PyTorch alone."""
+    source = notebook(TITLE, code("a", "print(1)"), code("j", "%%tab jax\n2"))
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "9.1-text.ipynb").write_text(json.dumps(source))
+
+    def run(*options, about=None):
+        if about is not None:
+            copy = executed(source, a=[stream("1")])
+            copy["metadata"]["d2lrnn"] = about
+            (tmp_path / "executed" / "torch").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "executed" / "torch" / "9.1-text.ipynb").write_text(json.dumps(copy))
+        paths = [str(tmp_path / name) for name in ("notebooks", "executed", "output")]
         monkeypatch.setattr("sys.argv", ["merge.py", *paths, "--backends", "torch", *options])
         return merge.main()
 
-    text = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": ["# 9.1\n", "Text"]}
-    source = notebook(text, code("a", "print(1)"))
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "9.1.ipynb").write_text(json.dumps(source))
-    assert run() == 1
-    assert "torch has not executed 9.1.ipynb" in capsys.readouterr().err
+    return run
 
-    (tmp_path / "executed" / "torch").mkdir(parents=True)
-    copy = json.dumps(executed(source, a=[stream("1")]))
-    (tmp_path / "executed" / "torch" / "9.1.ipynb").write_text(copy)
-    assert run("--check") == 0
-    assert not (tmp_path / "output").exists()
-    assert run() == 0
-    chapter = tmp_path / "output" / "chapter-9"
-    page = json.loads((chapter / "9.1.ipynb").read_text())
-    assert "{download}`Download the notebook <downloads/9.1.ipynb>`" in page["cells"][0]["source"]
-    assert json.loads((chapter / "downloads" / "9.1.ipynb").read_text()) == source
+
+def test_the_command(command, tmp_path, capsys):
+    output = tmp_path / "output"
+    assert command() == 1
+    assert "torch has not executed 9.1-text.ipynb" in capsys.readouterr().err
+    assert command("--check", about={"seconds": 117}) == 0
+    assert not output.exists()
+    assert command() == 0
+    links = json.loads((output / "chapter-9" / "9.1-text.ipynb").read_text())["cells"][0]["source"]
+    assert "Runs in 2 minutes on PyTorch" in links and "on JAX" not in links
+    for folder in ("", "torch/", "jax/", "mxnet/", "tensorflow/"):
+        file = f"downloads/{folder}9.1-text.ipynb"
+        assert f"<{file}>" in links
+        written = json.loads((output / "chapter-9" / file).read_text())
+        ids = [cell["id"] for cell in written["cells"]]
+        assert ("j" in ids) == (folder in ("", "jax/"))
+    matrix = (output / "matrix.html").read_text()
+    assert '<a href="chapter-9/9.1-text.html">9.1 Text</a>' in matrix
+    assert '<a href="chapter-9/9.1-text.html?framework=torch">' in matrix and "2 minutes" in matrix
+    assert matrix.count("not executed") == 3
+    assert not (output / "short.txt").exists()
+
+
+def test_short_runs_are_told_to_the_whole_site(command, tmp_path):
+    assert command(about={"quick": True, "seconds": 117}) == 0
+    assert "short runs" in (tmp_path / "output" / "short.txt").read_text()
+    assert "short run" in (tmp_path / "output" / "matrix.html").read_text()
+    page = (tmp_path / "output" / "chapter-9" / "9.1-text.ipynb").read_text()
+    assert "Runs in" not in page
+
+
+def test_cells_left_out_of_a_short_run_do_not_count_as_missing(merge):
+    check = code("c", "assert x == 1", tags=["remove-cell", "in-full"])
+    source = notebook(TITLE, code("a", "x = 1"), check)
+    copies = on_all(merge, source)
+    copies["jax"]["cells"][2]["execution_count"] = None
+    with pytest.raises(merge.CopyError, match="jax executed ends before the cell c"):
+        merge.merge(source, copies)
+    copies["jax"]["metadata"]["d2lrnn"] = {"quick": True}
+    assert len(merge.merge(source, copies)["cells"]) == 2
+
+
+def test_the_projects_address_gives_links(command, merge, tmp_path, monkeypatch):
+    def links(**urls):
+        monkeypatch.setattr(merge, "project_urls", lambda: urls)
+        assert command(about={}) == 0
+        page = tmp_path / "output" / "chapter-9" / "9.1-text.ipynb"
+        return json.loads(page.read_text())["cells"][0]["source"]
+
+    on_github = links(Source="https://github.com/someone/d2lrnn")
+    file = "someone/d2lrnn/blob/main/notebooks/9.1-text.ipynb"
+    assert f"[Open in Colab](https://colab.research.google.com/github/{file})" in on_github
+    assert f"[Source](https://github.com/{file})" in on_github
+    elsewhere = links(Source="https://codeberg.org/someone/d2lrnn")
+    assert "[Source](https://codeberg.org/" in elsewhere and "Colab" not in elsewhere
+    assert "Source" not in links()
+
+
+@pytest.mark.parametrize(
+    "seconds, words",
+    [(8, "a few seconds"), (30, "half a minute"), (61, "a minute"), (110, "2 minutes")],
+)
+def test_times_are_told_as_one_says_them(merge, seconds, words):
+    assert merge.spoken(seconds) == words
 
 
 def test_the_tabs_are_those_of_the_backends(merge):

@@ -30,6 +30,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import page_models
+
 from d2lrnn.lesson import code, frameworks_of, lesson, tags, text, without_magic
 
 Cell = dict[str, Any]
@@ -350,8 +352,10 @@ def write_around(
     notebooks: Path,
     sections: Mapping[Path, tuple[Notebook, Mapping[str, Notebook]]],
 ) -> None:
-    """What is beside the pages: their figures, the table of the first page, and whether runs were short."""
+    """What is beside the pages: figures, models, the table of the first page, and whether runs were short."""
     output.mkdir(parents=True, exist_ok=True)
+    for source, copies in sections.values():
+        page_models.write(source, copies, list(FRAMEWORKS), output / "_static" / "models")
     (output / "matrix.html").write_text(matrix(sections), encoding="utf-8")
     if any(is_quick(copy) for _, copies in sections.values() for copy in copies.values()):
         (output / "short.txt").write_text(SHORT, encoding="utf-8")

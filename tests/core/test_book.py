@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ SVG = (
 
 @pytest.fixture(scope="module")
 def merge():
+    sys.path.insert(0, str(BOOK))  # as for a script that lies there
     spec = importlib.util.spec_from_file_location("merge", BOOK / "merge.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    sys.path.remove(str(BOOK))
     return module
 
 

@@ -63,8 +63,8 @@ toc_object_entries = False
 html_theme = "furo"
 html_title = "d2lrnn"
 html_static_path = ["_static"]
-html_css_files = ["book.css"]
-html_js_files = ["book.js"]
+html_css_files = ["book.css", "model.css"]
+html_js_files = ["book.js", "model.js"]
 html_copy_source = False
 html_show_sphinx = False
 
@@ -142,7 +142,14 @@ def say_that_runs_were_short(app, config):
         config.html_theme_options["announcement"] = escape(short.read_text(encoding="utf-8"))
 
 
+def take_models(app, config):
+    """What `merge.py` wrote of the notebooks' models for `_static/model.js` lies beside the pages."""
+    if (written := Path(app.srcdir) / "_static").is_dir():
+        config.html_static_path.append(str(written))
+
+
 def setup(app):
+    app.connect("config-inited", take_models)
     app.connect("config-inited", say_that_runs_were_short, priority=400)
     app.connect("build-finished", copy_mathjax)
     app.connect("build-finished", copy_report)

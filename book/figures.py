@@ -8,13 +8,17 @@ on dark paper. In a label `_` and `^` lower and raise the letters in braces afte
 from __future__ import annotations
 
 import itertools
+import json
+import math
 import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "figures"
+NUMBERS = Path(__file__).with_name("model_numbers.json")  # of trained models, see model_numbers.py
 
 LINE = "#7d8590"
 MEMORY = "#c4741a"  # what is carried along: C, and the H of a GRU
@@ -91,6 +95,24 @@ class Drawing:
             f'<text x="{x:g}" y="{y + size * 0.34:g}" fill="{color}" font-size="{size}" '
             f'text-anchor="{anchor}">{"".join(parts)}</text>'
         )
+
+    def heat_map(self, x: float, y: float, columns: list[list[float]], w: float, h: float) -> None:
+        """Fields of w by h, whose strength is that of numbers between -1 and 1, from the corner (x, y) on."""
+        paths: dict[int, str] = {}
+        for i, column in enumerate(columns):
+            for j, value in enumerate(column):
+                field = f"M{x + i * w:g} {y + j * h:g}h{w - 0.5:g}v{h - 0.5:g}h{0.5 - w:g}z"
+                level = round(8 * value)
+                paths[level] = paths.get(level, "") + field
+        for level, path in sorted(paths.items()):
+            color, strength = (MEMORY if level < 0 else GATE), abs(level) / 8
+            if level:
+                self.shapes.append(f'<path d="{path}" fill="{color}" fill-opacity="{strength:g}"/>')
+        wide, high = w * len(columns), h * len(columns[0])
+        frame = (
+            f'width="{wide:g}" height="{high:g}" fill="none" stroke="{LINE}" stroke-opacity="0.5"'
+        )
+        self.shapes.append(f'<rect x="{x:g}" y="{y:g}" {frame}/>')
 
     def svg(self) -> str:
         colors = sorted(set(re.findall(r"url\(#head(\w+)\)", "".join(self.shapes))))
@@ -377,6 +399,83 @@ def character_rnn() -> Drawing:
         d.text(x, 42, target)
         if t < 6:
             d.line((x + 30, 290), (x + 78, 290), color=MEMORY, wide=3)
+def numbers_of(model: str) -> dict[str, Any]:
+    """What a figure shows of a trained model."""
+    numbers: dict[str, Any] = json.loads(NUMBERS.read_text(encoding="utf-8"))[model]
+    return numbers
+
+
+def model_in_page(model: str, what: str) -> Drawing:
+    """Sections 9.5, 9.6, 10.1: `what` a layer holds after each character, and what may come next."""
+    numbers = numbers_of(model)
+    text, columns = numbers["text"], numbers["columns"]
+    w, h = (17, 6) if len(text) < 30 else (12, 6)
+    wide, high = w * len(columns), h * len(columns[0])
+    d = Drawing(wide + 250, high + 66, f"{what} of a trained model, character by character")
+    d.text(4, 14, what, anchor="start", size=14)
+    d.heat_map(4, 28, columns, w, h)
+    for i, character in enumerate(text):
+        d.text(4 + (i + 0.5) * w, high + 42, character.replace(" ", "\N{OPEN BOX}"), size=13)
+    left = wide + 34
+    d.text(left - 14, 14, "next character", anchor="start", size=14)
+    for i, (token, p) in enumerate(numbers["next"]):
+        y = 44 + 24 * i
+        d.text(left, y, token.replace(" ", "\N{OPEN BOX}"), size=14)
+        bar = (left + 14, y), (left + 14 + 130 * p, y)
+        d.line(*bar, color=GATE if i == 0 else LINE, arrow=False, wide=14)
+        d.text(left + 22 + 130 * p, y, f"{100 * p:.0f} %", anchor="start", size=13)
+    return d
+
+
+def model_gradient() -> Drawing:
+    """Section 9.7: how much the last state changes with each earlier one."""
+    shown = numbers_of("9-6")["gradient"]
+    text = shown["text"]
+    d = Drawing(660, 270, "How far back a gradient reaches in a trained and an untrained network")
+    d.text(
+        4,
+        14,
+        "norm of the derivative of the last state by each earlier one",
+        anchor="start",
+        size=14,
+    )
+    lowest = min(math.floor(math.log10(min(shown[name]))) for name in ("trained", "untrained"))
+
+    def at(t: int, norm: float) -> Point:
+        return 70 + 24 * t, 36 + 190 * math.log10(norm) / lowest
+
+    for power in range(0, lowest - 1, -2):
+        _, y = at(0, 10.0**power)
+        d.line((54, y), (660, y), arrow=False, wide=0.5)
+        d.text(48, y, f"10^{{{power}}}".replace("-", MINUS), anchor="end", size=14)
+    for name, color in (("trained", GATE), ("untrained", MEMORY)):
+        points = [at(len(text) - 1 - back, norm) for back, norm in enumerate(shown[name])]
+        d.line(*points, color=color, arrow=False)
+        for x, y in points:
+            d.dot(x, y, color)
+        d.text(*at(4, shown[name][-8]), name, color, "end", size=14)
+    for t, character in enumerate(text):
+        d.text(70 + 24 * t, 254, character.replace(" ", "\N{OPEN BOX}"), size=14)
+    return d
+
+
+def model_attention() -> Drawing:
+    """Section 11.4: where a translator looks for each word that it says."""
+    shown = numbers_of("11-4")
+    source, target = shown["source"], shown["target"]
+    d = Drawing(140 + 56 * len(source), 70 + 24 * len(target), "Attention weights of a translation")
+    d.text(
+        76,
+        14,
+        "a row for each word that is said, a column for each that was read",
+        anchor="start",
+        size=14,
+    )
+    d.heat_map(76, 28, [[row[i] for row in shown["rows"]] for i in range(len(source))], 56, 24)
+    for t, word in enumerate(target):
+        d.text(68, 40 + 24 * t, word, anchor="end", size=14)
+    for i, word in enumerate(source):
+        d.text(104 + 56 * i, 44 + 24 * len(target), word, size=14)
     return d
 
 
@@ -758,6 +857,11 @@ FIGURES: dict[str, Callable[[], Drawing]] = {
     "rnn-cell": rnn_cell,
     "rnn-unrolled": rnn_unrolled,
     "character-rnn": character_rnn,
+    "model-9-5": partial(model_in_page, "9-5", "hidden state"),
+    "model-9-6": partial(model_in_page, "9-6", "hidden state"),
+    "model-9-7": model_gradient,
+    "model-10-1": partial(model_in_page, "10-1", "forget gate"),
+    "model-11-4": model_attention,
     "lstm-cell": lstm_cell,
     "gru-cell": gru_cell,
     "deep-rnn": deep_rnn,

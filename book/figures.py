@@ -399,6 +399,9 @@ def character_rnn() -> Drawing:
         d.text(x, 42, target)
         if t < 6:
             d.line((x + 30, 290), (x + 78, 290), color=MEMORY, wide=3)
+    return d
+
+
 def numbers_of(model: str) -> dict[str, Any]:
     """What a figure shows of a trained model."""
     numbers: dict[str, Any] = json.loads(NUMBERS.read_text(encoding="utf-8"))[model]

@@ -31,6 +31,7 @@ ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 PHI = "\N{GREEK SMALL LETTER PHI}"
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 TAU = "\N{GREEK SMALL LETTER TAU}"
+SPACE = "\N{OPEN BOX}"  # as a character of a text
 Point = tuple[float, float]
 
 
@@ -74,6 +75,15 @@ class Drawing:
             f'<circle cx="{x:g}" cy="{y:g}" r="14" fill="none" stroke="{color}" stroke-width="2"/>'
         )
         self.text(x, y, label, color)
+
+    def cell(self, x: float, y: float, label: str = "", color: str = LINE, fill: str = "") -> None:
+        """An entry of a matrix around (x, y), an outlined square; filled, its label is white."""
+        self.shapes.append(
+            f'<rect x="{x - 16:g}" y="{y - 16:g}" width="32" height="32" rx="3" '
+            f'fill="{fill or "none"}" stroke="{color}" stroke-width="2"/>'
+        )
+        if label:
+            self.text(x, y, label, "#ffffff" if fill else color, size=15)
 
     def text(
         self,
@@ -850,6 +860,173 @@ def bahdanau_attention() -> Drawing:
     return d
 
 
+def one_hot() -> Drawing:
+    """Section 9.5: a one-hot vector times a matrix is a row of the matrix."""
+    d = Drawing(740, 300, "A one-hot vector times the matrix W_xh picks a row of it")
+    for i in range(6):
+        chosen = i == 2
+        d.cell(44 + 36 * i, 136, "1" if chosen else "0", fill=STATE if chosen else "")
+        for j in range(4):
+            d.cell(336 + 36 * j, 64 + 36 * i, fill=MEMORY if chosen else "")
+    for j in range(4):
+        d.cell(580 + 36 * j, 136, fill=MEMORY)
+    d.circle(280, 136, TIMES)
+    d.text(520, 136, "=", size=24)
+    d.text(134, 176, "token 2 of 6", STATE, size=15)
+    d.text(134, 198, f"1 {TIMES} d", size=14)
+    d.text(390, 24, "W_{xh}")
+    d.text(390, 286, f"d {TIMES} h", size=14)
+    d.text(634, 176, "row 2 of W_{xh}", MEMORY, size=15)
+    d.text(634, 198, f"1 {TIMES} h", size=14)
+    d.text(304, 136, "2", MEMORY, size=14)
+    return d
+
+
+def gradient_clipping() -> Drawing:
+    """Section 9.5: what is done to a gradient, and what that is good for."""
+    d = Drawing(740, 330, "Gradient clipping: a long gradient is shortened, its direction kept")
+    d.shapes.append(
+        f'<circle cx="140" cy="180" r="88" fill="none" stroke="{LINE}" stroke-width="2"/>'
+    )
+    d.line((140, 180), (78, 242), arrow=False)
+    d.text(96, 202, "\N{GREEK SMALL LETTER THETA}", size=16)
+    d.line((140, 180), (104, 130), color=NODE, wide=3)
+    d.text(112, 76, "short: kept", NODE, "end", size=14)
+    d.line((140, 180), (290, 66), wide=2)
+    d.text(296, 52, "g", size=17)
+    d.line((140, 180), (210, 127), color=GATE, wide=4)
+    d.text(226, 150, "clipped", GATE, "start", size=14)
+    d.dot(140, 180)
+    # A loss with a cliff.
+    bottom = [(540 + 18 * i, 274 - 1.6 * i**2) for i in range(-10, 0)]
+    wall = [(540, 274), (570, 268), (590, 240), (602, 180), (610, 90), (622, 56), (724, 48)]
+    d.line((340, 96), *bottom, *wall, arrow=False)
+    d.text(724, 30, "loss", anchor="end", size=14)
+    d.line((604, 158), (376, 158), color=MEMORY)
+    d.text(490, 140, "full step", MEMORY, size=14)
+    d.line((604, 158), (578, 232), color=GATE, wide=4)
+    d.text(566, 206, "clipped", GATE, "end", size=14)
+    d.dot(604, 158)
+    d.text(540, 312, "parameters", size=14)
+    return d
+
+
+def decoding() -> Drawing:
+    """Section 9.5: a prefix is read, then every predicted character is fed back."""
+    d = Drawing(740, 330, "Decoding: the prefix moves the state on, then predictions are fed back")
+    xs = [60 + 118 * i for i in range(6)]
+    given, said = ["t", "h", "e", SPACE, "t", "i"], [SPACE, "t", "i", "m"]
+    for i, (x, token) in enumerate(zip(xs, given, strict=True)):
+        color = STATE if i < 3 else NODE
+        d.text(x, 262, token, color)
+        d.line((x, 244), (x, 191), color=color)
+        d.box(x, 170, f"H_{{{i + 1}}}", color, w=60)
+        if i < 5:
+            d.line((x + 30, 170), (x + 88, 170), color=STATE if i < 2 else NODE)
+    for i, token in enumerate(said):
+        x = xs[i + 2]
+        d.line((x, 149), (x, 88), color=NODE)
+        d.text(x, 68, token, NODE)
+        if i < 3:
+            d.line((x + 14, 68), (x + 59, 68), (x + 59, 262), (x + 104, 262), color=GATE)
+    d.line((xs[5] + 30, 170), (xs[5] + 62, 170), color=NODE)
+    d.text(xs[1], 310, "warm-up: the prefix", STATE, size=14)
+    d.text(xs[4], 310, "what was written is read", NODE, size=14)
+    d.text(xs[0] + 59, 68, "not asked", size=14)
+    return d
+
+
+def rnn_layer() -> Drawing:
+    """Section 9.6: the shapes on the way from tokens to logits."""
+    d = Drawing(764, 300, "From tokens to logits: the shapes before and after each layer")
+    stages = (
+        (122, "one-hot", LINE, "(n, T)"),
+        (292, "RNN layer", STATE, "(T, n, d)"),
+        (462, "dense", NODE, "(T, n, h)"),
+        (632, "swap axes", LINE, "(T, n, q)"),
+    )
+    for x, name, color, shape in stages:
+        d.line((x - 118, 130), (x - 50, 130))
+        d.text(x - 86, 108, shape, size=13)
+        d.box(x, 130, name, color, w=100)
+    d.line((682, 130), (758, 130))
+    d.text(720, 108, "(n, T, q)", size=13)
+    d.text(28, 152, "tokens", size=13)
+    d.text(720, 152, "logits", size=13)
+    d.text(262, 262, "H_{0}", MEMORY, "end")
+    d.line((270, 262), (270, 151), color=MEMORY)
+    d.text(322, 262, "H_{T}", MEMORY, "start")
+    d.line((314, 151), (314, 262), color=MEMORY)
+    d.text(292, 288, "(1, n, h), the 1 counts layers", MEMORY, size=13)
+    d.text(292, 44, "all T steps in one call", STATE, size=14)
+    d.line((292, 58), (292, 106), color=STATE)
+    return d
+
+
+def bptt_graph() -> Drawing:
+    """Section 9.7: the computational graph of three steps."""
+    d = Drawing(740, 440, "The computational graph of a recurrent network over three time steps")
+    xs = [210, 390, 570]
+    for name, y, color in (("W_{hx}", 340, MEMORY), ("W_{qh}", 170, MEMORY)):
+        d.box(60, y, name, color, h=34)
+        d.line((98, y), (xs[-1] - 42, y), color=color, arrow=False)
+        for x in xs:
+            tap = x - 42
+            if x < xs[-1]:
+                d.dot(tap, y, color)
+            d.line((tap, y), (tap, y - 24), (x - 14, y - 24), color=color)
+    d.box(60, 212, "W_{hh}", MEMORY, h=34)
+    d.line((98, 212), (xs[-1] - 88, 212), color=MEMORY, arrow=False)
+    d.text(60, 256, "h_{0}", STATE)
+    for t, x in enumerate(xs, 1):
+        d.box(x, 412, f"x_{{{t}}}", LINE, w=52, h=36)
+        d.line((x, 394), (x, 330))
+        d.circle(x, 316, TIMES)
+        d.line((x, 302), (x, 277))
+        before = x - 88
+        d.line((88 if t == 1 else xs[t - 2] + 28, 256), (before - 14, 256), color=STATE)
+        if t < 3:
+            d.dot(before, 212, MEMORY)
+        d.line((before, 212), (before, 242), color=MEMORY)
+        d.circle(before, 256, TIMES, STATE)
+        d.line((before + 14, 256), (x - 28, 256), color=STATE)
+        d.box(x, 256, f"h_{{{t}}}", STATE, w=56)
+        d.line((x, 235), (x, 160), color=STATE)
+        d.circle(x, 146, TIMES)
+        d.line((x, 132), (x, 117))
+        d.box(x, 98, f"o_{{{t}}}", NODE, w=56, h=36)
+        d.line((x, 80), (x, 38) if t == 3 else (x, 30), color=NODE, arrow=False)
+    d.line((xs[0], 30), (656, 30), color=NODE)
+    d.line((570, 38), (570, 30), color=NODE, arrow=False)
+    d.box(690, 30, "L", GATE, w=56, h=36)
+    d.text(690, 98, "y_{1}, y_{2}, y_{3}")
+    d.line((690, 84), (690, 49))
+    return d
+
+
+def bptt_truncation() -> Drawing:
+    """Section 9.7: where gradients pass from step to step, in three strategies."""
+    d = Drawing(740, 300, "Full, truncated and randomly truncated backpropagation through time")
+    rows = (
+        (50, "full", set(), MEMORY),
+        (130, "regular, \N{GREEK SMALL LETTER TAU} = 4", {4, 8}, MEMORY),
+        (210, "randomised", {2, 3, 9}, GATE),
+    )
+    for y, name, cuts, color in rows:
+        d.text(8, y, name, anchor="start", size=15)
+        for t, token in enumerate(["t", "h", "e", SPACE, "t", "i", "m", "e", SPACE, "m", "a", "c"]):
+            x = 164 + 50 * t
+            d.box(x, y, token, STATE, w=26, h=34)
+            if t and t not in cuts:
+                d.line((x - 14, y), (x - 36, y), color=color)
+            elif t:
+                d.line((x - 25, y - 26), (x - 25, y + 26), arrow=False)
+    d.text(442, 262, "arrows: the gradient goes back in time", size=14)
+    weight = "1/\N{GREEK SMALL LETTER PI}"
+    d.text(442, 284, f"blue: weighted by {weight}, for those that were cut", GATE, size=14)
+    return d
+
+
 FIGURES: dict[str, Callable[[], Drawing]] = {
     "autoregression": autoregression,
     "k-step-ahead": k_step_ahead,
@@ -877,6 +1054,12 @@ FIGURES: dict[str, Callable[[], Drawing]] = {
     "search-tree": search_tree,
     "attention-pooling": attention_pooling,
     "bahdanau-attention": bahdanau_attention,
+    "one-hot": one_hot,
+    "gradient-clipping": gradient_clipping,
+    "decoding": decoding,
+    "rnn-layer": rnn_layer,
+    "bptt-graph": bptt_graph,
+    "bptt-truncation": bptt_truncation,
 }
 
 

@@ -57,7 +57,7 @@ class TensorFunctions(SphinxDirective):
             "   :stub-columns: 1",
             "",
         ]
-        rows = [["", *FRAMEWORKS.values()]]
+        rows = [["name", *FRAMEWORKS.values()]]
         for name in self.arguments[0].split():
             rows.append([f"``{name}``", *(column.get(name, "") for column in columns.values())])
         for row in rows:

@@ -56,13 +56,13 @@ autodoc_typehints = "none"
 default_role = "literal"
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-python_maximum_signature_line_length = 88
 toc_object_entries = False
 
 # Pages
 html_theme = "furo"
 html_title = "d2lrnn"
 html_static_path = ["_static"]
+templates_path = ["_templates"]
 html_css_files = ["book.css", "model.css"]
 html_js_files = ["book.js", "model.js"]
 html_copy_source = False

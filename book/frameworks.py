@@ -72,7 +72,9 @@ def add_switch(
     """Puts the switch above a page that has something of a framework."""
     if CLASS in context.get("body", ""):
         script = context["pathto"]("_static/frameworks.js", 1)
-        context["body"] = SWITCH.format(script=script) + context["body"]
+        # Plots of frameworks that are not chosen are not even loaded.
+        body = context["body"].replace("<img ", '<img loading="lazy" ')
+        context["body"] = SWITCH.format(script=script) + body
 
 
 CHOICES = "\n".join(

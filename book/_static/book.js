@@ -14,4 +14,4 @@ const reachable = () => {
   }
 };
 addEventListener("load", reachable);
-document.addEventListener("framework", reachable);
+document.addEventListener("d2lrnn:framework", reachable);

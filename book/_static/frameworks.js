@@ -1,7 +1,7 @@
 // The switch of framework. It stands at the top of a page that has something of single frameworks, and
 // this script right behind it, so that nothing is seen of the others while the page loads.
 //
-// <html data-framework="jax"> tells which is chosen, and the event "framework" on `document` that it has
+// <html data-framework="jax"> tells which is chosen, and the event "d2lrnn:framework" on `document` that it has
 // changed. An address may name one, "?framework=jax"; the browser remembers the last.
 (() => {
   const root = document.documentElement;
@@ -26,7 +26,7 @@
   const show = (name) => {
     root.dataset.framework = name;
     for (const input of choices) input.checked = input.value === name;
-    document.dispatchEvent(new CustomEvent("framework", { detail: name }));
+    document.dispatchEvent(new CustomEvent("d2lrnn:framework", { detail: name }));
   };
 
   // What stays where it is while other cells are shown: the first thing of all frameworks that begins

@@ -14,10 +14,13 @@ if "D2LRNN_BOOK" not in os.environ:
 
 SITE = Path(os.environ["D2LRNN_BOOK"])
 SECTIONS = sorted(SITE.glob("chapter-*/*.html"))
-LIBRARY = [SITE / "frameworks.html", *sorted(SITE.glob("api/*.html"))]
-PAGES = [SITE / "index.html", *SECTIONS, *LIBRARY]
+OTHERS = sorted([*SITE.glob("guide/*.html"), *SITE.glob("api/*.html")])
+PAGES = [SITE / "index.html", *SECTIONS, *OTHERS]
 PHONE = {"width": 360, "height": 740}
+TABLET = {"width": 768, "height": 1024}
 DESKTOP = {"width": 1440, "height": 900}
+FRAMEWORKS = ("torch", "jax", "mxnet", "tensorflow")
+MOST_BYTES = 1_500_000
 
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 
@@ -27,12 +30,21 @@ def formulas_are_set(page):
     page.evaluate("window.MathJax?.startup?.promise")
 
 
-def choices(page):
-    """Which tab is open, of each set that is in step."""
+def shown(page):
+    """Of which frameworks something is seen."""
     return page.evaluate(
-        """() => [...document.querySelectorAll(".sd-tab-set")].map((set) =>
-            set.querySelector(":scope > input:checked + label").dataset.syncId)"""
+        """(names) => names.filter((name) => [...document.querySelectorAll(`.for-${name}`)]
+            .some((e) => e.checkVisibility()))""",
+        FRAMEWORKS,
     )
+
+
+def choose(page, framework):
+    page.locator(f".framework-switch label:has(input[value={framework}])").click()
+
+
+def section(number):
+    return next(path for path in SECTIONS if path.stem.startswith(number))
 
 
 def test_every_section_is_there_once():
@@ -44,7 +56,7 @@ def test_every_section_is_there_once():
 def test_nothing_overflows(open_page, path):
     page = open_page(path)
     formulas_are_set(page)
-    for viewport in (PHONE, DESKTOP):
+    for viewport in (PHONE, TABLET, DESKTOP):
         page.set_viewport_size(viewport)
         assert page.evaluate("document.documentElement.scrollWidth") == viewport["width"]
         # What is wider than the page is inside a box that scrolls; all else ends within the page.
@@ -82,8 +94,31 @@ def test_a_page_is_whole_without_a_network(open_page, path):
     assert page.locator("mjx-container").count() >= page.locator(".math").count()
     assert page.locator("[data-mml-node=merror], mjx-merror").count() == 0
     for image in page.locator(".cell_output img").all():
+        image.evaluate("e => { e.loading = 'eager'; }")
         assert image.evaluate("e => e.decode().then(() => e.naturalWidth > 100)")
         assert image.get_attribute("alt").startswith("Plot")
+
+
+@every_page
+def test_nothing_stands_in_the_way_of_anyone(open_page, path):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = open_page(path, viewport=PHONE, color_scheme="dark")
+    formulas_are_set(page)
+    for viewport, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
+        page.set_viewport_size(viewport)
+        page.emulate_media(color_scheme=scheme)
+        found = axe.run(page).response["violations"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+
+
+@every_page
+def test_a_page_is_light(open_page, path):
+    page = open_page(SITE / "search.html")
+    loaded = {}
+    page.on("response", lambda one: loaded.setdefault(one.url, len(one.body())))
+    page.goto(path.as_uri())
+    formulas_are_set(page)
+    assert sum(loaded.values()) < MOST_BYTES, sorted((n, url) for url, n in loaded.items())[-5:]
 
 
 @pytest.mark.parametrize("path", SECTIONS, ids=lambda path: path.stem)
@@ -111,37 +146,153 @@ def test_no_page_names_the_machine_that_built_it():
         assert [one for one in (here, "/tmp/", "ipykernel_") if one in text] == []
 
 
-def test_tabs_are_in_step_and_the_choice_is_remembered(open_page):
-    first, second = (path for path in SECTIONS if path.stem.startswith(("9.5", "9.7")))
-    page = open_page(first)
-    sets = page.locator(".sd-tab-set")
-    assert set(choices(page)) == {"torch"} and sets.count() > 3
-    for framework, label in (("jax", "JAX"), ("tensorflow", "TensorFlow"), ("mxnet", "MXNet")):
-        sets.last.get_by_text(label, exact=True).click()
-        assert set(choices(page)) == {framework}
-        shown = sets.first.locator(":scope > .sd-tab-content:visible")
-        assert shown.count() == 1
-    for path in (second, SITE / "index.html", SITE / "api" / "models.html"):
+def test_one_switch_for_the_page_and_for_all_pages(open_page):
+    page = open_page(section("9.5"))
+    assert page.locator(".framework-switch").count() == 1
+    assert shown(page) == ["torch"]
+    for framework in ("jax", "tensorflow", "mxnet"):
+        choose(page, framework)
+        assert shown(page) == [framework]
+    for path in (section("9.7"), SITE / "index.html", SITE / "api" / "models.html"):
         page.goto(path.as_uri())
-        assert set(choices(page)) == {"mxnet"}
-    page.goto(first.as_uri())
+        assert shown(page) == ["mxnet"]
+    page.goto(section("9.5").as_uri())
     page.reload()
-    assert set(choices(page)) == {"mxnet"}
+    assert shown(page) == ["mxnet"]
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_the_switch_stays_in_sight_and_holds_the_readers_place(open_page, viewport):
+    page = open_page(section("9.5"), viewport=viewport)
+    formulas_are_set(page)
+    page.evaluate("document.fonts.ready")
+    switch = page.locator(".framework-switch")
+    height = page.evaluate("document.documentElement.scrollHeight")
+    moved = []
+    for share in (0.2, 0.4, 0.6, 0.8):
+        page.evaluate("y => scrollTo({ top: y, behavior: 'instant' })", share * height)
+        page.wait_for_timeout(100)
+        top = switch.bounding_box()["y"]
+        assert 0 <= top < 80
+        for framework in ("jax", "mxnet", "tensorflow", "torch"):
+            moved.append(
+                page.evaluate(
+                    """(framework) => {
+                    const below = document.querySelector(".framework-switch").getBoundingClientRect().bottom;
+                    const place = [...document.querySelectorAll("article :is(h2, h3, p, li, .cell, .math)")]
+                        .filter((e) => !e.closest(".for-framework") && e.checkVisibility())
+                        .find((e) => e.getBoundingClientRect().top >= below);
+                    const y = place.getBoundingClientRect().top;
+                    document.querySelector(`.framework-switch input[value=${framework}]`).click();
+                    return y < innerHeight ? Math.abs(place.getBoundingClientRect().top - y) : 0;
+                }""",
+                    framework,
+                )
+            )
+    assert max(moved) <= 1
+
+
+def test_output_stands_in_the_box_of_its_code(open_page):
+    page = open_page(section("9.5"))
+    page.evaluate("document.body.dataset.theme = 'light'")
+    apart = page.evaluate(
+        """() => [...document.querySelectorAll(".for-torch .cell")].filter((e) => e.checkVisibility())
+            .filter((e) => e.querySelector(".cell_output") && e.querySelector(".cell_input"))
+            .filter((e) => e.querySelector(".cell_output").getBoundingClientRect().top
+                < e.querySelector(".cell_input").getBoundingClientRect().bottom).length"""
+    )
+    assert apart == 0
+    assert page.locator(".for-torch .cell_output:visible").count() > 0
+
+
+def test_without_a_script_all_frameworks_are_seen(open_page):
+    page = open_page(section("9.5"), java_script_enabled=False)
+    for framework in FRAMEWORKS:
+        assert page.locator(f".for-{framework}:visible").count() > 0
+    assert page.locator(".framework-switch:visible").count() == 0
 
 
 def test_an_address_can_name_the_framework(open_page):
     page = open_page(SITE / "index.html")
     page.goto(SECTIONS[-1].as_uri() + "?framework=tensorflow")
-    assert set(choices(page)) == {"tensorflow"}
+    assert shown(page) == ["tensorflow"]
+    page.goto((SITE / "api" / "models.html").as_uri() + "#d2lrnn_jax.RNN")
+    assert shown(page) == ["jax"]
 
 
-def test_tabs_by_keyboard(open_page):
-    page = open_page(SECTIONS[-1])
-    page.locator(".sd-tab-set > input:checked").first.focus()
+def test_the_switch_by_keyboard(open_page):
+    page = open_page(section("9.5"))
+    page.locator(".framework-switch input:checked").focus()
     page.keyboard.press("ArrowRight")
-    assert set(choices(page)) == {"jax"}
+    assert shown(page) == ["jax"]
     page.keyboard.press("ArrowLeft")
-    assert set(choices(page)) == {"torch"}
+    assert shown(page) == ["torch"]
+
+
+def test_the_first_page_leads_to_every_section_on_every_framework(open_page):
+    page = open_page(SITE / "index.html")
+    links = page.locator("table.matrix td a, table.matrix th a").evaluate_all(
+        "all => all.map((e) => e.href)"
+    )
+    for path in SECTIONS:
+        assert path.as_uri() in links
+    page.locator("table.matrix td a[href*='9.5'][href$='=jax']").click()
+    assert "9.5" in page.title() and shown(page) == ["jax"]
+
+
+def test_equations_are_linked_by_their_numbers(open_page):
+    page = open_page(section("9.5"))
+    formulas_are_set(page)
+    link = page.locator("article a", has_text=re.compile(r"^\(9\.4\.5\)$")).first
+    link.click()
+    page.wait_for_url("**/9.4-rnn.html#equation-9-4-5")
+    formulas_are_set(page)
+    assert "H" in page.locator("#equation-9-4-5").inner_text()
+
+
+def test_notebooks_can_be_had(open_page):
+    page = open_page(section("9.5"))
+    for framework in ("torch", "mxnet"):
+        choose(page, framework)
+        link = page.locator(f".lesson .for-{framework} a")
+        written = Path(link.evaluate("e => decodeURIComponent(new URL(e.href).pathname)"))
+        assert f'\\"D2LRNN_BACKEND\\"] = \\"{framework}\\"' in written.read_text(encoding="utf-8")
+
+
+def test_code_can_be_copied(open_page):
+    page = open_page(section("9.5"))
+    assert page.locator(".for-torch button.copybtn").count() > 0
+
+
+def test_every_page_of_short_runs_says_so(open_page):
+    is_short = "short run" in (SITE / "index.html").read_text(encoding="utf-8")
+    page = open_page(SITE / "index.html")
+    for path in (*PAGES, SITE / "search.html", SITE / "genindex.html"):
+        page.goto(path.as_uri())
+        assert page.locator(".announcement:visible").count() == is_short
+
+
+def test_a_report_is_shown(open_page):
+    page = open_page(SITE / "guide" / "side-by-side.html")
+    page.locator("iframe.report").scroll_into_view_if_needed()
+    inside = page.frame_locator("iframe.report")
+    inside.locator("h1").wait_for()
+    assert inside.locator("svg, img").count() > 0
+
+
+def test_on_paper_there_is_no_navigation_and_all_of_one_framework(open_page):
+    page = open_page(section("9.5"), viewport=DESKTOP)
+    choose(page, "jax")
+    page.emulate_media(media="print")
+    assert shown(page) == ["jax"]
+    unwanted = ".framework-switch, .sidebar-drawer, .toc-drawer, footer, .copybtn, .lesson"
+    assert (
+        page.locator(unwanted).evaluate_all("all => all.some((e) => e.checkVisibility())") is False
+    )
+    cut = page.locator("article .highlight pre").evaluate_all(
+        "all => all.filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1).length"
+    )
+    assert cut == 0
 
 
 def test_search(open_page):

@@ -1,4 +1,4 @@
-"""The command line: `d2lrnn train`, `generate`, `translate`, `models`, `doctor`, `compare`.
+"""The command line: `d2lrnn train`, `generate`, `translate`, `models`, `doctor`, `compare`, `notebooks`.
 
 Exit codes: 0, 1 for a failure in use, 2 for a wrong usage, 130 for Ctrl-C. What is heavy is imported
 by the command that needs it, so that `--help` comes at once.
@@ -22,6 +22,7 @@ from d2lrnn import __version__, backend, shell
 from d2lrnn.arguments import ARGUMENTS, Flag, OneOf, Rule
 from d2lrnn.errors import BackendError, UserError
 from d2lrnn.models import MODELS
+from d2lrnn.notebooks import notebooks
 
 if TYPE_CHECKING:
     from d2lrnn.run import Run
@@ -627,3 +628,6 @@ def compare(run_paths: tuple[Path, ...], output: Path | None) -> None:
     report = comparison.write(output or default_path("compare"))
     terminal.show(comparison, Console())
     click.echo(f"The report is {report}.")
+
+
+cli.add_command(notebooks)

@@ -87,8 +87,17 @@ def set_axes(
     axes.set_xlim(xlim)
     axes.set_ylim(ylim)
     if legend:
-        axes.legend([legend] if isinstance(legend, str) else legend)
+        _name_lines(axes, [legend] if isinstance(legend, str) else list(legend))
     axes.grid(True)
+
+
+def _name_lines(axes: Any, names: list[str]) -> None:
+    """A legend inside the axes where it covers no line, or else above them."""
+    box = axes.legend(names).get_window_extent()
+    lines = (line.get_transform().transform_path(line.get_path()) for line in axes.lines)
+    if any(line.intersects_bbox(box, filled=False) for line in lines):
+        above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.3}
+        axes.legend(names, ncols=2, frameon=False, **above)
 
 
 def plot(

@@ -194,3 +194,18 @@ def test_a_translation_that_was_kept_and_left_has_no_frame(axes):
     assert frames == [1, 0, 1]
     with pytest.raises(ArgumentError, match="Received: str"):
         figures.show_beams("va !")
+
+
+@pytest.mark.parametrize("fills", [False, True])
+def test_a_legend_covers_no_line(fills):
+    x = np.linspace(0, 40, 400)
+    lines = [np.sin(x + shift) for shift in (0, 1, 2, 3)] if fills else [np.exp(-x), np.exp(-x / 2)]
+    names = ["one", "another", "a third", "a fourth"][: len(lines)]
+    figures.plot(x, lines, legend=names)
+    axes = figures.plt.gca()
+    box = axes.get_legend().get_window_extent()
+    for line in axes.lines:
+        assert not line.get_transform().transform_path(line.get_path()).intersects_bbox(box, False)
+    assert (box.y0 >= axes.get_window_extent().y1) == fills
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+    figures.plt.close("all")

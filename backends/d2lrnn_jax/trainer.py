@@ -1,6 +1,7 @@
 """`Trainer` in JAX (book, sections 3.2.4 and 9.5.3)."""
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 
 import jax
@@ -108,19 +109,24 @@ class Trainer(core.Trainer):
         self.model.training = train
         loader = self.train_dataloader if train else self.val_dataloader
         with_gradients = jax.value_and_grad(self.batch_loss, has_aux=True)
+        now = self.state
+        # Not with the model: JAX remembers the structure of all that it was called with.
+        fields = dataclasses.fields(now)
+        names = [f.name for f in fields if f.metadata.get("pytree_node", True)]
 
-        def step(state, batch):
-            batch = self.prepare_batch(batch)
+        def step(arrays, batch):
+            state, batch = now.replace(**arrays), self.prepare_batch(batch)
             if train:
-                return self.step(with_gradients, state, batch)
-            return state, self.batch_loss(state.params, batch, state)[0]
+                state, loss = self.step(with_gradients, state, batch)
+                return {name: getattr(state, name) for name in names}, loss
+            return arrays, self.batch_loss(state.params, batch, state)[0]
 
-        key = (train, loader, *(number.item() for number in self.numbers().values()))
+        key = (train, loader, self.optim, *(number.item() for number in self.numbers().values()))
         if key not in self._epochs:
             self._epochs[key] = compile_epoch(step, loader, self.device)
-        state, losses = self._epochs[key](self.state)
+        arrays, losses = self._epochs[key]({name: getattr(now, name) for name in names})
         if train:
-            self.state = state
+            self.state = now.replace(**arrays)
         return numpy(losses)
 
     def to_host(self, scalars):

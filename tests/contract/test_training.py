@@ -1,9 +1,11 @@
 """`Trainer`: what is trained, what is kept, how it ends."""
 
+import gc
 import math
 import os
 import signal
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +255,19 @@ def test_a_thousand_epochs_take_no_more_memory():
     # A row of the history takes 0.7 kB, with the points that are plotted some more; an epoch's losses,
     # tensors or graphs, were they kept, would take several MB.
     assert (resident[-1] - resident[300]) / 2**20 < 4
+
+
+def test_a_training_leaves_nothing_behind(data):
+    """What compiles functions remembers what they were called with: neither model nor trainer is kept."""
+    left = []
+    for _ in range(2):
+        model = make_model("RNN", len(data.vocab))
+        trainer = fit(model, data, 1, gradient_clip_val=1)
+        model.predict("the", 2, data.vocab)
+        left += [weakref.ref(model), weakref.ref(trainer), weakref.ref(trainer.train_dataloader)]
+        del model, trainer
+    gc.collect()
+    assert [reference() for reference in left] == [None] * len(left)
 
 
 @pytest.mark.parametrize(

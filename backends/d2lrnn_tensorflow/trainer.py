@@ -9,7 +9,7 @@ from tensorflow.python.eager.context import context  # tf.random's stream can be
 
 from d2lrnn import trainer as core
 from d2lrnn.data import Minibatches
-from d2lrnn.module import nested
+from d2lrnn.module import is_library_code, nested
 
 from .epoch import Epoch
 from .ops import cpu, from_numpy, numpy, to
@@ -40,6 +40,11 @@ class Trainer(core.Trainer):
         keras = isinstance(self.optim, tf.keras.optimizers.Optimizer)  # or one of the reader's
         if keras and not self.optim.built and has_sizes(self.model):
             self.optim.build(self.model.trainable_variables)
+        if (
+            keras and not tf.distribute.has_strategy()
+        ):  # else Keras adds up those of all devices, and
+            # for that TensorFlow keeps every graph for good.
+            self.optim._all_reduce_sum_gradients = list
 
     def prepare_batch(self, batch):
         def put(x):
@@ -54,7 +59,7 @@ class Trainer(core.Trainer):
         grads = dense(tape.gradient(loss, variables), variables)
         if self.gradient_clip_val > 0:
             clip = self.clip_gradients
-            if not tf.executing_eagerly():
+            if not (tf.executing_eagerly() or is_library_code(clip)):
                 clip = tf.function(clip)  # translates a reader's `if norm > grad_clip_val:`
             grads = clip(self.gradient_clip_val, grads)
         self.optim.apply_gradients(zip(grads, variables, strict=True))

@@ -258,16 +258,18 @@ def test_a_thousand_epochs_take_no_more_memory():
 
 
 def test_a_training_leaves_nothing_behind(data):
-    """What compiles functions remembers what they were called with: neither model nor trainer is kept."""
-    left = []
-    for _ in range(2):
+    """Neither model nor trainer, nor graphs and what else is made to compile them, thousands of objects."""
+    left, objects = [], []
+    for _ in range(3):
         model = make_model("RNN", len(data.vocab))
         trainer = fit(model, data, 1, gradient_clip_val=1)
         model.predict("the", 2, data.vocab)
         left += [weakref.ref(model), weakref.ref(trainer), weakref.ref(trainer.train_dataloader)]
         del model, trainer
-    gc.collect()
+        gc.collect()
+        objects.append(len(gc.get_objects()))
     assert [reference() for reference in left] == [None] * len(left)
+    assert objects[2] - objects[1] < 50  # the references above, and what others may do meanwhile
 
 
 @pytest.mark.parametrize(

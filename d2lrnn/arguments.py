@@ -316,9 +316,13 @@ ARGUMENTS = {
         "It bounds the gradients' global L2 norm; 0 is for no clipping.",
     ),
     "num_gpus": Argument(
-        Integer(0, 1),
-        "1: the first GPU, or the CPU where there is none; 0: the CPU.",
-        "A model trains on one GPU, or at 0 on the CPU.",
+        Integer(0, COUNT),
+        "n: the first n GPUs; of 1, the CPU where there is none; 0: the CPU.",
+        "It is how many GPUs of this machine to train on, and 0 is for the CPU.",
+    ),
+    "devices": Argument(
+        Integer(1, COUNT),
+        "Over how many CPU devices each minibatch is cut; for GPUs it is num_gpus.",
     ),
     "seed": Argument(
         Integer(0, 2**32 - 1), "Decides the initial weights and the order of the minibatches."

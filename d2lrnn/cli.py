@@ -241,6 +241,7 @@ def cli() -> None:
 @_argument(TRAINING, "lr", default=1.0)
 @_argument(TRAINING, "gradient_clip_val", default=1.0)
 @_argument(TRAINING, "num_gpus", default=1, show_default="1 if there is one, else 0")
+@_argument(TRAINING, "devices", default=1)
 @_argument(TRAINING, "seed", default=0)
 @_argument(TRAINING, "patience", default=0)
 @_option(
@@ -311,6 +312,8 @@ def train(
         prefixes = prefixes if "prefixes" in given else tuple(kept.get("prefix", prefixes))
     else:
         options = complete(with_defaults(ctx, options))
+        if options["devices"] > 1 and "num_gpus" not in given:
+            options["num_gpus"] = 0
     if backend_name is not None:
         backend.select(backend_name)
     if options["num_gpus"] and "num_gpus" not in given and not backend.active().num_gpus():
@@ -374,6 +377,7 @@ def complete(options: dict[str, Any]) -> dict[str, Any]:
 def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
     """The options of `run`, with those given that change no number of it; any other given is an error."""
     is_given, own = _given(ctx), {"max_epochs", "patience", "checkpoint_every", "keep"}
+    own |= {"num_gpus", "devices"}  # whose numbers are those of one
     changes = {"backend_name", *given} - own
     if "run_path" in is_given:
         changes -= {"backend_name"}
@@ -381,8 +385,8 @@ def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str
         if param.name in is_given & changes:
             raise click.UsageError(
                 f"--resume takes {param.opts[0]} from the run; only --max-epochs, --patience, "
-                "--checkpoint-every, --keep, --prefix, --num-preds and --run can be given with it, and "
-                "with --run also --backend."
+                "--checkpoint-every, --keep, --num-gpus, --devices, --prefix, --num-preds and --run can be "
+                "given with it, and with --run also --backend."
             )
     # Those that a run of an older d2lrnn lacks are as they were: the defaults.
     options = {name: run.config["options"].get(name, default) for name, default in given.items()}

@@ -55,6 +55,7 @@ class Options(TypedDict):
     max_epochs: NotRequired[int]
     gradient_clip_val: NotRequired[float]
     num_gpus: NotRequired[int]
+    devices: NotRequired[int]
     num_preds: NotRequired[int]
     prefix: NotRequired[list[str]]
     text: NotRequired[str | None]

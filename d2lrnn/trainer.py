@@ -24,6 +24,7 @@ from d2lrnn.figures import scalar
 from d2lrnn.hyperparameters import HyperParameters
 from d2lrnn.models import FAR
 from d2lrnn.module import draw_by_path, is_library_code, perplexity
+from d2lrnn.shares import Share, cut
 from d2lrnn.weights import Weights, check_shapes, folded, write_weights
 
 Row = dict[str, float]
@@ -36,8 +37,8 @@ class Trainer(HyperParameters):
 
     Args:
         max_epochs: how many times to go over the training data.
-        num_gpus: 0 trains on the CPU, 1 on the first GPU; 1 where there is none trains on the CPU
-            and says so once.
+        num_gpus: 0 trains on the CPU, n on the first n GPUs of this machine; 1 where there is none trains on
+            the CPU and says so once.
         gradient_clip_val: the largest global L2 norm of the gradients; larger ones are scaled down
             to it (book, section 9.5.3). 0 switches clipping off.
         progress: show a live plot (Jupyter), a bar (terminal) or plain lines (elsewhere).
@@ -45,6 +46,10 @@ class Trainer(HyperParameters):
             many epochs; 0 never does.
         checkpoint_every: after how many epochs `fit(checkpoint=...)` writes one; it does after the last.
         keep: how many of the last checkpoints are kept, see `d2lrnn.checkpoints`.
+        devices: over how many CPU devices each minibatch is cut, where there are no GPUs: to try, and to
+            teach, how several train together.
+
+    Several devices take the steps of one, see `d2lrnn.shares`; each draws its own dropout.
 
     Attributes:
         history: one dict of floats an epoch: `epoch` (from 1), `train_loss`, `val_loss` (mean over
@@ -57,10 +62,13 @@ class Trainer(HyperParameters):
             more; `fit` then warns.
 
     Raises:
-        ArgumentError: an argument is out of range, or there are fewer GPUs than asked for.
+        ArgumentError: an argument is out of range, there are fewer GPUs than asked for, or the backend
+            trains on one device alone.
     """
 
     compiles = False  # whether the library's own epoch is compiled when it is first run
+    on_many = False  # whether the backend trains on several devices
+    rank = 0  # which process this is of those that train together; the first shows and writes
 
     max_epochs: int
     num_gpus: int
@@ -69,6 +77,7 @@ class Trainer(HyperParameters):
     patience: int
     checkpoint_every: int
     keep: int
+    devices: int
     model: Any
     optim: Any
     data: Any
@@ -87,9 +96,19 @@ class Trainer(HyperParameters):
         patience: int = 0,
         checkpoint_every: int = 1,
         keep: int = 1,
+        devices: int = 1,
     ) -> None:
         self.save_hyperparameters()
+        if devices > 1 and num_gpus:
+            raise ArgumentError(
+                f"devices={devices} are CPUs, and num_gpus={num_gpus} asks for a GPU: give one of the two."
+            )
+        self.make_devices()
         self.gpus = _choose_gpus(num_gpus)
+        self.num_shares = self.count_shares()
+        if self.num_shares > 1 and not self.on_many:
+            name = f"{devices=}" if devices > 1 else f"{num_gpus=}"
+            raise ArgumentError(f"{name}: the backend {backend.name()!r} trains on one device.")
         self.epoch = 0
         self.history: list[Row] = []
         self.batch_losses: list[float] = []
@@ -133,6 +152,15 @@ class Trainer(HyperParameters):
         """Replace the optimiser's state by what `optimizer_state` returned."""
         raise NotImplementedError
 
+    # What a backend adds that trains on several devices
+
+    def make_devices(self) -> None:
+        """Make `devices` CPU devices, where the framework must be told before it starts."""
+
+    def count_shares(self) -> int:
+        """Over how many devices a minibatch is cut, those of other processes included."""
+        return max(self.devices, len(self.gpus))
+
     # The loop --------------------------------------------------------------------------------------
 
     def fit(
@@ -162,7 +190,8 @@ class Trainer(HyperParameters):
                 says so, the last good one stays, and the training goes on.
 
         Raises:
-            ArgumentError: `patience` is set, and there is no validation.
+            ArgumentError: `patience` is set, and there is no validation; or there are several devices, and
+                a reader's own step or loader.
             TrainingDiverged: a loss became NaN or infinite.
             WeightsError: `resume` is no checkpoint, or one of another model, optimiser, data or split;
                 the model is as it was.
@@ -170,6 +199,7 @@ class Trainer(HyperParameters):
         """
         check(model=model, data=data)
         check_given(resume=resume, checkpoint=checkpoint)
+        checkpoint = checkpoint if self.rank == 0 else None
         self.prepare_data(data)
         if self.patience and self.val_dataloader is None:
             raise ArgumentError(
@@ -180,6 +210,7 @@ class Trainer(HyperParameters):
         if earlier is None:
             draw_by_path(model)
         model.check_data(data, self.train_dataloader, self.val_dataloader)
+        self._check_steps(model)
         self._belongs_to = self._description(model)
         if earlier is not None:
             self._refuse_others(str(resume), earlier.state)
@@ -206,8 +237,9 @@ class Trainer(HyperParameters):
         ):
             self._best_kept = checkpoints.lowest(self.history)
         first = len(self.history)
+        progress = self.progress and self.rank == 0
         compiling = self.compiles and self.readers_step(train=True) is None
-        model.board.begin(self.max_epochs, first, self.progress, compiling)
+        model.board.begin(self.max_epochs, first, progress, compiling)
         message = None
         try:
             for self.epoch in range(first, self.max_epochs):
@@ -240,7 +272,8 @@ class Trainer(HyperParameters):
         finally:
             self._forget_epoch()
             model.board.end(message)
-        self._warn_if_diverged()
+        if self.rank == 0:
+            self._warn_if_diverged()
 
     @property
     def ended_early(self) -> bool:
@@ -328,8 +361,25 @@ class Trainer(HyperParameters):
         """
         step = self.model.training_step if train else self.model.validation_step
         loader = self.train_dataloader if train else self.val_dataloader
-        owned = isinstance(loader, Minibatches) and is_library_code(loader.convert)
-        return None if owned and is_library_code(step) else step
+        return None if is_librarys(loader) and is_library_code(step) else step
+
+    def _check_steps(self, model: Any) -> None:
+        """Raise an ArgumentError if the reader runs the minibatches, which the library is to cut."""
+        loaders = (self.train_dataloader, self.val_dataloader)
+        loops = model.training_step, model.validation_step, self.fit_epoch
+        own = [f.__qualname__ for f in loops if not is_library_code(f)]
+        own += [repr(loader) for loader in loaders if not is_librarys(loader)]
+        if self.num_shares > 1 and own:
+            raise ArgumentError(
+                f"{own[0]} is your own, and minibatches that it runs are not cut over {self.num_shares} "
+                "devices. Train on one, or leave it to the library: a model's own loss and forward are taken."
+            )
+
+    def shares(self, train: bool) -> Iterator[list[Share]]:
+        """Each minibatch of this epoch, cut over the devices; see `d2lrnn.shares`."""
+        loader = self.train_dataloader if train else self.val_dataloader
+        tokens = self.model.num_tokens(loader.arrays[-1])
+        return cut(loader.order(), loader.batch_size, tokens, self.num_shares)
 
     def own_epoch(self, train: bool) -> np.ndarray[Any, Any]:
         """The losses of an epoch of `batch_loss`; a backend may compile it."""
@@ -633,6 +683,12 @@ def set_numbers(optimizer: Any, numbers: Weights) -> None:
         setattr(optimizer, name, array.item())
 
 
+def is_librarys(loader: Any) -> bool:
+    """Whether the library may run over the arrays of `loader` as it likes; so it may of none."""
+    owned = isinstance(loader, Minibatches) and is_library_code(loader.convert)
+    return loader is None or owned
+
+
 def _repeatable(loader: Any) -> Any:
     """`loader`, or a list of its minibatches if it can be gone through only once, as a generator."""
     return list(loader) if isinstance(loader, Iterator) else loader
@@ -671,6 +727,12 @@ def _choose_gpus(num_gpus: int) -> list[Any]:
     global _said_no_gpu
     d2l = backend.active()
     available = [d2l.gpu(i) for i in range(d2l.num_gpus())]
+    if num_gpus > 1 and num_gpus > len(available):
+        there = f"is {len(available)}" if len(available) == 1 else f"are {len(available)}"
+        raise ArgumentError(
+            f"num_gpus={num_gpus}: there {there} that {backend.name()} can use. `d2lrnn doctor` lists them; "
+            f"devices={num_gpus} instead trains on so many CPU devices."
+        )
     if num_gpus == 1 and not available:
         if not _said_no_gpu:
             _said_no_gpu = True

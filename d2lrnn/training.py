@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _OF_THE_TRAINER = (
     *("max_epochs", "num_gpus", "gradient_clip_val"),
-    *("patience", "checkpoint_every", "keep"),
+    *("patience", "checkpoint_every", "keep", "devices"),
 )
 MINIBATCHES = 10  # at least so many an epoch, where nobody says how large they are
 BATCH_SIZE = 1024
@@ -87,6 +87,8 @@ class Training:
 
     def _prepare(self) -> None:
         options, d2l = self.options, backend.active()
+        # First of all: some frameworks can make devices only before they compute anything.
+        self.trainer = d2l.Trainer(**{name: options[name] for name in _OF_THE_TRAINER})
         click.echo(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
         self.data = data_of(d2l, options)
         smaller = options["batch_size"] is None and self.data.batch_size < BATCH_SIZE
@@ -110,7 +112,6 @@ class Training:
             self.model.load(self.earlier.initial)
         elif options["weights"] is not None:
             self.model.load(options["weights"])
-        self.trainer = d2l.Trainer(**{name: options[name] for name in _OF_THE_TRAINER})
         self.before = self._written()
         for prefix, text in zip(self.prefixes, self.before, strict=True):
             click.echo(f"Before: {_shown(prefix, text, self.translates)}")

@@ -80,7 +80,7 @@ def rand(*size):
 
 
 def cpu():
-    return jax.devices("cpu")[0]
+    return jax.local_devices(backend="cpu")[0]
 
 
 def gpu(i=0):
@@ -100,7 +100,7 @@ def try_gpu(i=0):
 
 def _gpus():
     try:
-        return jax.devices("gpu")
+        return jax.local_devices(backend="gpu")
     except RuntimeError:  # this JAX knows no GPU
         return []
 

@@ -11,6 +11,7 @@ from jax import numpy as jnp
 from d2lrnn import trainer as core
 from d2lrnn.errors import ArgumentError, WeightsError
 
+from . import devices
 from .epoch import compile_epoch
 from .module import with_aux
 from .ops import cpu, numpy
@@ -20,6 +21,8 @@ class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
     compiles = True
 
+    on_many = True
+    mesh = None  # of the devices, where there are several
     _key = _root = None  # what parameters are drawn from, and what is dropped
 
     def fit(self, model, data, key=None, *, resume=None, checkpoint=None):
@@ -35,9 +38,22 @@ class Trainer(core.Trainer):
             super().fit(model, data, resume=resume, checkpoint=checkpoint)
         finally:
             self._key, self._epochs = None, {}  # and with them the data on the device
+            if self.mesh is not None and hasattr(self, "_state"):  # the model is used on one
+                self.state = jax.device_put(jax.device_get(self.state), self.first_device)
+
+    def make_devices(self):
+        devices.start(self.devices)
+
+    def count_shares(self):
+        self.mesh, self.rank = devices.mesh_of(self.gpus, self.devices), jax.process_index()
+        return 1 if self.mesh is None else self.mesh.size
+
+    @property
+    def first_device(self):
+        return self.gpus[0] if self.gpus else cpu()
 
     def prepare_model(self, model):
-        self.device = self.gpus[0] if self.gpus else cpu()
+        self.device = self.first_device if self.mesh is None else devices.everywhere(self.mesh)
         self.model = model
         model.trainer = self
         if self._key is not None or not model.has_params:
@@ -66,6 +82,8 @@ class Trainer(core.Trainer):
         self.state = self.state.replace(tx=optim)
 
     def prepare_batch(self, batch):
+        if self.mesh is not None:
+            return devices.cut(batch, self.mesh)
         return jax.device_put(batch, self.device)
 
     def update(self, loss_of, batch):
@@ -124,7 +142,8 @@ class Trainer(core.Trainer):
         key = (train, loader, self.optim, *(number.item() for number in self.numbers().values()))
         if key not in self._epochs:
             self._epochs[key] = compile_epoch(step, loader, self.device)
-        arrays, losses = self._epochs[key]({name: getattr(now, name) for name in names})
+        arrays = {name: getattr(now, name) for name in names}
+        arrays, losses = self._epochs[key](jax.device_put(arrays, self.device))
         if train:
             self.state = now.replace(**arrays)
         return numpy(losses)

@@ -148,6 +148,7 @@ def about_the_spread(group: Group) -> Iterator[str]:
     without_effect = {
         "max_epochs",
         "num_gpus",
+        "devices",
         "sigma",
         *(["model"] if group.same_equations else []),
     }

@@ -68,7 +68,6 @@ SEED = Kind("an integer from 0 to 2**32 - 1", (0,))
 POSITIVE = Kind("a positive number", NUMBERS)
 FROM_0 = Kind("a number of at least 0", (0, *NUMBERS))
 SHARE = Kind("a number of at least 0 and below 1", (0,))
-GPUS = Kind("an integer from 0 to 1", (0,))
 FLAG = Kind("True or False", (True, np.bool_(True)))
 ACTIVATION = Kind("one of {'tanh', 'relu'}")
 CELL = Kind("one of {'gru', 'lstm'}")
@@ -165,12 +164,13 @@ CONSTRUCTORS = {
     "PairFile": {"path": PATH, **OF_PAIRS},
     "Trainer": {
         "max_epochs": COUNT,
-        "num_gpus": GPUS,
+        "num_gpus": COUNT_OR_0,
         "gradient_clip_val": FROM_0,
         "progress": FLAG,
         "patience": COUNT_OR_0,
         "checkpoint_every": COUNT,
         "keep": COUNT,
+        "devices": COUNT,
     },
 }
 
@@ -270,6 +270,9 @@ def test_sizes_whose_weights_no_machine_holds_are_refused_in_bytes(size, parts):
     assert tried > 40
 
 
+NOT_TWO = ("dropout", "num_workers", "num_gpus", "devices")  # of what there is less here
+
+
 @pytest.mark.filterwarnings("ignore:Using another text")  # as where the book's cannot be had
 @pytest.mark.parametrize(
     "name", [n for n in CONSTRUCTORS if n not in ("TextFile", "PairFile", "MTFraEng")]
@@ -282,7 +285,7 @@ def test_numbers_of_numpy_are_taken_and_kept_as_pythons(name, parts):
     given = {
         argument: kinds[kind.said]
         for argument, kind in CONSTRUCTORS[name].items()
-        if kind.said in kinds and argument in known and argument not in ("dropout", "num_workers")
+        if kind.said in kinds and argument in known and argument not in NOT_TWO
     }
     found = made(name, parts, **given)
     for argument, value in given.items():

@@ -78,7 +78,8 @@ def test_the_ends_of_a_range():
     for wrong in (
         {"max_epochs": 2**31},
         {"beams": 1001},
-        {"num_gpus": 2},
+        {"num_gpus": -1},
+        {"devices": 0},
         {"num_hiddens": 0},
         {"seed": 2**32},
         {"lr": 0},

@@ -11,6 +11,7 @@ from d2lrnn import trainer as core
 from d2lrnn.errors import WeightsError
 from d2lrnn.module import nested
 
+from .devices import Replicas
 from .ops import concat, cpu, numpy, reshape, stack, to
 from .weights import places
 
@@ -20,11 +21,15 @@ drawing = threading.RLock()  # MXNet's global stream is one for all threads
 class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
 
+    on_many = True
+
     def prepare_model(self, model):
-        self.device = self.gpus[0] if self.gpus else cpu()
+        devices = self.gpus or [cpu(i) for i in range(self.devices)]
+        self.device = devices[0]
         model.trainer = self
         model.reset_ctx(self.device)
         self.model = model
+        self.replicas = Replicas(model, devices) if len(devices) > 1 else None
         self.optim = model.configure_optimizers()
 
     def prepare_batch(self, batch):
@@ -41,6 +46,26 @@ class Trainer(core.Trainer):
 
     def evaluate(self, loss_of, batch):
         return loss_of(batch)
+
+    def own_epoch(self, train):
+        if self.replicas is None:
+            return super().own_epoch(train)
+        loader = self.train_dataloader if train else self.val_dataloader
+        run = self.update_shares if train else self.replicas.loss
+        self.replicas.send_weights()
+        given = [run(shares, loader.arrays) for shares in self.shares(train)]
+        return self.to_host([loss for loss, _ in given])
+
+    def update_shares(self, shares, arrays):
+        """`update`, of a minibatch that is cut over several devices."""
+        with autograd.record():
+            loss, parts = self.replicas.loss(shares, arrays)
+        self.replicas.backward(parts)
+        if self.gradient_clip_val > 0:
+            self.clip_gradients(self.gradient_clip_val, self.model)
+        self.optim.step(1)
+        self.replicas.send_weights()
+        return loss, None
 
     def clip_gradients(self, grad_clip_val, model):
         """Scale the gradients g by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""

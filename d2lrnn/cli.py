@@ -295,13 +295,11 @@ def train(
     an epoch), weights.safetensors, perplexity.svg and .png, samples.json, vocab.json, versions.json
     and a checkpoint. Ctrl-C, and SIGTERM, end the training early and keep what was learned.
     """
-    from d2lrnn.run import Run, check_free
+    from d2lrnn.run import Run
     from d2lrnn.training import Training
 
     ctx = click.get_current_context()
     given = _given(ctx)
-    if run_path is not None:
-        check_free(run_path)
     earlier = None
     if resume is not None:
         earlier = Run.open(resume, unfinished=True)

@@ -41,3 +41,7 @@ class RunError(UserError, ValueError):
 
 class TrainingDiverged(UserError, ArithmeticError):
     """The loss became NaN or infinite."""
+
+
+class WorkerError(UserError, RuntimeError):
+    """One of the processes that train together has died."""

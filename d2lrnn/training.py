@@ -23,7 +23,7 @@ import click
 from d2lrnn import backend, shell
 from d2lrnn.errors import RunError, TrainingDiverged, UserError, WriteError
 from d2lrnn.models import MODELS, build_for
-from d2lrnn.run import Run, default_path, sha1_of
+from d2lrnn.run import Run, check_free, default_path, sha1_of
 
 if TYPE_CHECKING:
     from d2lrnn.data import Vocab
@@ -82,6 +82,15 @@ class Training:
         return f"Interrupted. {run.how_to_go_on}" if run else _NOTHING_YET
 
     @property
+    def is_first(self) -> bool:
+        """Whether this process is the one, of those that train together, that shows and writes."""
+        return int(self.trainer.rank) == 0
+
+    def _say(self, text: str) -> None:
+        if self.is_first:
+            click.echo(text)
+
+    @property
     def translates(self) -> bool:
         return MODELS[self.options["model"]].translates
 
@@ -89,13 +98,15 @@ class Training:
         options, d2l = self.options, backend.active()
         # First of all: some frameworks can make devices only before they compute anything.
         self.trainer = d2l.Trainer(**{name: options[name] for name in _OF_THE_TRAINER})
-        click.echo(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
+        if self.path is not None and self.is_first:
+            check_free(self.path)
+        self._say(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
         self.data = data_of(d2l, options)
         smaller = options["batch_size"] is None and self.data.batch_size < BATCH_SIZE
         names = ("num_train", "num_val", "batch_size")
         options.update({name: getattr(self.data, name) for name in names})
         for line in _told(self.data, self.translates, smaller):
-            click.echo(line)
+            self._say(line)
         if self.prefixes is None:
             self.prefixes = ("it has",)
             if self.translates:
@@ -103,9 +114,9 @@ class Training:
                 self.prefixes = tuple(dict.fromkeys(sources))[:4]
             elif options["text"] is not None:
                 self.prefixes = (beginning(self.data),)
-        if not self.translates:
+        if not self.translates and self.is_first:
             note_unknown(self.prefixes, self.data.vocab)
-        if self.earlier is not None:
+        if self.earlier is not None and self.is_first:
             self._check_earlier(self.earlier)
         self.model = build_for(options, self.data.vocabs)
         if self.earlier is not None and self.earlier.initial.is_file():
@@ -114,7 +125,7 @@ class Training:
             self.model.load(options["weights"])
         self.before = self._written()
         for prefix, text in zip(self.prefixes, self.before, strict=True):
-            click.echo(f"Before: {_shown(prefix, text, self.translates)}")
+            self._say(f"Before: {_shown(prefix, text, self.translates)}")
 
     def _check_earlier(self, run: Run) -> None:
         run.check_before_resuming()
@@ -132,6 +143,8 @@ class Training:
             )
 
     def _begin(self) -> None:
+        if not self.is_first:
+            return
         options = {**self.options, "prefix": list(self.prefixes or ()), "num_preds": self.num_preds}
         device = (self.trainer.gpus or ["cpu"])[0]
         if self.earlier is not None and self.path is None:
@@ -146,7 +159,11 @@ class Training:
 
     def _train(self) -> bool:
         run, trainer = self.run, self.trainer
-        assert run is not None
+        if run is None:  # the first process has it
+            earlier = self.earlier and self.earlier.checkpoint
+            resume = str(earlier) if earlier and earlier.is_file() else None
+            trainer.fit(self.model, self.data, resume=resume)
+            return not trainer.interrupted
         start = (self.earlier or run).checkpoint
         try:
             trainer.fit(

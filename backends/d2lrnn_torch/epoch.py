@@ -17,8 +17,12 @@ class Examples:
     def __iter__(self):
         """The minibatches of the loader's epoch, whole numbers as int64."""
         for rows in from_numpy(self.loader.order(), self.device).split(self.loader.batch_size):
-            batch = [examples[rows] for examples in self.tensors]
-            yield [x.long() if x.dtype == torch.int32 else x for x in batch]
+            yield self.batch(rows)
+
+    def batch(self, rows):
+        """The examples of these rows."""
+        batch = [examples[rows] for examples in self.tensors]
+        return [x.long() if x.dtype == torch.int32 else x for x in batch]
 
 
 def on_device(array, device):

@@ -1,32 +1,70 @@
 """`Trainer` in PyTorch (book, sections 3.2.4 and 9.5.3)."""
 
+import functools
+
 import numpy as np
 import torch
 
 from d2lrnn import trainer as core
 from d2lrnn.module import nested
 
+from . import devices
 from .epoch import Examples
 from .module import seeded
-from .ops import cpu, numpy
+from .ops import cpu, gpu, numpy
 
 
 class Trainer(core.Trainer):
     __doc__ = core.Trainer.__doc__
 
+    on_many = True
+
+    def fit(self, model, data, *, resume=None, checkpoint=None):
+        if self.num_shares == 1:
+            return super().fit(model, data, resume=resume, checkpoint=checkpoint)
+        fit = functools.partial(super().fit, model, data, resume=resume)
+        with devices.joined(self, fit):
+            fit(checkpoint=checkpoint)
+
+    fit.__doc__ = core.Trainer.fit.__doc__
+
+    def count_shares(self):
+        self.rank, _, number = devices.launched()
+        asked_for = super().count_shares()
+        if number == 1:
+            return asked_for
+        devices.check_launched(number, asked_for, self.gpus)
+        return number
+
+    @property
+    def own_gpu(self):
+        """The GPU of this process, where GPUs are trained on."""
+        _, local, number = devices.launched()
+        return gpu(local) if number > 1 else self.gpus[self.rank]
+
     def prepare_model(self, model):
-        self.device = self.gpus[0] if self.gpus else cpu()
+        self.device = self.own_gpu if self.gpus else cpu()
         self.model = model.to(self.device)
         model.trainer = self
         self.optim = model.configure_optimizers()
-        self._examples = {}
+        self._examples, self.process = {}, None
 
     def prepare_batch(self, batch):
         return nested(lambda x: x.to(self.device) if isinstance(x, torch.Tensor) else x, batch)
 
     def batches(self, loader):
+        return iter(self.examples(loader))
+
+    def examples(self, loader):
         known = self._examples
-        return iter(known.get(loader) or known.setdefault(loader, Examples(loader, self.device)))
+        return known.get(loader) or known.setdefault(loader, Examples(loader, self.device))
+
+    def own_epoch(self, train):
+        if self.num_shares == 1 or not devices.distributed.is_initialized():
+            return super().own_epoch(train)
+        self.process = self.process or devices.Process(self)
+        loader = self.train_dataloader if train else self.val_dataloader
+        return self.process.epoch(train, self.examples(loader), self.shares(train))
 
     def update(self, loss_of, batch):
         self.model.train()
@@ -49,7 +87,9 @@ class Trainer(core.Trainer):
         torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip_val)
 
     def seeded_epoch(self, seed, epoch):
-        return seeded(np.random.RandomState([seed, epoch]).randint(2**31), devices=self.gpus)
+        decided_by = [seed, epoch, self.rank] if self.rank else [seed, epoch]
+        own = [self.device] if self.gpus else []
+        return seeded(np.random.RandomState(decided_by).randint(2**31), devices=own)
 
     def record(self, key, value, train):
         # As it is now, without what it was made of: it is read at the end of the epoch.

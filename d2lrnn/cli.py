@@ -1,4 +1,4 @@
-"""The command line: `d2lrnn train`, `generate`, `translate`, `models`, `doctor`, `compare`, `notebooks`.
+"""The command line: `d2lrnn train`, `generate`, `translate`, `runs`, `models`, `compare` and others.
 
 Exit codes: 0, 1 for a failure in use, 2 for a wrong usage, 130 for Ctrl-C. What is heavy is imported
 by the command that needs it, so that `--help` comes at once.
@@ -7,29 +7,37 @@ by the command that needs it, so that `--help` comes at once.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from d2lrnn import __version__, backend, shell
-from d2lrnn.arguments import ARGUMENTS, Flag, OneOf, Rule
-from d2lrnn.errors import BackendError, UserError
+from d2lrnn.errors import UserError
 from d2lrnn.models import MODELS
 from d2lrnn.notebooks import notebooks
+from d2lrnn.options import (
+    FILE,
+    FOLDER,
+    Command,
+    Sections,
+    argument,
+    backend_option,
+    in_options,
+    of_table,
+    option,
+)
 
 if TYPE_CHECKING:
     from d2lrnn.run import Run
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
 INTERRUPTED = 130
+COMPLETE = "_D2LRNN_COMPLETE"  # by which a shell asks what can follow
 
 
 def main(arguments: Sequence[str] | None = None, command: click.Command | None = None) -> int:
@@ -44,7 +52,10 @@ def main(arguments: Sequence[str] | None = None, command: click.Command | None =
             warnings.simplefilter("once", UserWarning)
         try:
             program, name = (command, None) if command else (cli, shell.d2lrnn())
-            return int(program.main(arguments, prog_name=name, standalone_mode=False) or 0)
+            if COMPLETE in os.environ:
+                name = "d2lrnn"  # as the shell knows it
+            code = program.main(arguments, name, COMPLETE, standalone_mode=False)
+            return int(code or 0)
         except click.ClickException as error:
             error.show()
             return error.exit_code
@@ -59,102 +70,6 @@ def _show_note(message: Warning | str, *_: Any) -> None:
     ctx = click.get_current_context(silent=True)
     click.echo(f"Note: {in_options(str(message), ctx.command) if ctx else message}", err=True)
 
-
-def in_options(message: str, command: click.Command) -> str:
-    """`message`, with the options of `command` in place of Python's arguments: lr=1 is --lr 1."""
-    for param in command.params:
-        option = param.opts[0]
-        name = option.removeprefix("--").replace("-", "_")
-        if name == option:
-            continue  # it is no option
-        message = re.sub(rf"(?<![\w.-]){name}=(?=\S)", f"{option} ", message)
-        if "_" in name or name == "lr":  # the others are words of English, too
-            message = re.sub(rf"(?<![\w./'\"-]){name}(?![\w./(=])", option, message)
-    return message
-
-
-class Command(click.Command):
-    """A command whose errors name its options."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            error.args = (in_options(str(error), self),)
-            raise
-
-
-class Sections(Command):
-    """A command whose help lists its options under headings; `section` of an option names its own."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                sections.setdefault(getattr(param, "section", "Other"), []).append(record)
-        for section, records in sections.items():
-            with formatter.section(section):
-                formatter.write_dl(records)
-
-
-class SectionOption(click.Option):
-    def __init__(self, *args: Any, section: str = "Other", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.section = section
-
-
-def _option(section: str, *names: str, **settings: Any) -> Callable[[Decorated], Decorated]:
-    settings.setdefault("show_default", settings.get("default") is not None)
-    return click.option(*names, cls=SectionOption, section=section, **settings)
-
-
-def _argument(section: str, name: str, **settings: Any) -> Callable[[Decorated], Decorated]:
-    """The option of the argument `name`, as the table of arguments has it, or a flag."""
-    settings = _of_table(name, **settings)
-    return _option(section, f"--{name.replace('_', '-')}", **settings)
-
-
-class Typed(click.ParamType):  # type: ignore[type-arg]
-    """What may be typed for an argument of this rule."""
-
-    name = "number"
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            read = self.rule.read(value) if isinstance(value, str) else value
-        except ValueError:
-            read = value
-        if not self.rule.accepts(read):
-            self.fail(f"expected {self.rule}. Received: {value}", param, ctx)
-        return self.rule.plain(read)
-
-
-def _of_table(name: str, more: str = "", **settings: Any) -> dict[str, Any]:
-    """The type and the help of an option, from the table of arguments; `more` is added to its help."""
-    argument = ARGUMENTS[name]
-    settings = {"help": argument.help + more, **settings}
-    if isinstance(argument.rule, Flag):
-        return {"is_flag": True, **settings}
-    if isinstance(argument.rule, OneOf):
-        return {"type": click.Choice(argument.rule.choices), **settings}
-    return {"type": Typed(argument.rule), "metavar": "NUMBER", **settings}
-
-
-def _announced(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
-        try:
-            backend.entry_point(value)
-        except BackendError as error:
-            raise click.BadParameter(str(error)) from error
-    return value
-
-
-FILE = click.Path(path_type=Path)
-FOLDER = click.Path(path_type=Path, file_okay=False)  # which the shell completes
 
 MODEL, DATA, TRAINING, OUTPUT = "The model", "The data", "The training", "What is kept and shown"
 
@@ -172,40 +87,75 @@ def cli() -> None:
 
     The framework is the one that --backend or else the environment variable D2LRNN_BACKEND names,
     by default the first installed. `d2lrnn doctor` tells what is installed and how to add more.
+
+    Your shell completes commands, options, backends and models after one line, in bash:
+
+    \b
+      eval "$(_D2LRNN_COMPLETE=bash_source d2lrnn)"
+
+    In zsh it is zsh_source; in fish: _D2LRNN_COMPLETE=fish_source d2lrnn | source
     """
 
 
+def _configured(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    """Take the options in a file as what is given where nothing else is."""
+    if path is None:
+        return
+    from d2lrnn import schema
+
+    found = schema.read(path, schema.Header)
+    options = found.get("options", found)  # those of a config.json, or they alone
+    if not isinstance(options, dict):
+        raise click.BadParameter(f"{path} holds no options, as a run's config.json does.")
+    known = {p.opts[0].removeprefix("--").replace("-", "_"): p for p in ctx.command.params}
+    ctx.default_map = {}
+    for name, value in {"backend": found.get("backend"), **options}.items():
+        if name not in known:
+            raise click.BadParameter(f"{path} has {name!r}, which is no option of `d2lrnn train`.")
+        if value is not None and name not in ("resume", "run"):  # which are of that run alone
+            ctx.default_map[known[name].name] = value
+
+
 @cli.command(cls=Sections)
-@_option(
+@option(
     MODEL,
     "--backend",
     "backend_name",
-    metavar="NAME",
-    callback=_announced,
-    help="Framework: torch, jax, tensorflow, mxnet, or one of another package. Default: "
-    "D2LRNN_BACKEND, else the first installed.",
+    **backend_option("D2LRNN_BACKEND, else the first installed"),
 )
-@_option(
+@option(
     MODEL,
     "--model",
     type=click.Choice(list(MODELS)),
     default=next(iter(MODELS)),
-    help="; ".join(f"{name}: {m.title} (section {m.section})" for name, m in MODELS.items()) + ".",
+    metavar="NAME",
+    help="; ".join(f"{name}: {m.title} (section {m.section})" for name, m in MODELS.items())
+    + f".  [default: {next(iter(MODELS))}]",
 )
-@_argument(MODEL, "num_hiddens", default=32)
-@_argument(MODEL, "num_layers", more="  [default: 1; deep-scratch: 2]")
-@_argument(MODEL, "dropout", more="  [default: 0]")
-@_argument(MODEL, "activation", more="  [default: tanh]")
-@_argument(MODEL, "sigma", more="  [default: 0.01]")
-@_argument(MODEL, "embed_size", more="  [default: 256]")
-@_option(
+@argument(MODEL, "num_hiddens", default=32)
+@argument(MODEL, "num_layers", default_told="1; deep-scratch and seq2seq: 2")
+@argument(MODEL, "dropout", default_told="0; seq2seq: 0.2")
+@argument(MODEL, "activation", default_told="tanh")
+@argument(MODEL, "sigma", default_told="0.01")
+@argument(MODEL, "embed_size", default_told="256")
+@option(
     MODEL,
     "--attention",
     is_flag=True,
     default=None,
     help="Let the decoder attend to the source (section 11.4); only with --model seq2seq.",
 )
-@_option(
+@option(
+    MODEL,
+    "--config",
+    type=FILE,
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_configured,
+    help="Take the options from FILE, the config.json of a run; those that are typed as well hold.",
+)
+@option(
     MODEL,
     "--weights",
     type=FILE,
@@ -213,7 +163,7 @@ def cli() -> None:
     help="Start from these weights (safetensors, of a model of the same sizes, from any backend) "
     "instead of random ones.",
 )
-@_option(
+@option(
     DATA,
     "--text",
     type=FILE,
@@ -221,7 +171,7 @@ def cli() -> None:
     help="A text of your own, in UTF-8, instead of The Time Machine: the whole of it. It is read in lower "
     "case, and as letters and spaces alone, those of any script; see --keep-case and --keep-punctuation.",
 )
-@_option(
+@option(
     DATA,
     "--pairs",
     type=FILE,
@@ -229,22 +179,24 @@ def cli() -> None:
     help="Sentences and translations of your own, in UTF-8, a pair a line with a tab between, instead of the "
     "book's English and French; only with --model seq2seq.",
 )
-@_argument(DATA, "keep_case")
-@_argument(DATA, "keep_punctuation")
-@_argument(DATA, "tokens", default="char")
-@_argument(DATA, "min_freq", default=0)
-@_argument(DATA, "num_steps", default=32)
-@_argument(DATA, "batch_size", default=1024, show_default="1024; fewer of a short --text")
-@_argument(DATA, "num_train", default=10000, show_default="10000; of --text 90 %")
-@_argument(DATA, "num_val", default=5000, show_default="5000; of --text 10 %")
-@_argument(TRAINING, "max_epochs", default=100)
-@_argument(TRAINING, "lr", default=1.0)
-@_argument(TRAINING, "gradient_clip_val", default=1.0)
-@_argument(TRAINING, "num_gpus", default=1, show_default="1 if there is one, else 0")
-@_argument(TRAINING, "devices", default=1)
-@_argument(TRAINING, "seed", default=0)
-@_argument(TRAINING, "patience", default=0)
-@_option(
+@argument(DATA, "keep_case")
+@argument(DATA, "keep_punctuation")
+@argument(DATA, "tokens", default="char", default_told="char")
+@argument(DATA, "min_freq", default=0, default_told="0")
+@argument(DATA, "num_steps", default=32)
+@argument(
+    DATA, "batch_size", default=1024, default_told="1024; seq2seq: 128; of a short --text fewer"
+)
+@argument(DATA, "num_train", default=10000, default_told="10000; seq2seq: 512; of --text 90 %")
+@argument(DATA, "num_val", default=5000, default_told="5000; seq2seq: 128; of --text 10 %")
+@argument(TRAINING, "max_epochs", default=100)
+@argument(TRAINING, "lr", default=1.0)
+@argument(TRAINING, "gradient_clip_val", default=1.0)
+@argument(TRAINING, "num_gpus", default=1, default_told="1 if there is one, else 0")
+@argument(TRAINING, "devices", default=1)
+@argument(TRAINING, "seed", default=0)
+@argument(TRAINING, "patience", default=0)
+@option(
     TRAINING,
     "--resume",
     type=FILE,
@@ -253,7 +205,7 @@ def cli() -> None:
     "--max-epochs. All that makes the training is taken from it. With --run it goes on in a new run, with "
     "--backend too on another framework.",
 )
-@_option(
+@option(
     OUTPUT,
     "--prefix",
     "prefixes",
@@ -262,8 +214,8 @@ def cli() -> None:
     help="Text to continue, or sentence to translate, before and after training; may be given several "
     "times.  [default: it has; of --text its first words]",
 )
-@_argument(OUTPUT, "num_preds", default=20)
-@_option(
+@argument(OUTPUT, "num_preds", default=20)
+@option(
     OUTPUT,
     "--run",
     "run_path",
@@ -271,9 +223,18 @@ def cli() -> None:
     metavar="DIR",
     help="The folder to write; it must not exist.  [default: runs/BACKEND-DATE-TIME]",
 )
-@_argument(OUTPUT, "checkpoint_every", default=1)
-@_argument(OUTPUT, "keep", default=1)
+@option(
+    OUTPUT,
+    "--log",
+    type=click.Choice(["csv", "tensorboard"]),
+    help="Write the history while it is made: csv into history.csv in the run; tensorboard into event files "
+    "there, which needs tensorboardX.",
+)
+@option(OUTPUT, "--quiet", is_flag=True, help="Print the folder of the run alone, at the end.")
+@argument(OUTPUT, "checkpoint_every", default=1)
+@argument(OUTPUT, "keep", default=1)
 def train(
+    quiet: bool,
     backend_name: str | None,
     run_path: Path | None,
     resume: Path | None,
@@ -317,7 +278,7 @@ def train(
     if options["num_gpus"] and "num_gpus" not in given and not backend.active().num_gpus():
         options["num_gpus"] = 0  # of what nobody asked for nothing is said
     with_prefixes = prefixes if "prefixes" in given or earlier is not None else None
-    training = Training(options, with_prefixes, num_preds, run_path, earlier)
+    training = Training(options, with_prefixes, num_preds, run_path, earlier, quiet=quiet)
     try:
         return int(training.trainer.diverged) if training.carry_out() else INTERRUPTED
     except KeyboardInterrupt:
@@ -342,7 +303,8 @@ def with_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]
 
 def _given(ctx: click.Context) -> set[str]:
     """The names of the options that were typed."""
-    return {p for p in ctx.params if ctx.get_parameter_source(p) is ParameterSource.COMMANDLINE}
+    typed = ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP  # or by --config
+    return {p for p in ctx.params if ctx.get_parameter_source(p) in typed}
 
 
 def _without_effect(name: str, takers: Iterable[str], options: dict[str, Any]) -> click.UsageError:
@@ -374,7 +336,7 @@ def complete(options: dict[str, Any]) -> dict[str, Any]:
 
 def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
     """The options of `run`, with those given that change no number of it; any other given is an error."""
-    is_given, own = _given(ctx), {"max_epochs", "patience", "checkpoint_every", "keep"}
+    is_given, own = _given(ctx), {"max_epochs", "patience", "checkpoint_every", "keep", "log"}
     own |= {"num_gpus", "devices"}  # whose numbers are those of one
     changes = {"backend_name", *given} - own
     if "run_path" in is_given:
@@ -383,8 +345,8 @@ def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str
         if param.name in is_given & changes:
             raise click.UsageError(
                 f"--resume takes {param.opts[0]} from the run; only --max-epochs, --patience, "
-                "--checkpoint-every, --keep, --num-gpus, --devices, --prefix, --num-preds and --run can be "
-                "given with it, and with --run also --backend."
+                "--checkpoint-every, --keep, --num-gpus, --devices, --log, --quiet, --prefix, --num-preds "
+                "and --run can be given with it, and with --run also --backend."
             )
     # Those that a run of an older d2lrnn lacks are as they were: the defaults.
     options = {name: run.config["options"].get(name, default) for name, default in given.items()}
@@ -404,11 +366,10 @@ def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str
 )
 @click.option(
     "--num",
-    **_of_table("num_preds", more=" Characters or words, as in the run.", default=20),
-    show_default=True,
+    **of_table("num_preds", more=" Characters or words, as in the run.", default=20),
 )
-@click.option("--temperature", **_of_table("temperature", more="  [default: 0; 1 with --seed]"))
-@click.option("--seed", **_of_table("seed", help="Of the drawing: the same seed, the same text."))
+@click.option("--temperature", **of_table("temperature", default_told="0; 1 with --seed"))
+@click.option("--seed", **of_table("seed", help="Of the drawing: the same seed, the same text."))
 @click.option(
     "--best",
     is_flag=True,
@@ -417,9 +378,7 @@ def _options_of(run: Run, ctx: click.Context, given: dict[str, Any]) -> dict[str
 @click.option(
     "--backend",
     "backend_name",
-    metavar="NAME",
-    callback=_announced,
-    help="Compute on this framework.  [default: on none; the text is the same]",
+    **backend_option("none; the text is the same"),
 )
 def generate(
     run_path: Path | None,
@@ -491,7 +450,7 @@ def _trained(path: Path, best: bool) -> Run:
     required=True,
     help="The folder of the run, as `d2lrnn train --model seq2seq` has written it, on any backend.",
 )
-@click.option("--beams", **_of_table("beams", default=1), show_default=True)
+@click.option("--beams", **of_table("beams", default=1))
 @click.option(
     "--plot",
     type=FILE,
@@ -507,9 +466,7 @@ def _trained(path: Path, best: bool) -> Run:
 @click.option(
     "--backend",
     "backend_name",
-    metavar="NAME",
-    callback=_announced,
-    help="Compute on this framework.  [default: D2LRNN_BACKEND, else the first installed]",
+    **backend_option("D2LRNN_BACKEND, else the first installed"),
 )
 def translate(
     sentences: tuple[str, ...],
@@ -564,31 +521,42 @@ def _draw(translation: Any, path: Path) -> None:
 @cli.command(cls=Command)
 def models() -> None:
     """List the models of `d2lrnn train`: section and equations of the book, size, options."""
-    from rich.console import Console
-    from rich.table import Column, Table
-
     from d2lrnn.models import num_parameters
+    from d2lrnn.overview import show
 
-    # What is typed is written out, however narrow the terminal.
-    names = Column("--model", no_wrap=True)
-    title, options_of = (
-        Column(head, overflow="fold") for head in ("What it is", "Its own options")
-    )
-    table = Table(names, "Section", "Equations", "Parameters", title, options_of)
+    rows = []
     for name, model in MODELS.items():
         options = ", ".join(f"--{option.replace('_', '-')}" for option in model.options)
-        size = f"{num_parameters(model, *((194, 213) if model.translates else (28,)), num_hiddens=32):,}"
-        row = (name, model.section, model.equations, size, model.title, options)
-        table.add_row(*row)
-    console = Console()
-    console.print(table)
-    console.print(
-        "Parameters: of 32 hidden units over the 28 characters of The Time Machine; of seq2seq, of 256 over "
-        "the 194 and 213 words of the book's pairs. The GRUs differ: the one "
-        "from scratch resets before the product with W_hh, as the book's equation 10.2.2 does, the "
-        "frameworks' after it; their weights are not exchanged.",
-        highlight=False,
+        sizes = (194, 213) if model.translates else (28,)
+        size = f"{num_parameters(model, *sizes, num_hiddens=32):,}"
+        rows.append((name, model.title, model.section, model.equations, size, options))
+    show(("--model", "What it is", "Section", "Equations", "Parameters", "Its own options"), rows)
+    click.echo(
+        "Parameters: of 32 hidden units over the 28 characters of The Time Machine; of seq2seq, of 256 over\n"
+        "the 194 and 213 words of the book's pairs. The GRUs differ: the one from scratch resets before the\n"
+        "product with W_hh, as the book's equation 10.2.2 does, the frameworks' after it; their weights are\n"
+        "not exchanged."
     )
+
+
+@cli.command(cls=Command)
+@click.argument("folder", metavar="[DIR]", default="runs", type=FOLDER)
+def runs(folder: Path) -> None:
+    """List the runs in DIR, by default runs/: how each ended, and its perplexities.
+
+    They are those after its last epoch, and the lowest of validation. A run that has not finished has the
+    epochs up to its last checkpoint.
+    """
+    from d2lrnn.overview import COLUMNS, overview, show
+
+    if not folder.is_dir():
+        raise UserError(
+            f"There is no folder {folder}. `{shell.d2lrnn()} train` makes runs, in runs/."
+        )
+    rows = list(overview(folder))
+    show(COLUMNS, rows)
+    if not rows:
+        click.echo(f"There are no runs in {folder}.")
 
 
 @cli.command(cls=Command)

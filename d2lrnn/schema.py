@@ -62,6 +62,7 @@ class Options(TypedDict):
     pairs: NotRequired[str | None]
     weights: NotRequired[str | None]
     resume: NotRequired[str | None]
+    log: NotRequired[Literal["csv", "tensorboard"] | None]
 
 
 class Data(TypedDict):

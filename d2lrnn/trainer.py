@@ -111,6 +111,7 @@ class Trainer(HyperParameters):
             raise ArgumentError(f"{name}: the backend {backend.name()!r} trains on one device.")
         self.epoch = 0
         self.history: list[Row] = []
+        self.logs: list[Callable[[list[Row]], None]] = []  # called with it after each epoch
         self.batch_losses: list[float] = []
         self.interrupted = self.diverged = False
         self._is_between_epochs = True
@@ -466,6 +467,8 @@ class Trainer(HyperParameters):
         self._forget_epoch()
         self.history.append(row)
         self.model.board.update(self.epoch + 1, row)
+        for log in self.logs:
+            log(self.history)
 
     def _draw(self, plotted: list[tuple[str, int, float, bool]]) -> None:
         model = self.model

@@ -22,6 +22,7 @@ import click
 
 from d2lrnn import backend, shell
 from d2lrnn.errors import RunError, TrainingDiverged, UserError, WriteError
+from d2lrnn.logs import LOGS, check_log
 from d2lrnn.models import MODELS, build_for
 from d2lrnn.run import Run, check_free, default_path, sha1_of
 
@@ -48,6 +49,7 @@ class Training:
         path: the folder to make; None for one named by backend and time, or for that of `earlier`.
         earlier: the run to go on with, in its place unless there is a `path`.
         run: the run, once it is begun.
+        quiet: say nothing but the folder of the run, at the end.
     """
 
     options: dict[str, Any]
@@ -56,6 +58,7 @@ class Training:
     path: Path | None = None
     earlier: Run | None = None
     run: Run | None = None
+    quiet: bool = False
 
     def carry_out(self) -> bool:
         """Do all of it, from now on ended by SIGTERM as by Ctrl-C; returns whether it came to its end.
@@ -86,8 +89,8 @@ class Training:
         """Whether this process is the one, of those that train together, that shows and writes."""
         return int(self.trainer.rank) == 0
 
-    def _say(self, text: str) -> None:
-        if self.is_first:
+    def say(self, text: str) -> None:
+        if self.is_first and not self.quiet:
             click.echo(text)
 
     @property
@@ -96,17 +99,20 @@ class Training:
 
     def _prepare(self) -> None:
         options, d2l = self.options, backend.active()
+        check_log(options.get("log"))
         # First of all: some frameworks can make devices only before they compute anything.
-        self.trainer = d2l.Trainer(**{name: options[name] for name in _OF_THE_TRAINER})
+        self.trainer = d2l.Trainer(
+            **{name: options[name] for name in _OF_THE_TRAINER}, progress=not self.quiet
+        )
         if self.path is not None and self.is_first:
             check_free(self.path)
-        self._say(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
+        self.say(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
         self.data = data_of(d2l, options)
         smaller = options["batch_size"] is None and self.data.batch_size < BATCH_SIZE
         names = ("num_train", "num_val", "batch_size")
         options.update({name: getattr(self.data, name) for name in names})
         for line in _told(self.data, self.translates, smaller):
-            self._say(line)
+            self.say(line)
         if self.prefixes is None:
             self.prefixes = ("it has",)
             if self.translates:
@@ -125,7 +131,7 @@ class Training:
             self.model.load(options["weights"])
         self.before = self._written()
         for prefix, text in zip(self.prefixes, self.before, strict=True):
-            self._say(f"Before: {_shown(prefix, text, self.translates)}")
+            self.say(f"Before: {_shown(prefix, text, self.translates)}")
 
     def _check_earlier(self, run: Run) -> None:
         run.check_before_resuming()
@@ -156,6 +162,8 @@ class Training:
             path = self.path or default_path(backend.name())
             self.run = Run.create(path, options, self.data, device)
         self.run.begin(self.model)
+        if options.get("log"):
+            self.trainer.logs.append(LOGS[options["log"]](self.run.path))
 
     def _train(self) -> bool:
         run, trainer = self.run, self.trainer
@@ -195,17 +203,19 @@ class Training:
                 click.echo(f"The run in {run.path} is marked as failed.", err=True)
             raise
         if trainer.history:
-            click.echo(_perplexities(trainer.history[-1]))
+            self.say(_perplexities(trainer.history[-1]))
         for prefix, text in zip(self.prefixes or (), after, strict=True):
-            click.echo(f"After:  {_shown(prefix, text, self.translates)}")
+            self.say(f"After:  {_shown(prefix, text, self.translates)}")
         if scores:
-            click.echo(
+            self.say(
                 "Validation sentences: the book's BLEU with k=2 {bleu_2:.3f}; of the corpus, against all "
                 "known translations, BLEU {corpus_bleu:.1f} and chrF {chrf:.1f} of 100".format(
                     **scores
                 )
             )
-        click.echo(_what_next(run, trainer.interrupted, (self.prefixes or ("it has",))[0]))
+        self.say(_what_next(run, trainer.interrupted, (self.prefixes or ("it has",))[0]))
+        if self.quiet:
+            click.echo(run.path)
         return not trainer.interrupted
 
     def _written(self) -> list[str]:

@@ -1,11 +1,16 @@
 """What the core decides of the command line: texts of one's own, names in errors, prefixes."""
 
+import csv
 import io
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from d2lrnn import atomic, cli, run
+from d2lrnn import atomic, backend, cli, overview, run
+from d2lrnn.models import MODELS
+from d2lrnn.options import in_options
 from d2lrnn.run import Run
 
 TEXT = "The gulls, on the quay; 2 lamps!\nOver and over: the Tide and the clock, the gulls and the lamps."
@@ -130,4 +135,109 @@ def test_only_names_of_options_are_replaced():
         "lr=1 in a/lr.txt, clr, num_train_windows; Try a smaller lr, config['lr']; the seed; seed=2"
     )
     told = "--lr 1 in a/lr.txt, clr, num_train_windows; Try a smaller --lr, config['lr']; the seed; --seed 2"
-    assert cli.in_options(said, cli.train) == told
+    assert in_options(said, cli.train) == told
+
+
+# Runs, models, options -----------------------------------------------------------------------------
+
+
+def test_quiet_prints_the_folder_alone_and_config_repeats_a_run(call, monkeypatch):
+    monkeypatch.setattr(backend, "entry_point", lambda name: None)  # of the backend of these tests
+    options = [*TRAIN, "--num-steps", "5", "--lr", "0.5", "--quiet"]
+    assert call(*options) == (0, "run\n", "")
+    again = call("train", "--config", "run/config.json", "--num-hiddens", "3", "--run", "again")
+    assert again[0] == 0, again
+    first, second = (Run.open(name).config["options"] for name in ("run", "again"))
+    differ = {name for name in first if first[name] != second[name]}
+    assert differ == {"num_hiddens"}  # which was typed, and holds; nothing else
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        ('{"options": {"lr": -1}}', "--lr"),
+        ('{"options": {"learning_rate": 1}}', "has 'learning_rate', which is no option"),
+        ("[1]", "is damaged"),
+    ],
+)
+def test_a_configuration_is_checked(call, tmp_path, content, told):
+    (tmp_path / "mine.json").write_text(content)
+    code, _, err = call("train", "--config", "mine.json", "--run", "run")
+    assert code in (1, 2) and told in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_log_is_written_as_the_training_goes_and_is_whole_after_resuming(call, tmp_path):
+    assert call(*TRAIN, "--log", "csv")[0] == 0
+    assert call("train", "--resume", "run", "--max-epochs", "3")[0] == 0
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines()))
+    found = [{name: float(value) for name, value in row.items()} for row in rows]
+    assert found == Run.open("run").history and len(found) == 3
+
+
+def test_what_writes_a_log_is_asked_for_before_the_training(call, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    code, _, err = call(*TRAIN, "--log", "tensorboard")
+    assert code == 1 and "pip install tensorboardX. Without it there is --log csv." in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_events_of_a_training(call, monkeypatch):
+    written = []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            assert (folder, purge_step) == ("run", 0)
+
+        def add_scalar(self, *event):
+            written.append(event)
+
+        def flush(self):
+            pass
+
+    monkeypatch.setitem(sys.modules, "tensorboardX", SimpleNamespace(SummaryWriter=Writer))
+    assert call(*TRAIN, "--max-epochs", "2", "--log", "tensorboard")[0] == 0
+    rows = Run.open("run").history
+    assert sorted(written) == sorted(
+        (name, row[name], row["epoch"]) for row in rows for name in row if name != "epoch"
+    )
+
+
+def test_runs_are_listed_in_whatever_state(call, make_run, tmp_path):
+    (tmp_path / "runs").mkdir()
+    assert call("runs")[1] == "There are no runs in runs.\n"
+    make_run("runs/compared/good")
+    make_run("runs/bad", config={"status": "failed", "error": "nan", "diverged": True})
+    broken = tmp_path / "runs" / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{")
+    code, out, _ = call("runs")
+    assert code == 0
+    (good,) = re.findall("^.*runs/compared/good .*$", out, re.M)
+    last = Run.open("runs/compared/good").history[-1]
+    assert "finished" in good and f"{last['val_ppl']:.2f}" in good
+    assert re.search("runs/bad .* diverged", out) and "damaged" in out
+    assert call("runs", "nowhere")[0] == 1
+
+
+def test_no_table_cuts_a_word(monkeypatch, capsys):
+    words = [*MODELS, "framework's", "--activation", "10.1.4", "2,876"]
+    for width in range(60, 111):
+        monkeypatch.setattr(overview, "WIDTH", width)
+        cli.main(["models"])
+        rows = capsys.readouterr().out.splitlines()[:-4]  # without what is said below
+        assert max(map(len, rows)) <= width
+        is_table = rows[0][0] == "\u250f"
+        assert not is_table or all(row[-1] in "\u2503\u2502\u2513\u2529\u2518" for row in rows)
+        assert {word for word in words if word not in "\n".join(rows)} == set()
+
+
+def test_a_shell_completes_backends_and_models(monkeypatch, capsys):
+    for begun, expected in ("--backend to", "torch"), ("--model lstm-", "lstm-scratch"):
+        monkeypatch.setenv("COMP_WORDS", f"d2lrnn train {begun}")
+        monkeypatch.setenv("COMP_CWORD", "3")
+        monkeypatch.setenv("_D2LRNN_COMPLETE", "bash_complete")
+        with pytest.raises(SystemExit) as ended:
+            cli.main([])
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == f"plain,{expected}\n"

@@ -38,8 +38,8 @@ exclude_patterns = ["**/downloads", "report"]
 
 # Notebooks
 nb_execution_mode = "off"
-nb_code_prompt_show = "Show how it is set up"
-nb_code_prompt_hide = "Hide how it is set up"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
 

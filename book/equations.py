@@ -37,18 +37,19 @@ def anchor(number: str) -> str:
 
 
 class FindEquations(SphinxTransform):
-    """Gives a formula with a number, or with several, an anchor for each."""
+    """Puts an anchor before a formula with a number, or one for each of several."""
 
     default_priority = 500
 
     def apply(self, **kwargs: Any) -> None:
         known = equations(self.env)
-        for formula in self.document.findall(nodes.math_block):
+        for formula in list(self.document.findall(nodes.math_block)):
             for number in TAG.findall(formula.astext()):
                 if number in known:
                     logger.warning("There are two equations (%s).", number, location=formula)
                 known[number] = self.env.docname
-                formula["ids"].append(anchor(number))
+                place = nodes.target(ids=[anchor(number)])
+                formula.parent.insert(formula.parent.index(formula), place)
 
 
 class LinkEquations(SphinxPostTransform):

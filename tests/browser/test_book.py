@@ -75,15 +75,6 @@ def test_nothing_overflows(open_page, path):
 
 
 @every_page
-def test_text_has_enough_contrast(open_page, low_contrast, path):
-    page = open_page(path, viewport=DESKTOP)
-    page.add_style_tag(content="* { transition: none !important; }")
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert low_contrast(page, ".page .content", ignore=".headerlink, button") == []
-
-
-@every_page
 def test_a_page_is_whole_without_a_network(open_page, path):
     page = open_page(path, offline=True)
     loaded = page.locator("script[src], link[rel=stylesheet], img").evaluate_all(
@@ -104,10 +95,11 @@ def test_nothing_stands_in_the_way_of_anyone(open_page, path):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page(path, viewport=PHONE, color_scheme="dark")
     formulas_are_set(page)
+    page.add_style_tag(content="* { transition: none !important; }")
     for viewport, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
         page.set_viewport_size(viewport)
         page.emulate_media(color_scheme=scheme)
-        found = axe.run(page).response["violations"]
+        found = axe.run(page, options={"preload": False}).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
 
 
@@ -236,8 +228,10 @@ def test_the_first_page_leads_to_every_section_on_every_framework(open_page):
     )
     for path in SECTIONS:
         assert path.as_uri() in links
-    page.locator("table.matrix td a[href*='9.5'][href$='=jax']").click()
-    assert "9.5" in page.title() and shown(page) == ["jax"]
+    link = page.locator("table.matrix td a[href*='9.5']").last
+    framework = link.get_attribute("href").partition("=")[2]
+    link.click()
+    assert "9.5" in page.title() and shown(page) == [framework]
 
 
 def test_equations_are_linked_by_their_numbers(open_page):
@@ -247,7 +241,8 @@ def test_equations_are_linked_by_their_numbers(open_page):
     link.click()
     page.wait_for_url("**/9.4-rnn.html#equation-9-4-5")
     formulas_are_set(page)
-    assert "H" in page.locator("#equation-9-4-5").inner_text()
+    formula = page.locator("#equation-9-4-5 + *")
+    assert formula.locator("mjx-container").count() == 1 and "9.4.5" in formula.inner_text()
 
 
 def test_notebooks_can_be_had(open_page):

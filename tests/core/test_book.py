@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -293,3 +294,15 @@ def test_every_public_name_stands_in_the_api():
     pages = " ".join(path.read_text(encoding="utf-8") for path in (BOOK / "api").glob("*.rst"))
     words = set(pages.replace(".", " ").replace("``", " ").split())
     assert {*_CORE, *backend.REQUIRED} - words == set()
+
+
+def test_every_equation_that_a_notebook_names_is_there():
+    named, there = {}, []
+    for path in sorted((BOOK.parent / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = "".join(cell["source"])
+                named |= dict.fromkeys(re.findall(r"\((\d+\.\d+\.\d+)\)", text), cell["id"])
+                there += re.findall(r"\\tag\{([\d.]+)\}", text)
+    assert {number: cell for number, cell in named.items() if number not in there} == {}
+    assert len(there) == len(set(there)) > 50

@@ -5,10 +5,8 @@
 // beside this one brings, _static/models/<model>-<framework>.js (book/page_models.py writes it): a page that is
 // opened from a disk may load a script, and nothing else.
 //
-// Of which framework the weights are: of the one whose tab is open. Whatever switches frameworks without
-// tabs of sphinx-design says so by
-//   document.documentElement.dataset.framework = "jax"      (read at the beginning)
-//   document.dispatchEvent(new CustomEvent("d2lrnn:framework", { detail: "jax" }))
+// Of which framework the weights are: of the one that the page's switch has chosen (frameworks.js). It stands in
+// <html data-framework="jax">, and the event "d2lrnn:framework" on `document` tells that it has changed.
 (() => {
   "use strict";
 
@@ -336,7 +334,7 @@
       this.live = element("p", { class: "model-spoken", "aria-live": "polite" });
       this.shown = element("div", { class: "model-shown" });
       this.of = element("p", { class: "model-of" });
-      this.frame = element("div", { class: "model-frame", role: "group", "aria-label": div.dataset.label ??
+      this.frame = element("div", { class: "model-frame", role: "group", hidden: true, "aria-label": div.dataset.label ??
         "A model to try" }, this.controls, this.message, this.live, this.shown, this.of);
       div.append(this.frame);
       this.makeControls();
@@ -353,11 +351,12 @@
     // The picture where there are no weights, with the reason below it; else the model.
     take(data) {
       const missing = Boolean(data.missing);
+      this.frame.hidden = false;
       for (const node of this.picture) if (node.nodeType === 1) node.hidden = !missing;
       for (const part of [this.controls, this.shown, this.message]) part.hidden = missing;
       this.data = missing ? undefined : data;
       const whose = FRAMEWORKS[data.framework];
-      const short = data.quick ? " The training was a short one, so the text is not what a full one gives." : "";
+      const short = data.quick ? " It was a short training; a full one gives other numbers." : "";
       this.of.textContent = missing ? `${whose}: ${data.missing}` : `These are the weights of ${whose}, as the ` +
         `notebook of section ${data.model.replace("-", ".")} trained them.${short}`;
       if (missing) return;
@@ -721,18 +720,7 @@
   const arrived = new Map(); // "9-6-torch" -> what its script brought
   const waiting = new Map(); // "9-6-torch" -> views
   const views = [];
-
-  function framework() {
-    const tab = document.querySelector('.sd-tab-set > input:checked + label[data-sync-group="framework"]');
-    let stored = null;
-    try {
-      stored = localStorage.getItem("sphinx-design-tab-id-framework");
-    } catch {
-      // A browser that keeps nothing: the page's own choice holds.
-    }
-    const named = [document.documentElement.dataset.framework, tab?.dataset.syncId, stored];
-    return named.find((name) => name in FRAMEWORKS) ?? "torch";
-  }
+  let chosen = "torch";
 
   // Called by the scripts that bring weights.
   function take(data) {
@@ -742,31 +730,38 @@
     waiting.delete(key);
   }
 
-  function show(name) {
-    for (const view of views) {
-      const key = `${view.div.dataset.model}-${name}`;
-      if (view.wanted === key) continue;
-      view.wanted = key;
-      if (arrived.has(key)) view.take(arrived.get(key));
-      else if (waiting.has(key)) waiting.get(key).push(view);
-      else {
-        waiting.set(key, [view]);
-        document.head.append(element("script", { src: new URL(`${key}.js`, folder) }));
-      }
+  // The weights that a view needs, as soon as the reader comes near it: until then it costs the page nothing.
+  function fetchFor(view) {
+    const key = `${view.div.dataset.model}-${chosen}`;
+    if (!view.near || view.wanted === key) return;
+    view.wanted = key;
+    if (arrived.has(key)) view.take(arrived.get(key));
+    else if (waiting.has(key)) waiting.get(key).push(view);
+    else {
+      waiting.set(key, [view]);
+      document.head.append(element("script", { src: new URL(`${key}.js`, folder) }));
     }
+  }
+
+  function choose(name) {
+    if (name in FRAMEWORKS) chosen = name;
+    views.forEach(fetchFor);
   }
 
   function begin() {
     for (const div of document.querySelectorAll("div.model-in-page")) views.push(new VIEWS[div.dataset.view](div));
-    show(framework());
-    document.addEventListener("change", ({ target }) => {
-      const id = target.matches(".sd-tab-set > input") && target.nextElementSibling?.dataset.syncId;
-      if (id in FRAMEWORKS) show(id);
-    });
-    document.addEventListener("d2lrnn:framework", ({ detail }) => detail in FRAMEWORKS && show(detail));
+    const approach = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) {
+        const view = views.find(({ div }) => div === target);
+        view.near ||= isIntersecting;
+        fetchFor(view);
+      }
+    }, { rootMargin: "600px" });
+    for (const { div } of views) approach.observe(div);
+    choose(document.documentElement.dataset.framework);
+    document.addEventListener("d2lrnn:framework", ({ detail }) => choose(detail));
   }
 
   window.d2lrnnModels = { take, views, LanguageModel, Translator, Mersenne, probabilities, gradientNorms };
-  // After the tabs have found out which of them is open.
-  window.addEventListener("load", begin);
+  document.addEventListener("DOMContentLoaded", begin);
 })();

@@ -321,3 +321,19 @@ def test_light_and_dark(open_page, scheme, dark):
             switch.click()
     assert (brightness("document.body") < 100) != dark
     assert plots_turned() != dark
+
+
+def test_a_model_that_runs_in_its_page_writes_what_its_notebook_printed(open_page):
+    (path,) = (path for path in SECTIONS if path.stem.startswith("9.6"))
+    compared = 0
+    for framework in ("torch", "jax", "mxnet", "tensorflow"):
+        page = open_page(Path(path), reduced_motion="reduce")
+        page.goto(f"{path.as_uri()}?framework={framework}")
+        page.locator(".model-in-page").scroll_into_view_if_needed()
+        page.locator(".model-of", has_text=re.compile("\\w")).wait_for()
+        if page.locator(".model-shown").is_visible():  # else this framework has not been executed
+            page.get_by_role("button", name="20 more").click()
+            printed = page.locator(".cell_output:visible").all_text_contents()
+            assert page.locator(".model-text").first.text_content() in "".join(printed)
+            compared += 1
+    assert compared

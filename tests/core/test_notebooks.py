@@ -94,7 +94,7 @@ def test_shows_what_a_student_would_type(path):
         if "remove-cell" not in cell.metadata.get("tags", []):
             assert "assert " not in cell.source, cell.id
         else:
-            assert "assert " in cell.source or "PageModels(" in cell.source, cell.id
+            assert "assert " in cell.source, cell.id
 
 
 @each_notebook

@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -24,8 +24,9 @@ from d2lrnn.figures import scalar
 from d2lrnn.hyperparameters import HyperParameters
 from d2lrnn.models import FAR
 from d2lrnn.module import draw_by_path, is_library_code, perplexity
+from d2lrnn.schema import plain
 from d2lrnn.shares import Share, cut
-from d2lrnn.weights import Weights, check_shapes, folded, write_weights
+from d2lrnn.weights import Weights, check_shapes, folded, misfits, write_weights
 
 Row = dict[str, float]
 
@@ -682,6 +683,7 @@ def numbers_of(optimizer: Any) -> Weights:
 
 def set_numbers(optimizer: Any, numbers: Weights) -> None:
     """Replace the attributes that `numbers_of` returned."""
+    check_state(numbers, dict.fromkeys(numbers, ()))
     for name, array in numbers.items():
         setattr(optimizer, name, array.item())
 
@@ -690,6 +692,35 @@ def is_librarys(loader: Any) -> bool:
     """Whether the library may run over the arrays of `loader` as it likes; so it may of none."""
     owned = isinstance(loader, Minibatches) and is_library_code(loader.convert)
     return loader is None or owned
+
+
+def check_state(state: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `WeightsError` unless the optimiser's `state` has arrays of these names and shapes."""
+    faults = misfits(_shapes(state), shapes)
+    if faults:
+        raise WeightsError(
+            "The optimiser's state is not one of this model's optimiser; nothing was loaded.\n  "
+            + "\n  ".join(map(plain, faults))
+            + "\nTo begin another training with the checkpoint's weights, use `model.load`."
+        )
+
+
+def shapes_of_memory(state: Weights, parameters: Sequence[Any]) -> dict[str, tuple[int, ...]]:
+    """What `check_state` asks of `state` where the first update makes the arrays "<parameter>/<name>".
+
+    Each of the parameters that have any has as many as others of as many axes, numbers or of its shape.
+    """
+    known = {str(index): tuple(p.shape) for index, p in enumerate(parameters)}
+    parts = [(*name.partition("/")[::2], array) for name, array in state.items()]
+    arrays = [part for part in parts if part[0] in known]
+    shapes = {}
+    for part in {part for part, _, _ in arrays}:
+        for other, key, array in arrays:
+            if key in ("row_var", "col_var"):  # Adafactor's, means of rows and of columns
+                shapes[f"{other}/{key}"] = array.shape
+            elif len(known[other]) == len(known[part]):
+                shapes[f"{part}/{key}"] = known[part] if array.shape else ()
+    return shapes
 
 
 def _repeatable(loader: Any) -> Any:

@@ -262,7 +262,7 @@ def check_weights(
         WeightsError: lists every missing, unknown and wrongly shaped weight.
     """
     arrays = {name: np.asarray(array) for name, array in weights.items()}
-    faults = _misfits({name: array.shape for name, array in arrays.items()}, shapes)
+    faults = misfits({name: array.shape for name, array in arrays.items()}, shapes)
     faults += [
         f"not numbers: {name} is of dtype {a.dtype}"
         for name, a in arrays.items()
@@ -276,12 +276,13 @@ def check_shapes(
     found: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
     """As `check_weights`, of weights of which the shapes alone were read."""
-    _refuse(_misfits(found, shapes))
+    _refuse(misfits(found, shapes))
 
 
-def _misfits(
+def misfits(
     found: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]]
 ) -> list[str]:
+    """In words, what of the shapes `found` is missing, unknown or other than `shapes` has it."""
     faults = [f"missing: {name} {shape}" for name, shape in shapes.items() if name not in found]
     faults += [f"unknown: {name} {shape}" for name, shape in found.items() if name not in shapes]
     faults += [

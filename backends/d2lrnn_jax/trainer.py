@@ -9,7 +9,7 @@ import numpy as np
 from jax import numpy as jnp
 
 from d2lrnn import trainer as core
-from d2lrnn.errors import ArgumentError, WeightsError
+from d2lrnn.errors import ArgumentError
 
 from . import devices
 from .epoch import compile_epoch
@@ -170,11 +170,10 @@ class Trainer(core.Trainer):
         own = self.optimizer_state()
         if not state and own.keys() == {".count", ".hyperparams['learning_rate']"}:
             return  # written when the learning rate of SGD was no state
-        if state.keys() != own.keys():
-            raise WeightsError(
-                f"The optimiser's state has {sorted(state)}, the model's optimiser needs "
-                f"{sorted(own)}: it was written by another optimiser."
-            )
+        shapes = {name: array.shape for name, array in own.items()}
+        if "key" in own:
+            shapes["key"] = jax.random.PRNGKey(0).shape
+        core.check_state(state, shapes)
         numbers = self.numbers().keys()
         core.set_numbers(self.optim, {name: state[name] for name in numbers})
         leaves = [jax.device_put(state[n], self.device) for n in own if n not in {*numbers, "key"}]

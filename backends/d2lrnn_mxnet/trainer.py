@@ -8,7 +8,6 @@ import numpy as onp
 from mxnet import autograd, gluon, np
 
 from d2lrnn import trainer as core
-from d2lrnn.errors import WeightsError
 from d2lrnn.module import nested
 
 from .devices import Replicas
@@ -125,26 +124,27 @@ class Trainer(core.Trainer):
         if not isinstance(self.optim, gluon.Trainer):
             return core.set_numbers(self.optim, state)
         (updater,) = self.optim._updaters
-        optimizer, indices, parts = updater.optimizer, self._indices(), {}
-        for name, array in state.items():
-            part, _, rest = name.partition("/")
-            parts.setdefault(part, {})[rest] = array
-        core.set_numbers(optimizer, parts.pop("all", {}))
-        core.set_numbers(optimizer.lr_scheduler, parts.pop("schedule", {}))
-        if parts.keys() != indices.keys():
-            raise WeightsError(
-                f"The checkpoint's optimiser trains {sorted(parts)}, that of this model {sorted(indices)}."
-            )
+        optimizer, indices = updater.optimizer, self._indices()
+        shapes, states = {n: a.shape for n, a in self.optimizer_state().items()}, {}
         for path, index in indices.items():
-            parameter, own = self.optim._params[index], parts[path]
-            parameter.lr_mult, parameter.wd_mult = own["lr_mult"].item(), own["wd_mult"].item()
-            if "count" in own:
-                optimizer._index_update_count[index] = own["count"].item()
-                weight = parameter.data().as_nd_ndarray()
-                updater.states[index] = optimizer.create_state_multi_precision(index, weight)
-                updater.states_synced[index] = True
-                for name, array in arrays_in(updater.states[index]):
-                    array[:] = own[name]
+            if f"{path}/count" in state:  # of those that were updated there is more
+                weight = self.optim._params[index].data().as_nd_ndarray()
+                states[path] = optimizer.create_state_multi_precision(index, weight)
+                shapes[f"{path}/count"] = ()
+                shapes |= {f"{path}/{n}": array.shape for n, array in arrays_in(states[path])}
+        core.check_state(state, shapes)
+        for part, owner in {"all": optimizer, "schedule": optimizer.lr_scheduler}.items():
+            numbers = {n.partition("/")[2]: a for n, a in state.items() if n.startswith(f"{part}/")}
+            core.set_numbers(owner, numbers)
+        for path, index in indices.items():
+            parameter = self.optim._params[index]
+            parameter.lr_mult = state[f"{path}/lr_mult"].item()
+            parameter.wd_mult = state[f"{path}/wd_mult"].item()
+            if path in states:
+                optimizer._index_update_count[index] = state[f"{path}/count"].item()
+                updater.states[index], updater.states_synced[index] = states[path], True
+                for name, array in arrays_in(states[path]):
+                    array[:] = state[f"{path}/{name}"]
 
     def _indices(self):
         """Under which number gluon's trainer knows each parameter, which follows from names that it makes."""

@@ -124,6 +124,8 @@ class Trainer(core.Trainer):
     def set_optimizer_state(self, state):
         self._build_optimizer()
         memory = self._memory()
+        if getattr(self.optim, "built", False):  # else more will come
+            core.check_state(state, {n: a.shape for n, a in self.optimizer_state().items()})
         core.set_numbers(self.optim, {n: a for n, a in state.items() if n not in memory})
         for name in state.keys() & memory.keys():
             memory[name].assign(state[name])

@@ -117,6 +117,9 @@ class Trainer(core.Trainer):
         if not isinstance(self.optim, torch.optim.Optimizer):
             return core.set_numbers(self.optim, state)
         everything = self.optim.state_dict()
+        shapes = {name: array.shape for name, array in self.optimizer_state().items()}
+        parameters = [p for group in self.optim.param_groups for p in group["params"]]
+        core.check_state(state, shapes | core.shapes_of_memory(state, parameters))
         for name, array in state.items():
             part, key = name.split("/")
             if part.startswith("group"):

@@ -26,7 +26,8 @@ from small_models import (
 
 import d2lrnn as d2l
 from d2lrnn import backend
-from d2lrnn.errors import ArgumentError
+from d2lrnn.errors import ArgumentError, WeightsError
+from d2lrnn.weights import read_header, read_weights, write_weights
 
 readers = importlib.import_module(f"readers.{backend.name()}")
 
@@ -330,6 +331,27 @@ def test_a_training_is_continued_bit_for_bit(make, trainer, data, tmp_path):
     )
     assert losses == expected_losses
     np.testing.assert_array_equal(rest.logits(data.X[:3]), whole.logits(data.X[:3]))
+
+
+@pytest.mark.parametrize("damage", ["half of it", "other shapes", "another name"])
+def test_an_optimisers_state_that_does_not_fit_is_refused(damage, data, tmp_path):
+    """Also of a checkpoint whose header does not tell what was written."""
+    path = tmp_path / "checkpoint.safetensors"
+    d2l.Trainer(1, progress=False).fit(with_adam(data), data, checkpoint=str(path))
+    state, arrays = read_header(path)["checkpoint"], read_weights(path)
+    of_memory = [n for n, a in arrays.items() if n.startswith("optimizer/") and a.ndim == 2]
+    if damage == "other shapes":
+        arrays |= {name: arrays[name][:-1] for name in of_memory}
+    else:
+        taken = arrays.pop(of_memory[0])
+        arrays |= {"optimizer/1/2/of others": taken} if damage == "another name" else {}
+    told = {name: value for name, value in state.items() if name not in ("arrays", "crc32")}
+    write_weights(path, arrays, checkpoint=told)
+    model = with_adam(data)
+    before = model.get_weights()
+    with pytest.raises(WeightsError, match="state is not one of this model's optimiser"):
+        d2l.Trainer(2, progress=False).fit(model, data, resume=str(path))
+    assert_same_weights(model.get_weights(), before)
 
 
 def test_halving_the_learning_rate_changes_the_training(data):

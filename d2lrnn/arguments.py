@@ -176,6 +176,44 @@ class Words(Rule):
 
 
 @dataclass(frozen=True)
+class Pair(Rule):
+    """Two numbers: sizes, which are positive, or the ends of an axis, of which None is left open."""
+
+    of_sizes: bool
+
+    def __str__(self) -> str:
+        return "two positive numbers" if self.of_sizes else "two numbers, an end and the other"
+
+    def accepts(self, value: Any) -> bool:
+        if (
+            isinstance(value, str | dict)
+            or not hasattr(value, "__len__")
+            or isinstance(value, type)
+        ):
+            return False
+        return len(value) == 2 and all(map(self._accepts_one, value))
+
+    def _accepts_one(self, value: Any) -> bool:
+        if value is None:
+            return not self.of_sizes
+        is_number = isinstance(value, numbers.Real) and not is_bool(value)
+        return is_number and math.isfinite(value) and not (self.of_sizes and value <= 0)
+
+
+@dataclass(frozen=True)
+class Styles(Rule):
+    """A list or a tuple, not empty, of what Matplotlib takes."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"a list of {self.what}"
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, list | tuple) and bool(value)
+
+
+@dataclass(frozen=True)
 class Having(Rule):
     """An object, not a class, that has these attributes; `what` it is in words."""
 
@@ -190,6 +228,7 @@ class Having(Rule):
         return has_all and not isinstance(value, type)
 
 
+SCALE = OneOf(("linear", "log", "symlog", "logit", "asinh"))
 LAYER, FUNCTION = Having("a layer", ("__call__",)), Having("a function", ("__call__",))
 
 
@@ -327,6 +366,23 @@ ARGUMENTS = {
     "seed": Argument(
         Integer(0, 2**32 - 1), "Decides the initial weights and the order of the minibatches."
     ),
+    # Figures
+    "xlabel": Argument(Text(), "The label of the horizontal axis."),
+    "ylabel": Argument(Text(), "The label of the vertical axis."),
+    "xlim": Argument(Pair(of_sizes=False), "The ends of the horizontal axis."),
+    "ylim": Argument(Pair(of_sizes=False), "The ends of the vertical axis."),
+    "xscale": Argument(SCALE, "The scale of the horizontal axis."),
+    "yscale": Argument(SCALE, "The scale of the vertical axis."),
+    "legend": Argument(Words("names", or_text=True), "The names of the lines."),
+    "titles": Argument(Words("titles"), "Of the columns."),
+    "label": Argument(Text(), "The name of a line."),
+    "fmts": Argument(Styles("formats of lines"), "Used in turn."),
+    "ls": Argument(Styles("styles of lines"), "Used in turn."),
+    "colors": Argument(Styles("colours"), "Used in turn."),
+    "cmap": Argument(Text(), "The name of a colour map."),
+    "figsize": Argument(Pair(of_sizes=True), "The width and height of a figure in inches."),
+    "axes": Argument(Having("axes of Matplotlib's", ("plot", "set_xlim")), "Where to draw."),
+    "display": Argument(Flag(), "Whether a plot is shown."),
     # Prediction
     "prefix": Argument(Words("tokens", or_text=True), "The text to continue."),
     "sentences": Argument(Words("sentences"), "The sentences to translate."),

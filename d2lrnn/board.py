@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any, Literal, Protocol
 
 from d2lrnn import atomic
+from d2lrnn.arguments import COUNT, Integer, check, check_given, expect
 from d2lrnn.errors import ArgumentError
 from d2lrnn.figures import Limits, in_notebook, picture, scalar, set_axes
 
@@ -67,6 +68,8 @@ class ProgressBoard:
         figsize: tuple[float, float] = (3.5, 2.5),
         display: bool = True,
     ) -> None:
+        check(xscale=xscale, yscale=yscale, ls=ls, colors=colors, figsize=figsize, display=display)
+        check_given(xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, axes=axes)
         self.xlabel, self.ylabel = xlabel, ylabel
         self.xlim, self.ylim = xlim, ylim
         self.xscale, self.yscale = xscale, yscale
@@ -88,6 +91,8 @@ class ProgressBoard:
             label: the name of the line in the legend.
             every_n: the line gets one point, their mean, for every `every_n` points; below 1 is 1.
         """
+        check(label=label)
+        expect("every_n", every_n, Integer(-COUNT, COUNT))
         waiting = self._waiting.setdefault(label, [])
         waiting.append((scalar("x", x), scalar("y", y)))
         if len(waiting) < every_n:
@@ -106,6 +111,7 @@ class ProgressBoard:
         Raises:
             ArgumentError: `path` ends in neither `.svg` nor `.png`.
         """
+        check(path=path)
         path = Path(path)
         if path.suffix.lower() not in SAVED_AS:
             raise ArgumentError(

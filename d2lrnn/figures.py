@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from d2lrnn import backend
+from d2lrnn.arguments import check, check_given, shown
 from d2lrnn.errors import ArgumentError
 
 Limits = tuple[float, float] | Sequence[float] | None
@@ -62,6 +63,7 @@ def use_svg_display() -> None:
 
 def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
     """Set the width and height, in inches, of the figures made from now on (book, section 2.4)."""
+    check(figsize=figsize)
     use_svg_display()
     _plt().rcParams["figure.figsize"] = figsize
 
@@ -80,6 +82,8 @@ def set_axes(
 
     `legend` names the lines in the order they were drawn (book, section 2.4).
     """
+    check(axes=axes, xscale=xscale, yscale=yscale)
+    check_given(xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, legend=legend)
     axes.set_xlabel(xlabel or "")
     axes.set_ylabel(ylabel or "")
     axes.set_xscale(xscale)
@@ -132,6 +136,8 @@ def plot(
     Raises:
         ArgumentError: `X` and `Y` hold different numbers of series or points, or no numbers.
     """
+    check(xscale=xscale, yscale=yscale, fmts=fmts, figsize=figsize)
+    check_given(xlabel=xlabel, ylabel=ylabel, xlim=xlim, ylim=ylim, legend=legend, axes=axes)
     if Y is None:
         ys = _series("X", X)
         xs = [np.arange(len(y)) for y in ys]
@@ -165,6 +171,13 @@ def show_list_len_pair_hist(
     legend: Sequence[str], xlabel: str, ylabel: str, xlist: Sequence[Any], ylist: Sequence[Any]
 ) -> None:
     """Plot how many of the sequences in `xlist` and in `ylist` have which length (book, section 10.5.2)."""
+    check(legend=legend, xlabel=xlabel, ylabel=ylabel)
+    for name, sequences in {"xlist": xlist, "ylist": ylist}.items():
+        is_list = isinstance(sequences, list | tuple)
+        if not (is_list and all(hasattr(one, "__len__") for one in sequences)):
+            raise ArgumentError(
+                f"Expected {name} to be a list of sequences. Received: {name}={shown(sequences)}."
+            )
     set_figsize()
     _, _, patches = _plt().hist([[len(one) for one in both] for both in (xlist, ylist)])
     for patch in patches[1].patches:
@@ -193,10 +206,12 @@ def show_heatmaps(
         cmap: a colour map of Matplotlib's.
 
     Raises:
-        ArgumentError: `matrices` has not four axes.
+        ArgumentError: `matrices` has not four axes, or holds no numbers.
     """
+    check(xlabel=xlabel, ylabel=ylabel, figsize=figsize, cmap=cmap)
+    check_given(titles=titles)
     values = _array("matrices", matrices)
-    if values.ndim != 4:
+    if values.ndim != 4 or not values.size:
         raise ArgumentError(
             "Expected matrices of shape (rows, columns, num_queries, num_keys). Received: matrices of shape "
             f"{values.shape}."
@@ -241,8 +256,9 @@ def show_beams(
     if not getattr(found, "kept", None):
         raise ArgumentError(
             "Expected found to be one of model.translations(...) or of beam_search(...). Received: "
-            f"{type(found).__name__}."
+            f"found={shown(found)}."
         )
+    check_given(figsize=figsize, axes=axes)
     # By step and place in it; the root, before the first step, is (0, 0).
     nodes = {(s, i): kept for s, step in enumerate(found.kept, 1) for i, kept in enumerate(step)}
     children: dict[_Node, list[_Node]] = {node: [] for node in ((0, 0), *nodes)}
@@ -341,7 +357,8 @@ def _plt() -> Any:
 
 def _series(name: str, values: Any) -> list[NDArray[Any]]:
     """`values` as a list of arrays of one axis: it is one series itself, or holds several."""
-    if getattr(values, "ndim", None) == 0 or not hasattr(values, "__len__"):
+    has_rows = hasattr(values, "__len__") and not isinstance(values, str | dict | type)
+    if getattr(values, "ndim", None) == 0 or not has_rows:
         raise ArgumentError(
             f"Expected {name} to be a series of numbers. Received: {name} of type "
             f"{type(values).__name__}."
@@ -382,11 +399,13 @@ def _array(name: str, series: Any) -> NDArray[Any]:
     except (RuntimeError, TypeError, ValueError):
         pass  # a tensor on a device, one with a gradient, or one that NumPy cannot read at all
     else:
-        if array.dtype != object:
+        if array.dtype.kind not in "OUS":
             return array
     if backend.loaded() and hasattr(series, "shape"):
         return np.asarray(backend.active().numpy(series))
     try:
+        if isinstance(series, str | dict):
+            raise TypeError(f"{name}={shown(series)}")
         return np.array([float(value) for value in series])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentError(f"Expected numbers for {name}. Received: {error}.") from None

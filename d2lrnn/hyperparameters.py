@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from d2lrnn import backend
-from d2lrnn.arguments import ARGUMENTS, Integer, check_layers, check_room, checked, expect
+from d2lrnn.arguments import (
+    ARGUMENTS,
+    Having,
+    Integer,
+    check_layers,
+    check_room,
+    checked,
+    expect,
+)
 from d2lrnn.errors import ArgumentError
 
 T = TypeVar("T")
@@ -117,12 +125,16 @@ def add_to_class(cls: type) -> Callable[[T], T]:
 
 def check_len(a: Sized, n: int) -> None:
     """Raise `ArgumentError` unless `a` has `n` elements (section 9.5)."""
+    expect("a", a, Having("something with a length", ("__len__",)))
+    check_integer("n", n, 0)
     if len(a) != n:
         raise ArgumentError(f"Expected length {n}. Received: length {len(a)}.")
 
 
 def check_shape(a: Any, shape: Iterable[int]) -> None:
     """Raise `ArgumentError` unless the tensor `a`, of any framework, has `shape` (section 9.5)."""
+    expect("a", a, Having("a tensor", ("shape",)))
+    expect("shape", shape, Having("a shape, such as (2, 3)", ("__iter__", "__len__")))
     expected, received = tuple(shape), tuple(a.shape)
     if received != expected:
         raise ArgumentError(f"Expected shape {expected}. Received: shape {received}.")

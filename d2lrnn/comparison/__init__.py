@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from d2lrnn import atomic
+from d2lrnn.arguments import File, expect, shown
 from d2lrnn.comparison import markdown, page, plots, record, terminal
 from d2lrnn.comparison.reading import read
 from d2lrnn.comparison.report import Report
@@ -42,7 +43,10 @@ def compare(runs: Iterable[str | os.PathLike[str] | Run]) -> Comparison:
         raise ArgumentError(
             f"Expected runs to be a list of runs. Received: runs={os.fspath(runs)!r}, only one."
         )
-    return Comparison(*read(runs))
+    given = list(runs) if isinstance(runs, Iterable) else [None]
+    if not all(isinstance(run, str | os.PathLike | Run) for run in given):
+        raise ArgumentError(f"Expected runs to be a list of runs. Received: runs={shown(runs)}.")
+    return Comparison(*read(given))
 
 
 class Comparison(Report):
@@ -58,7 +62,7 @@ class Comparison(Report):
         Raises:
             RunError: the folder exists already, or cannot be written.
         """
-        path = Path(folder)
+        path = Path(expect("folder", folder, File()))
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         files = {
             **plots.files(self.plots),

@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Any, NoReturn
 
-from d2lrnn.arguments import Integer, expect
+from d2lrnn.arguments import File, Integer, expect
 from d2lrnn.data.download import LONGEST_NAME, MAX_BYTES, cache_dir, data_folder
 from d2lrnn.errors import DataError
 
@@ -50,7 +50,9 @@ def extract(
     member that would lie outside `folder`, one file inside another, more than `max_files` members or
     `max_bytes` in all: then nothing is unpacked, unless the damage is found only on the way.
     """
-    path = Path(filename).expanduser()
+    path = Path(expect("filename", filename, File())).expanduser()
+    if folder is not None:
+        expect("folder", folder, File())
     if folder is not None:
         target = Path(folder).expanduser()
     else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from d2lrnn import atomic
-from d2lrnn.arguments import Integer, Number, expect
+from d2lrnn.arguments import File, Integer, Number, expect
 from d2lrnn.errors import ArgumentError, DataError, DownloadError
 
 DATA_URL = "http://d2l-data.s3-accelerate.amazonaws.com/"
@@ -79,6 +79,8 @@ def locate(
 ) -> tuple[Path, str]:
     """As `download`: the path, and in words where the file was found."""
     name = _name_at(url)
+    if folder is not None:
+        expect("folder", folder, File())
     expect("max_bytes", max_bytes, Integer(1))
     expect("max_seconds", max_seconds, Number(above_0=True))
     if sha1_hash is not None:

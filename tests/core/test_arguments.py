@@ -2,11 +2,14 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
 import pytest
+from kinds import BIG, HUGE, VALUES, Kind, assert_told
 
+from d2lrnn import figures
 from d2lrnn.arguments import (
     ARGUMENTS,
     File,
@@ -15,7 +18,9 @@ from d2lrnn.arguments import (
     Integer,
     Number,
     OneOf,
+    Pair,
     Share,
+    Styles,
     Text,
     Words,
     check,
@@ -23,9 +28,12 @@ from d2lrnn.arguments import (
     checked,
     shown,
 )
+from d2lrnn.board import ProgressBoard
 from d2lrnn.cli import Typed, generate, main, train, translate
-from d2lrnn.data import Vocab
+from d2lrnn.comparison import Comparison, compare
+from d2lrnn.data import Vocab, download, extract
 from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import check_len, check_shape
 
 OPTIONS = {param.name: param for param in (*generate.params, *translate.params, *train.params)}
 
@@ -38,6 +46,8 @@ FITTING = {
     Text: [("", ""), ("sea", "sea")],
     File: [("a", "a"), (Path("a"), Path("a"))],
     Words: [([], []), (["a"], ["a"]), (("a", "b"), ("a", "b"))],
+    Pair: [((1, 2.5), (1, 2.5)), ([3, 4], [3, 4])],
+    Styles: [(["a"], ["a"]), (("a", (0, (1, 1))), ("a", (0, (1, 1))))],
 }
 OTHERS = {
     Integer: [-1, 1.0, 1.5, "1", None, True, [], {}, np.float32(1), np.array([1]), math.nan],
@@ -48,6 +58,8 @@ OTHERS = {
     Text: [None, 1, b"a", ["a"]],
     File: [None, "", 1, ["a"]],
     Words: [None, 1, [1], ["a", None], {"a": 1}],
+    Pair: [None, 1, "ab", [], [1], [1, 2, 3], ["a", "b"], [1, math.nan], {1: 1, 2: 2}, tuple],
+    Styles: [None, 1, "ab", [], {"a": 1}, list],
     Having: [None, 1, "a", object(), Vocab],
 }
 
@@ -148,3 +160,98 @@ def test_what_an_argument_may_not_be_is_no_option(capsys):
         assert option.opts[0] in said
         if isinstance(option.type, Typed):
             assert f"expected {option.type.rule}. Received: -1" in said
+
+
+# The core's own functions, with `VALUES`, as in tests/contract/test_arguments.py those of the four backends:
+# arguments that are fine, and what each may be.
+
+FLAGS, COUNTS = (True, np.bool_(True)), (0, BIG, HUGE)
+MANY = (1.5, np.float32(2), BIG, HUGE)
+LABEL, SCALE = (
+    Kind("a str", ("", "3")),
+    Kind("one of {'linear', 'log', 'symlog', 'logit', 'asinh'}"),
+)
+LIMITS = Kind("two numbers, an end and the other", (None,))
+FIGSIZE = Kind("two positive numbers")
+LEGEND = Kind("a str or a list of names", (None, "", "3", []))
+AXES = Kind("axes of Matplotlib's", (None,))
+PATH, NUMBER_OF_BYTES = Kind("a path", ("3",)), Kind("an integer of at least 1", (BIG, HUGE))
+OF_AXES = {"xlabel": LABEL.or_none(), "ylabel": LABEL.or_none(), "xlim": LIMITS, "ylim": LIMITS}
+OF_AXES |= {"xscale": SCALE, "yscale": SCALE}
+OF_PLOT = {**OF_AXES, "legend": LEGEND, "figsize": FIGSIZE, "axes": AXES}
+SEQUENCES = Kind("a list of sequences", ([],))
+HISTOGRAM = {"legend": ["a", "b"], "xlabel": "", "ylabel": "", "xlist": [[1]], "ylist": [[1, 2]]}
+HEATMAPS = {"matrices": np.ones((1, 1, 2, 3)), "xlabel": "keys", "ylabel": "queries"}
+SEARCH_RESULT = SimpleNamespace(
+    kept=[[SimpleNamespace(parent=0, token=1, ended=False)]], tokens=[1]
+)
+FILE = {"url": "http://127.0.0.1:9/a.txt"}
+LENGTH = Kind("something with a length", (*("", "3", [], {}), *VALUES[-2:]))
+SHAPE = Kind("a shape, such as (2, 3)", (*("", "3", [], {}), *VALUES[-2:]))
+
+FUNCTIONS = [
+    (figures.plot, {"X": [1, 2]}, {**OF_PLOT, "fmts": Kind("a list of formats of lines")}),
+    (figures.set_figsize, {}, {"figsize": FIGSIZE}),
+    (
+        figures.set_axes,
+        {**dict.fromkeys(OF_AXES), "axes": SimpleNamespace(plot=1, set_xlim=1)}
+        | {"xscale": "log", "yscale": "log"},
+        {**OF_AXES, "legend": LEGEND, "axes": AXES._replace(fine=())},
+    ),
+    (figures.show_list_len_pair_hist, HISTOGRAM, {"xlabel": LABEL, "ylabel": LABEL}),
+    (figures.show_list_len_pair_hist, HISTOGRAM, {"xlist": SEQUENCES, "ylist": SEQUENCES}),
+    (figures.show_heatmaps, HEATMAPS, {"xlabel": LABEL, "ylabel": LABEL, "figsize": FIGSIZE}),
+    (
+        figures.show_heatmaps,
+        HEATMAPS,
+        {"cmap": LABEL, "titles": Kind("a list of titles", (None, []))},
+    ),
+    (
+        figures.show_beams,
+        {"found": SEARCH_RESULT},
+        {"figsize": FIGSIZE.or_none(), "axes": AXES}
+        | {"found": Kind("one of model.translations(...) or of beam_search(...)")},
+    ),
+    (
+        ProgressBoard,
+        {},
+        {**OF_AXES, "figsize": FIGSIZE, "axes": AXES, "display": Kind("True or False", FLAGS)}
+        | {"ls": Kind("a list of styles of lines"), "colors": Kind("a list of colours")},
+    ),
+    (
+        ProgressBoard().draw,
+        {"x": 1, "y": 2, "label": "a"},
+        {"label": LABEL, "every_n": Kind("an integer from -2147483647 to 2**31 - 1", (0, -1))},
+    ),
+    (ProgressBoard().save, {}, {"path": PATH}),
+    (compare, {}, {"runs": Kind("a list of runs", ("", "3", [], {}, *VALUES[-2:]))}),
+    (Comparison.write, {"self": None}, {"folder": PATH}),
+    (
+        download,
+        FILE,
+        {"max_bytes": NUMBER_OF_BYTES, "max_seconds": Kind("a positive number", MANY)}
+        | {"folder": PATH.or_none(), "sha1_hash": Kind("40 hexadecimal digits", (None,))},
+    ),
+    (extract, {"filename": "none.zip"}, {"filename": PATH, "folder": PATH.or_none()}),
+    (
+        check_len,
+        {"a": [1, 2], "n": 2},
+        {"a": LENGTH, "n": Kind("an integer of at least 0", COUNTS)},
+    ),
+    (check_shape, {"a": np.ones((2, 3)), "shape": (2, 3)}, {"shape": SHAPE}),
+]
+
+
+@pytest.mark.parametrize(
+    "function, good, kinds", FUNCTIONS, ids=[function.__qualname__ for function, *_ in FUNCTIONS]
+)
+def test_an_argument_of_a_function_of_the_core(function, good, kinds):
+    for argument, kind in kinds.items():
+        assert_told(kind, argument, lambda value, n=argument: function(**{**good, n: value}))
+
+
+@pytest.mark.parametrize("X", [*VALUES[:11], *VALUES[13:18], {"a": 1}, [HUGE, "a"]])
+def test_what_is_plotted_is_numbers_or_is_told(X):
+    if not isinstance(X, list) or X:
+        with pytest.raises(ArgumentError, match=r"X|[Ss]eries|numbers"):
+            figures.plot(X)

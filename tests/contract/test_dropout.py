@@ -24,19 +24,16 @@ def deep(layer, data, dropout, lr=0.5, seed=0):
     return with_larger_weights(model)
 
 
-@all_deep
-def test_it_changes_the_training_and_the_training_is_the_same_twice(layer, data):
-    with_it, again, without = (deep(layer, data, dropout) for dropout in (0.5, 0.5, 0))
-    losses = [fit(model, data).batch_losses for model in (with_it, again, without)]
-    assert losses[0] == losses[1]
-    assert losses[0] != losses[2]
-    assert_same_weights(again.get_weights(), with_it.get_weights())
+@pytest.mark.parametrize("layer", ["RNN", "LSTM", "BiGRU"])  # the other two below
+def test_it_changes_the_training(layer, data):
+    models = deep(layer, data, 0.5, lr=STILL), deep(layer, data, 0, lr=STILL)
+    losses = [fit(model, data, max_epochs=1).history[0]["train_loss"] for model in models]
+    assert abs(losses[0] - losses[1]) > 1e-5
 
 
-@some_deep
-def test_every_epoch_and_every_seed_drop_others(layer, data):
+def test_every_epoch_and_every_seed_drop_others(data):
     def losses(dropout, seed=0):
-        model = deep(layer, data, dropout, lr=STILL)
+        model = deep("GRU", data, dropout, lr=STILL)
         model.seed = seed  # of what is drawn in training; the weights are drawn
         return [row["train_loss"] for row in fit(model, data, max_epochs=2).history]
 
@@ -59,18 +56,18 @@ def test_it_is_off_in_validation_and_in_what_shows_a_model(layer, data):
         np.testing.assert_allclose(show(with_it), show(without), atol=1e-6)
 
 
-@pytest.mark.parametrize("layer", ["LSTM", "GRU"])
-def test_it_is_off_in_decoding(layer, data):
-    model = deep(layer, data, 0.9, lr=5)
+def test_it_is_off_in_decoding(data):
+    model = deep("LSTM", data, 0.9, lr=5)
     fit(model, data)
     texts = {model.predict("it has", 20, data.vocab) for _ in range(3)}
-    other = deep(layer, data, 0)
+    other = deep("LSTM", data, 0)
     other.set_weights(model.get_weights())
     assert texts == {other.predict("it has", 20, data.vocab)}
 
 
 @some_deep
-def test_a_training_with_dropout_continues_bit_for_bit(layer, data, tmp_path):
+def test_a_training_with_dropout_is_the_same_twice_and_continues_bit_for_bit(layer, data, tmp_path):
+    """The first half of it is another training."""
     whole, half, rest = (deep(layer, data, 0.5) for _ in range(3))
     fit(whole, data, max_epochs=4)
     checkpoint = str(tmp_path / "checkpoint.safetensors")

@@ -31,7 +31,6 @@ DECODERS = {"plain": "Seq2SeqDecoder", "attention": "Seq2SeqAttentionDecoder"}
 EMBED, HIDDENS = 7, 9
 
 decoders = pytest.mark.parametrize("decoder", DECODERS)
-cells = pytest.mark.parametrize("cell", ["gru", "lstm"])
 
 
 @pytest.fixture
@@ -66,8 +65,7 @@ def fit(model, data, max_epochs=2, **options):
 # Padding ----------------------------------------------------------------------------------------------
 
 
-@decoders
-@cells
+@pytest.mark.parametrize("decoder, cell", [("plain", "lstm"), ("attention", "gru")])
 def test_a_longer_padding_changes_nothing(decoder, cell, make_data):
     short, long = make_data(num_steps=6), make_data(num_steps=11)
     model = translator(short, decoder, cell)
@@ -111,17 +109,15 @@ def test_a_minibatch_weighs_as_many_tokens_as_count_in_it(make_data):
 @decoders
 def test_dropout_is_in_training_alone(decoder, make_data):
     data = make_data()
-    models = [translator(data, decoder, dropout=share, lr=1e-12) for share in (0.5, 0.5, 0)]
-    for model in models[:2]:
-        model.set_weights(models[2].get_weights())
+    models = [translator(data, decoder, dropout=share, lr=1e-12) for share in (0.5, 0)]
+    models[0].set_weights(models[1].get_weights())
     histories = [fit(model, data, max_epochs=1).history[0] for model in models]
     losses = [history["train_loss"] for history in histories]
-    assert losses[0] == losses[1]
-    assert abs(losses[0] - losses[2]) > 1e-5
-    assert histories[0]["val_loss"] == pytest.approx(histories[2]["val_loss"], abs=1e-5)
+    assert abs(losses[0] - losses[1]) > 1e-5
+    assert histories[0]["val_loss"] == pytest.approx(histories[1]["val_loss"], abs=1e-5)
     X, given, n, _ = data.arrays
     logits = [model.logits(X, given, n) for model in models]
-    np.testing.assert_allclose(logits[0], logits[2], atol=1e-6)
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-6)
 
 
 # Training and decoding --------------------------------------------------------------------------------
@@ -189,10 +185,10 @@ def test_steps_are_the_logits(make_data):
     X, given, n, _ = data.arrays
     for decoder in DECODERS:
         model = translator(data, decoder, "lstm")
-        state = model.encode(X, n)
+        state, expected = model.encode(X, n), model.logits(X, given, n)
         for t in range(given.shape[1]):
             logits, state = model.step(given[:, t], state)
-            np.testing.assert_allclose(logits, model.logits(X, given, n)[:, t], atol=1e-5)
+            np.testing.assert_allclose(logits, expected[:, t], atol=1e-5)
 
 
 @pytest.mark.parametrize(

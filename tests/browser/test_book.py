@@ -91,15 +91,18 @@ def test_a_page_is_whole_without_a_network(open_page, path):
 
 
 @every_page
+@pytest.mark.timeout(300)
 def test_nothing_stands_in_the_way_of_anyone(open_page, path):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    but_formulas = {"exclude": [["mjx-container"]]}  # MathJax's own, thousands of elements
+    options = {"preload": False, "resultTypes": ["violations"]}
     page = open_page(path, viewport=PHONE, color_scheme="dark")
     formulas_are_set(page)
     page.add_style_tag(content="* { transition: none !important; }")
     for viewport, scheme in ((PHONE, "dark"), (DESKTOP, "light")):
         page.set_viewport_size(viewport)
         page.emulate_media(color_scheme=scheme)
-        found = axe.run(page, options={"preload": False}).response["violations"]
+        found = axe.run(page, but_formulas, options).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
 
 

@@ -302,8 +302,8 @@ def matrix(sections: Mapping[Path, tuple[Notebook, Mapping[str, Notebook]]]) -> 
                 continue
             said = "short run" if is_quick(executed[framework]) else "read"
             said = spoken(took[framework]) if framework in took else said
-            what = f'<span class="unseen">{title} on {label}: </span>{said}'
-            fields.append(f'<td><a href="{page}?framework={framework}">{what}</a></td>')
+            whole = f'aria-label="{title} on {label}: {said}"'
+            fields.append(f'<td><a href="{page}?framework={framework}" {whole}>{said}</a></td>')
         rows.append(f'<tr><th scope="row"><a href="{page}">{title}</a></th>{"".join(fields)}</tr>')
     return (
         '<div class="table-wrapper"><table class="docutils matrix">\n'

@@ -13,5 +13,5 @@ const reachable = () => {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   }
 };
-addEventListener("load", reachable);
+for (const event of ["load", "resize"]) addEventListener(event, reachable);
 document.addEventListener("d2lrnn:framework", reachable);

@@ -238,7 +238,7 @@ def test_the_command(command, tmp_path, capsys):
         assert ("j" in ids) == (folder in ("", "jax/"))
     matrix = (output / "matrix.html").read_text()
     assert '<a href="chapter-9/9.1-text.html">9.1 Text</a>' in matrix
-    assert '<a href="chapter-9/9.1-text.html?framework=torch">' in matrix and "2 minutes" in matrix
+    assert '<a href="chapter-9/9.1-text.html?framework=torch" ' in matrix and "2 minutes" in matrix
     assert matrix.count("not executed") == 3
     assert not (output / "short.txt").exists()
 

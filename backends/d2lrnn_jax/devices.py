@@ -13,7 +13,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from d2lrnn import trainer as core
 from d2lrnn.errors import ArgumentError
+
+from .ops import cpu
 
 # Where the first host is; how many processes there are, and which this is, where JAX does not find it out
 # from the cluster's own variables.
@@ -56,3 +59,34 @@ def everywhere(mesh):
 def cut(batch, mesh):
     """The tensors of a minibatch cut over the devices along their first axis, evenly or not."""
     return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("devices")))
+
+
+class OnDevices(core.Trainer):
+    """What a trainer does about its devices; on one, `mesh` is None."""
+
+    on_many = True
+    mesh = None
+
+    def validate(self, model, data):
+        try:
+            return super().validate(model, data)
+        finally:
+            self.leave_mesh()
+
+    validate.__doc__ = core.Trainer.validate.__doc__
+
+    def leave_mesh(self):
+        """Put what was trained on one device, where it is used."""
+        if self.mesh is not None and hasattr(self, "_state"):
+            self.state = jax.device_put(jax.device_get(self.state), self.first_device)
+
+    def make_devices(self):
+        start(self.devices)
+
+    def count_shares(self):
+        self.mesh, self.rank = mesh_of(self.gpus, self.devices), jax.process_index()
+        return 1 if self.mesh is None else self.mesh.size
+
+    @property
+    def first_device(self):
+        return self.gpus[0] if self.gpus else cpu()

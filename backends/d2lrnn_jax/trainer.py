@@ -14,15 +14,13 @@ from d2lrnn.errors import ArgumentError
 from . import devices
 from .epoch import compile_epoch
 from .module import with_aux
-from .ops import cpu, numpy
+from .ops import numpy
 
 
-class Trainer(core.Trainer):
+class Trainer(devices.OnDevices):
     __doc__ = core.Trainer.__doc__
     compiles = True
 
-    on_many = True
-    mesh = None  # of the devices, where there are several
     _key = _root = None  # what parameters are drawn from, and what is dropped
 
     def fit(self, model, data, key=None, *, resume=None, checkpoint=None):
@@ -38,19 +36,7 @@ class Trainer(core.Trainer):
             super().fit(model, data, resume=resume, checkpoint=checkpoint)
         finally:
             self._key, self._epochs = None, {}  # and with them the data on the device
-            if self.mesh is not None and hasattr(self, "_state"):  # the model is used on one
-                self.state = jax.device_put(jax.device_get(self.state), self.first_device)
-
-    def make_devices(self):
-        devices.start(self.devices)
-
-    def count_shares(self):
-        self.mesh, self.rank = devices.mesh_of(self.gpus, self.devices), jax.process_index()
-        return 1 if self.mesh is None else self.mesh.size
-
-    @property
-    def first_device(self):
-        return self.gpus[0] if self.gpus else cpu()
+            self.leave_mesh()
 
     def prepare_model(self, model):
         self.device = self.first_device if self.mesh is None else devices.everywhere(self.mesh)

@@ -1,5 +1,6 @@
 """The examples of a training on the device, and its epochs as graphs, in TensorFlow."""
 
+import itertools
 from functools import partial
 
 import numpy as np
@@ -52,6 +53,67 @@ class Epoch:
         loss = self.loss_of([examples[rows] for examples in self.examples])
         check_draws()
         return tf.reshape(tf.cast(loss, tf.float32), ())
+
+
+class SharedEpoch:
+    """As `Epoch`, over minibatches that are cut: `step(batch, weight)` on each device gives the loss."""
+
+    def __init__(self, model, loader, strategy, step):
+        self.model, self.strategy, self.step = model, strategy, step
+        self.examples = []
+        for device in strategy.extended.worker_devices:
+            with tf.device(device):
+                self.examples.append([Rows(array) for array in loader.arrays])
+        self.graphs = {}
+
+    def __call__(self, minibatches):
+        """The losses (num_minibatches,) of minibatches, each a list of shares."""
+        losses = []
+        for sizes, alike in itertools.groupby(minibatches, lambda m: tuple(len(s.rows) for s in m)):
+            alike = list(alike)
+            for i in range(0, len(alike), MINIBATCHES_PER_CALL):
+                few = alike[i : i + MINIBATCHES_PER_CALL]
+                rows = [np.concatenate([s.rows for s in shares]) for shares in few]
+                weights = [[s.weight for s in shares] for shares in few]
+                rows, weights = tf.constant(rows, tf.int64), tf.constant(weights, tf.float32)
+                losses.append(self.graph(sizes)(rows, weights))
+        return numpy(tf.concat(losses, 0))
+
+    def graph(self, sizes):
+        if sizes not in self.graphs:
+            signature = [
+                tf.TensorSpec((None, sum(sizes)), tf.int64),
+                tf.TensorSpec((None, len(sizes)), tf.float32),
+            ]
+
+            def one(rows, weights):
+                losses = self.strategy.run(lambda: self.step(*self.share(sizes, rows, weights)))
+                check_draws()
+                return tf.reshape(self.strategy.experimental_local_results(losses)[0], ())
+
+            def each(rows, weights):
+                if tf.executing_eagerly():
+                    return tf.stack([one(*pair) for pair in zip(rows, weights, strict=True)])
+                # Not map_fn, in which a strategy refuses to run.
+                losses = tf.TensorArray(tf.float32, tf.shape(rows)[0])
+                _, losses = tf.while_loop(
+                    lambda i, _: i < tf.shape(rows)[0],
+                    lambda i, losses: (i + 1, losses.write(i, one(rows[i], weights[i]))),
+                    (0, losses),
+                    parallel_iterations=1,
+                )
+                return losses.stack()
+
+            self.graphs[sizes] = Traced(self.model, partial(each), signature)  # see `Epoch`
+        return self.graphs[sizes]
+
+    def share(self, sizes, rows, weights):
+        """On a device: its part of a minibatch, and what it weighs."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        replica = int(tf.get_static_value(replica))
+        own = tf.split(rows, sizes)[replica]
+        examples = self.examples[replica % len(self.examples)]
+        return [array[own] for array in examples], weights[replica]
 
 
 class Rows:

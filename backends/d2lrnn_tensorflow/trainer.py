@@ -11,18 +11,19 @@ from d2lrnn import trainer as core
 from d2lrnn.data import Minibatches
 from d2lrnn.module import is_library_code, nested
 
-from .epoch import Epoch
-from .ops import cpu, from_numpy, numpy, to
-from .variables import dense, move
+from . import devices
+from .epoch import Epoch, SharedEpoch
+from .ops import from_numpy, numpy, to
+from .variables import dense, move, storage
 from .weights import has_sizes
 
 
-class Trainer(core.Trainer):
+class Trainer(devices.OnDevices):
     __doc__ = core.Trainer.__doc__
     compiles = True
 
     def prepare_model(self, model):
-        self.device = self.gpus[0] if self.gpus else cpu()
+        self.device = self.first_device
         self.model = model
         model.trainer = self
         self._epochs = {}
@@ -33,6 +34,9 @@ class Trainer(core.Trainer):
             if isinstance(loader, Minibatches) and not has_sizes(model):
                 model(*[from_numpy(array[:1]) for array in loader.arrays[:-1]])
             move(model, self.device)
+        if self.strategy is not None:
+            devices.spread(model, self.strategy)
+        with self.device if self.strategy is None else self.strategy.scope():
             self.optim = model.configure_optimizers()
             self._build_optimizer()
 
@@ -53,17 +57,38 @@ class Trainer(core.Trainer):
         return nested(put, batch)
 
     def update(self, loss_of, batch):
-        with self.device, self.model.mode(training=True), tf.GradientTape() as tape:
+        with self.device:
+            loss, grads = self.gradients(loss_of, batch)
+            self.apply(grads)
+        return loss
+
+    def gradients(self, loss_of, batch):
+        """The loss of a minibatch, and its gradients by the variables that are trained."""
+        with self.model.mode(training=True), tf.GradientTape() as tape:
             loss = loss_of(batch)
         variables = self.model.trainable_variables
-        grads = dense(tape.gradient(loss, variables), variables)
+        return loss, dense(tape.gradient(loss, variables), variables)
+
+    def apply(self, grads):
         if self.gradient_clip_val > 0:
             clip = self.clip_gradients
             if not (tf.executing_eagerly() or is_library_code(clip)):
                 clip = tf.function(clip)  # translates a reader's `if norm > grad_clip_val:`
             grads = clip(self.gradient_clip_val, grads)
-        self.optim.apply_gradients(zip(grads, variables, strict=True))
-        return loss
+        if self.strategy is not None and isinstance(self.optim, tf.keras.optimizers.Optimizer):
+            # Keras's adds up what it is given on all devices.
+            grads = [None if g is None else g / self.num_shares for g in grads]
+        self.optim.apply_gradients(zip(grads, self.model.trainable_variables, strict=True))
+
+    def update_share(self, batch, weight):
+        """`update`, on one of several devices: of its share, with the gradients of all."""
+        loss, grads = self.gradients(lambda b: self.batch_loss(b) * weight, batch)
+        self.apply([None if g is None else devices.summed(g) for g in grads])
+        return devices.summed(loss)
+
+    def evaluate_share(self, batch, weight):
+        with self.model.mode(training=False):
+            return devices.summed(self.batch_loss(batch) * weight)
 
     def evaluate(self, loss_of, batch):
         with self.device, self.model.mode(training=False):
@@ -74,14 +99,23 @@ class Trainer(core.Trainer):
         settings = id(self.optim), self.gradient_clip_val, core.numbers_of(self.optim)
         made_of = train and str(settings)
         if made_of not in self._epochs:
-            self._build_optimizer()
-            run = self.update if train else self.evaluate
-            loader = self.train_dataloader if train else self.val_dataloader
-            self._epochs[made_of] = Epoch(
-                self.model, loader, lambda batch: run(self.batch_loss, self.prepare_batch(batch))
-            )
+            self._epochs[made_of] = self._epoch_of(train)
+        if self.strategy is not None:
+            with self.strategy.scope():
+                return self._epochs[made_of](self.shares(train))
         with self.device:
             return self._epochs[made_of]()
+
+    def _epoch_of(self, train):
+        loader = self.train_dataloader if train else self.val_dataloader
+        if self.strategy is not None:
+            step = self.update_share if train else self.evaluate_share
+            return SharedEpoch(self.model, loader, self.strategy, step)
+        self._build_optimizer()
+        run = self.update if train else self.evaluate
+        return Epoch(
+            self.model, loader, lambda batch: run(self.batch_loss, self.prepare_batch(batch))
+        )
 
     def record(self, key, value, train):
         if not tf.executing_eagerly():
@@ -106,6 +140,8 @@ class Trainer(core.Trainer):
         kept = {name: stream.get(name) for name in ("_seed", "_rng")}
         for state in states:
             state.assign([draw(2**31), 0])
+            for i, own in enumerate(devices.copies(storage(state))[1:], 1):
+                own.assign([np.random.RandomState([seed, epoch, i]).randint(2**31), 0])
         stream |= {"_seed": (own := draw(2**31)), "_rng": random.Random(own)}
         try:
             yield

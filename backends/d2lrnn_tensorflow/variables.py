@@ -34,14 +34,26 @@ def move(model, device):
 
     TensorFlow's variables stay where they are made, so they are made anew there.
     """
-    name, made = device_name(device), {}
+
+    def make(stored, trainable, name):
+        with device:
+            return tf.Variable(stored, trainable=trainable, name=name)
+
+    def is_there(stored):
+        spread = isinstance(stored, tf.distribute.DistributedValues)  # over several
+        return not spread and device_name(stored.device) == device_name(device)
+
+    remake(model, make, is_there)
+
+
+def remake(model, make, is_there):
+    """Make the variables of `model` anew, by `make(stored, trainable, name)`, but those that are there."""
+    made = {}
     for variable in (*model.variables, *variables(model).values()):
         stored = storage(variable)
-        if device_name(stored.device) == name or id(stored) in made:
+        if is_there(stored) or id(stored) in made:
             continue
-        with device:
-            label = stored.name.split(":")[0]
-            made[id(stored)] = tf.Variable(stored, trainable=variable.trainable, name=label)
+        made[id(stored)] = make(stored, variable.trainable, stored.name.split(":")[0])
         if stored is not variable:
             variable._initialize(made[id(stored)])
     for _, layer in layers(model):

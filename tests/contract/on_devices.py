@@ -34,14 +34,15 @@ def language_model(layers, folder):
     return with_larger_weights(make_model(layers, len(data.vocab), lr=0.5)), data
 
 
-def translator(decoder, cell, folder):
+def translator(decoder, cell, folder, num_layers):
     """A model and sentences of 1 to 8 words: the shares of a minibatch have unequally many tokens."""
     random, path = np.random.RandomState(0), folder / "pairs.tsv"
     sides = [[" ".join(random.choice(WORDS, n)) for n in random.randint(1, 9, 60)] for _ in "ab"]
     path.write_text("".join(f"{a}\t{b}\n" for a, b in zip(*sides, strict=True)), encoding="utf-8")
     data = d2l.PairFile(path, BATCH_SIZE, 9, num_train=NUM_EXAMPLES, num_val=13)
     src, tgt = len(data.src_vocab), len(data.tgt_vocab)
-    parts = d2l.Seq2SeqEncoder(src, 6, 9, 2, cell=cell), decoder(tgt, 6, 9, 2, cell=cell)
+    sizes, options = (6, 9, num_layers), {"cell": cell}
+    parts = d2l.Seq2SeqEncoder(src, *sizes, **options), decoder(tgt, *sizes, **options)
     return d2l.Seq2Seq(*parts, tgt_pad=data.tgt_vocab["<pad>"], lr=0.005), data
 
 
@@ -51,27 +52,30 @@ def cases(folder, everything):
     for decoder in d2l.Seq2SeqDecoder, d2l.Seq2SeqAttentionDecoder:
         for cell in CELLS if everything else CELLS[: decoder is d2l.Seq2SeqDecoder]:
             name = f"{decoder.__name__}, {cell}"
-            found[name] = lambda d=decoder, c=cell: translator(d, c, folder)
+            found[name] = lambda d=decoder, c=cell: translator(d, c, folder, 1 + everything)
     return found
 
 
-def fit(devices, model, data, max_epochs=5, clip=0.3, **options):
-    trainer = d2l.Trainer(max_epochs, 0, clip, progress=False, devices=devices)
+def fit(devices, model, data, max_epochs=5, **options):
+    trainer = d2l.Trainer(max_epochs, 0, 0.3, progress=False, devices=devices, keep=9)
     trainer.fit(model, data, **options)
     return trainer
 
 
-def how_far_apart(case, max_epochs=5):
-    """The largest difference of a weight, and of a loss, between one device and two."""
+def apart(one, other):
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one)
+
+
+def how_far_apart(case, max_epochs=5, checkpoint=None):
+    """The largest difference of a weight, and of a loss, between one device and two; the weights of two."""
     trained = []
     for devices in 1, 2:
         model, data = case()
-        rows = fit(devices, model, data, max_epochs).history
+        rows = fit(devices, model, data, max_epochs, checkpoint=checkpoint).history
         losses = np.array([(row["train_loss"], row["val_loss"]) for row in rows])
         trained.append((model.get_weights(), losses))
     (one, losses), (two, of_two) = trained
-    weights = max(float(np.abs(one[name] - two[name]).max()) for name in one)
-    return weights, float(np.abs(losses - of_two).max())
+    return apart(one, two), float(np.abs(losses - of_two).max()), two
 
 
 # Dropout ----------------------------------------------------------------------------------------------
@@ -112,32 +116,27 @@ def dropout(folder):
 # Checkpoints ------------------------------------------------------------------------------------------
 
 
-def resumed(folder):
-    """The largest difference to a training that was not stopped: on two devices, then on two, on one."""
-    found, path = {}, str(folder / "half.safetensors")
-    whole, data = language_model("GRU", folder)
-    fit(2, whole, data, 4)
-    half, _ = language_model("GRU", folder)
-    fit(2, half, data, 2, checkpoint=path)
+def resumed(folder, whole):
+    """How far those end from `whole` that go on after epoch 3 of it: on two devices, then on one."""
+    found, path = {}, str(folder / "all-000003.safetensors")
     for devices in 2, 1:
-        rest, _ = language_model("GRU", folder)
-        fit(devices, rest, data, 4, resume=path)
-        pairs = zip(whole.get_weights().values(), rest.get_weights().values(), strict=True)
-        found[devices] = max(float(np.abs(a - b).max()) for a, b in pairs)
+        rest, data = language_model("GRU", folder)
+        fit(devices, rest, data, resume=path)
+        found[devices] = apart(whole, rest.get_weights())
     return found
 
 
 def main(folder, everything):
     d2l.Trainer(1, devices=2)  # before anything is computed
-    found = {"apart": {}}
+    found, weights = {"apart": {}}, {}
     for name, case in cases(folder, everything).items():
-        found["apart"][name] = how_far_apart(case)
+        path = str(folder / "all.safetensors") if name == "GRU" else None
+        *found["apart"][name], weights[name] = how_far_apart(case, checkpoint=path)
         if everything:
             print(name, *(f"{figure:.1e}" for figure in found["apart"][name]), flush=True)
     if everything:
-        found["30 epochs"] = how_far_apart(cases(folder, False)["GRU"], 30)
-        print("30 epochs", *found["30 epochs"])
-    found |= {"dropout": dropout(folder), "resumed": resumed(folder)}
+        print("30 epochs", *how_far_apart(cases(folder, False)["GRU"], 30)[:2])
+    found |= {"dropout": dropout(folder), "resumed": resumed(folder, weights["GRU"])}
     (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
 
 

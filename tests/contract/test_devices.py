@@ -17,7 +17,7 @@ from d2lrnn.errors import ArgumentError
 
 SCRIPT = Path(__file__).with_name("on_devices.py")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -346,7 +346,16 @@ ARGUMENTS = {
     ),
     "epoch": Argument(Integer(0, COUNT), "How often the training windows were gone over before."),
     "lr": Argument(
-        Number(above_0=True), "eta, the learning rate of SGD: each step is -eta times the gradient."
+        Number(above_0=True), "eta, the learning rate: each step of SGD is -eta times the gradient."
+    ),
+    "optimizer": Argument(
+        OneOf(("sgd", "momentum", "adam")),
+        "What makes a step of gradients: sgd takes them as they are, momentum adds up those before, each "
+        "time 0.9 of them (section 12.6), adam also divides by their size (section 12.10).",
+    ),
+    "lr_schedule": Argument(
+        OneOf(("constant", "linear", "cosine")),
+        "How the learning rate falls from epoch to epoch, towards 0 at the last (section 12.11).",
     ),
     "gradient_clip_val": Argument(
         Number(above_0=False),

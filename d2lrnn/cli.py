@@ -19,7 +19,7 @@ from click.core import ParameterSource
 
 from d2lrnn import __version__, backend, shell
 from d2lrnn.errors import UserError
-from d2lrnn.models import MODELS
+from d2lrnn.models import LEARNING_RATES, MODELS
 from d2lrnn.notebooks import notebooks
 from d2lrnn.options import (
     FILE,
@@ -190,7 +190,11 @@ def _configured(ctx: click.Context, param: click.Parameter, path: Path | None) -
 @argument(DATA, "num_train", default=10000, default_told="10000; seq2seq: 512; of --text 90 %")
 @argument(DATA, "num_val", default=5000, default_told="5000; seq2seq: 128; of --text 10 %")
 @argument(TRAINING, "max_epochs", default=100)
-@argument(TRAINING, "lr", default=1.0)
+@argument(TRAINING, "optimizer", default="sgd")
+@argument(
+    *(TRAINING, "lr"), default=1.0, default_told="1; momentum: 0.1; adam: 0.01; seq2seq: 0.005"
+)
+@argument(TRAINING, "lr_schedule", default="constant")
 @argument(TRAINING, "gradient_clip_val", default=1.0)
 @argument(TRAINING, "num_gpus", default=1, default_told="1 if there is one, else 0")
 @argument(TRAINING, "devices", default=1)
@@ -295,6 +299,8 @@ def with_defaults(ctx: click.Context, options: dict[str, Any]) -> dict[str, Any]
             takers = [m for m, row in MODELS.items() if row.translates != model.translates]
             raise _without_effect(name, takers, options)
     defaults = dict(model.defaults)
+    if options["optimizer"] != "sgd" and not model.translates:
+        defaults["lr"] = LEARNING_RATES[options["optimizer"]]
     if options["text"] is not None:  # the whole of it, in minibatches that fit
         sizes = ("num_train", "num_val", "batch_size")
         defaults |= dict.fromkeys(sizes)

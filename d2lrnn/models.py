@@ -94,11 +94,16 @@ MODELS = {
             "num_val": 128,
             "max_epochs": 30,
             "lr": 0.005,
+            "optimizer": "adam",
             "tokens": "word",
             "min_freq": 2,
         },
     ),
 }
+
+
+# The learning rate that an optimiser takes if nobody says another.
+LEARNING_RATES = {"sgd": 1.0, "momentum": 0.1, "adam": 0.01}
 
 
 def build(options: Mapping[str, Any], *vocab_sizes: int) -> Any:
@@ -109,9 +114,15 @@ def build(options: Mapping[str, Any], *vocab_sizes: int) -> Any:
             of one that translates also `tgt_pad`.
         vocab_sizes: number of tokens; of one that translates, those of the source and of the target.
     """
+    of_all = _translator if MODELS[options["model"]].translates else _language_model
+    model = of_all(options, vocab_sizes)
+    if options.get("optimizer") is not None:  # runs of an earlier d2lrnn do not tell
+        model.optimizer_name = options["optimizer"]
+    return model
+
+
+def _language_model(options: Mapping[str, Any], vocab_sizes: tuple[int, ...]) -> Any:
     model, d2l = MODELS[options["model"]], backend.active()
-    if model.translates:
-        return _translator(options, vocab_sizes)
     (vocab_size,) = vocab_sizes
     sizes = {"num_hiddens": options["num_hiddens"]}
     if model.num_inputs:

@@ -43,6 +43,7 @@ class Module(HyperParameters):
 
     plot_train_per_epoch: float = 2
     plot_valid_per_epoch: float = 1
+    optimizer_name = "sgd"  # or "momentum", "adam": what `configure_optimizers` makes
     metric = "loss"  # what the library's own steps plot; "ppl" for a language model
 
     trainer: Any

@@ -62,6 +62,8 @@ class Options(TypedDict):
     pairs: NotRequired[str | None]
     weights: NotRequired[str | None]
     resume: NotRequired[str | None]
+    optimizer: NotRequired[str | None]
+    lr_schedule: NotRequired[str | None]
     log: NotRequired[Literal["csv", "tensorboard"] | None]
 
 

@@ -30,6 +30,14 @@ from d2lrnn.weights import Weights, check_shapes, folded, misfits, write_weights
 
 Row = dict[str, float]
 
+MOMENTUM = 0.9  # of the optimiser of this name
+# What share of the learning rate a schedule takes after this share of all epochs (book, section 12.11).
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+}
+
 _said_no_gpu = False
 
 
@@ -46,6 +54,8 @@ class Trainer(HyperParameters):
         patience: end the training early, when the validation loss has not fallen below its lowest for so
             many epochs; 0 never does.
         checkpoint_every: after how many epochs `fit(checkpoint=...)` writes one; it does after the last.
+        lr_schedule: how the model's learning rate falls from epoch to epoch, towards 0 at `max_epochs`:
+            'linear', 'cosine', or 'constant', not at all.
         keep: how many of the last checkpoints are kept, see `d2lrnn.checkpoints`.
         devices: over how many CPU devices each minibatch is cut, where there are no GPUs: to try, and to
             teach, how several train together.
@@ -79,6 +89,7 @@ class Trainer(HyperParameters):
     checkpoint_every: int
     keep: int
     devices: int
+    lr_schedule: str
     model: Any
     optim: Any
     data: Any
@@ -98,6 +109,7 @@ class Trainer(HyperParameters):
         checkpoint_every: int = 1,
         keep: int = 1,
         devices: int = 1,
+        lr_schedule: str = "constant",
     ) -> None:
         self.save_hyperparameters()
         if devices > 1 and num_gpus:
@@ -140,6 +152,10 @@ class Trainer(HyperParameters):
 
     def seeded_epoch(self, seed: int, epoch: int) -> AbstractContextManager[None]:
         """While it lasts, what a model draws (dropout) follows from `seed` and `epoch` alone."""
+        raise NotImplementedError
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Let the optimiser take `lr` from now on; ArgumentError, `cannot_follow`, if it has no such."""
         raise NotImplementedError
 
     def to_host(self, scalars: Sequence[Any]) -> np.ndarray[Any, Any]:
@@ -249,6 +265,9 @@ class Trainer(HyperParameters):
                     break
                 started = time.perf_counter()
                 self.set_epoch(self.epoch)
+                if self.lr_schedule != "constant":
+                    share = SCHEDULES[self.lr_schedule](self.epoch / self.max_epochs)
+                    self.set_learning_rate(self.model.lr * share)
                 self._first_minibatches = {True: self.train_batch_idx, False: self.val_batch_idx}
                 with self.seeded_epoch(self.seed, self.epoch):
                     self.fit_epoch()
@@ -276,6 +295,15 @@ class Trainer(HyperParameters):
             model.board.end(message)
         if self.rank == 0:
             self._warn_if_diverged()
+
+    @property
+    def cannot_follow(self) -> str:
+        """What to say where the learning rate of an optimiser cannot be set."""
+        return (
+            f"lr_schedule={self.lr_schedule!r} sets the learning rate of the optimiser, and "
+            f"{type(self.optim).__name__}, which the model's configure_optimizers returns, has none that can "
+            "be set. Leave lr_schedule out, or give it a schedule of your own there."
+        )
 
     @property
     def ended_early(self) -> bool:
@@ -613,7 +641,12 @@ class Trainer(HyperParameters):
         return {
             "model": {"model": type(model).__name__, **checkpoints.settings(model)},
             "data": checkpoints.of_data(loaders, lengths),
-            "trainer": {"gradient_clip_val": self.gradient_clip_val},
+            "trainer": {
+                "gradient_clip_val": self.gradient_clip_val,
+                "lr_schedule": self.lr_schedule
+                if self.lr_schedule == "constant"
+                else f"{self.lr_schedule} over {self.max_epochs} epochs",
+            },
         }
 
     def _configuration(self) -> dict[str, Any]:

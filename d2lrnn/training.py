@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from d2lrnn.data import Vocab
 
 _OF_THE_TRAINER = (
-    *("max_epochs", "num_gpus", "gradient_clip_val"),
+    *("max_epochs", "num_gpus", "gradient_clip_val", "lr_schedule"),
     *("patience", "checkpoint_every", "keep", "devices"),
 )
 MINIBATCHES = 10  # at least so many an epoch, where nobody says how large they are

@@ -3,7 +3,6 @@
 import inspect
 
 import jax
-import optax
 from flax import linen as nn
 from flax.core import Scope
 from jax import numpy as jnp
@@ -12,6 +11,7 @@ from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.hyperparameters import check_fields
 
+from . import optimizers
 from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape, typed
 from .parameters import Parameters
 from .weights import arrays
@@ -58,8 +58,7 @@ class Module(Parameters, nn.Module, core.Module):
         self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
 
     def configure_optimizers(self):
-        # Injected, the learning rate is state: it can be changed, and stands in checkpoints.
-        return optax.inject_hyperparams(optax.sgd)(self.lr)
+        return optimizers.make(self)
 
     @nn.nowrap
     def evaluator(self, function):

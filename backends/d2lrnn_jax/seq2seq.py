@@ -3,7 +3,6 @@
 from dataclasses import field
 
 import jax
-import optax
 from flax import linen as nn
 from jax import numpy as jnp
 
@@ -165,6 +164,8 @@ class Seq2Seq(EncoderDecoder):
         lr: learning rate of Adam.
     """
 
+    optimizer_name = "adam"
+
     tgt_pad: int
     lr: float
 
@@ -172,7 +173,3 @@ class Seq2Seq(EncoderDecoder):
         """Mean cross-entropy, in nats, of labels that are no padding; `averaged`, as in the book, or not."""
         losses, aux = super().loss(params, X, Y, state, averaged=False)
         return reduce_mean(losses, where=reshape(Y, (-1,)) != self.tgt_pad), aux
-
-    def configure_optimizers(self):
-        fixed = "b1", "b2", "eps", "eps_root"  # the learning rate alone is a state, as in `Module`
-        return optax.inject_hyperparams(optax.adam, static_args=fixed)(self.lr)

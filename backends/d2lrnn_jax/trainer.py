@@ -15,6 +15,7 @@ from . import devices
 from .epoch import compile_epoch
 from .module import with_aux
 from .ops import numpy
+from .optimizers import set_learning_rate
 
 
 class Trainer(devices.OnDevices):
@@ -94,6 +95,9 @@ class Trainer(devices.OnDevices):
     def evaluate(self, loss_of, batch):
         self.model.training = False
         return loss_of(self.state.params, batch, self.state)
+
+    def set_learning_rate(self, lr):
+        set_learning_rate(self, lr)
 
     def clip_gradients(self, grad_clip_val, grads):
         """The gradients g scaled by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""

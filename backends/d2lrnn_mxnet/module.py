@@ -1,12 +1,13 @@
 """`Module`, `Classifier`, `SGD` and the data modules, in MXNet (book, chapters 3 and 4)."""
 
-from mxnet import autograd, gluon, np, npx
+from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.hyperparameters import HyperParameters
 
+from . import optimizers
 from .ops import astype, exp, from_numpy, numpy, reshape
 from .parameters import Parameters
 from .weights import own
@@ -29,10 +30,7 @@ class Module(Parameters, core.Module, nn.Block):
             self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
 
     def configure_optimizers(self):
-        params = self.parameters()
-        if isinstance(params, list):
-            return SGD(params, self.lr)
-        return gluon.Trainer(params, "sgd", {"learning_rate": self.lr})
+        return optimizers.make(self, SGD)
 
     def evaluator(self, function):
         device = self.device

@@ -2,7 +2,7 @@
 
 import math
 
-from mxnet import gluon, init, np
+from mxnet import init, np
 from mxnet.gluon import nn
 
 from d2lrnn.hyperparameters import HyperParameters
@@ -161,6 +161,8 @@ class Seq2Seq(EncoderDecoder):
         lr: learning rate of Adam.
     """
 
+    optimizer_name = "adam"
+
     def __init__(self, encoder, decoder, tgt_pad, lr):
         super().__init__(encoder, decoder)
         self.save_hyperparameters()
@@ -170,6 +172,3 @@ class Seq2Seq(EncoderDecoder):
         losses = super().loss(Y_hat, Y, averaged=False)  # (tokens,)
         mask = astype(reshape(Y, -1) != self.tgt_pad, float32)
         return reduce_sum(losses * mask) / reduce_sum(mask)
-
-    def configure_optimizers(self):
-        return gluon.Trainer(self.parameters(), "adam", {"learning_rate": self.lr})

@@ -12,6 +12,7 @@ from d2lrnn.module import nested
 
 from .devices import Replicas
 from .ops import concat, cpu, numpy, reshape, stack, to
+from .optimizers import OfArrays, arrays_in, set_learning_rate
 from .weights import places
 
 drawing = threading.RLock()  # MXNet's global stream is one for all threads
@@ -66,6 +67,9 @@ class Trainer(core.Trainer):
         self.replicas.send_weights()
         return loss, None
 
+    def set_learning_rate(self, lr):
+        set_learning_rate(self, lr)
+
     def clip_gradients(self, grad_clip_val, model):
         """Scale the gradients g by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
         params = model.parameters()
@@ -103,6 +107,8 @@ class Trainer(core.Trainer):
         return numpy(stack([reshape(s, ()) for s in scalars])) if scalars else onp.empty(0)
 
     def optimizer_state(self):
+        if isinstance(self.optim, OfArrays):
+            return self.optim.arrays()
         if not isinstance(self.optim, gluon.Trainer):
             return core.numbers_of(self.optim)
         (updater,) = self.optim._updaters
@@ -121,6 +127,8 @@ class Trainer(core.Trainer):
         return state
 
     def set_optimizer_state(self, state):
+        if isinstance(self.optim, OfArrays):
+            return self.optim.set_arrays(state)
         if not isinstance(self.optim, gluon.Trainer):
             return core.set_numbers(self.optim, state)
         (updater,) = self.optim._updaters
@@ -150,12 +158,3 @@ class Trainer(core.Trainer):
         """Under which number gluon's trainer knows each parameter, which follows from names that it makes."""
         paths = {id(getattr(*place)): path for path, place in places(self.model).items()}
         return {paths.get(id(p), p.name): index for index, p in enumerate(self.optim._params)}
-
-
-def arrays_in(state, name="state"):
-    """The arrays of what an optimiser of MXNet's keeps for a parameter: one, none, or nested tuples."""
-    if isinstance(state, tuple | list):
-        for index, part in enumerate(state):
-            yield from arrays_in(part, f"{name}.{index}")
-    elif state is not None:
-        yield name, state

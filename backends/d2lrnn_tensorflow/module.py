@@ -10,6 +10,7 @@ from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.errors import UserError
 
+from . import optimizers
 from .graph import Traced
 from .ops import argmax, astype, cpu, device_name, exp, from_numpy, numpy, reduce_mean, reshape
 from .variables import Kept, dense, distinct, plain, storage
@@ -77,8 +78,7 @@ class Module(Kept, core.Module, tf.keras.Model):
         self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
 
     def configure_optimizers(self):
-        lr = float(self.lr) if isinstance(self.lr, int) else self.lr  # Keras refuses lr=1
-        return tf.keras.optimizers.SGD(lr)
+        return optimizers.make(self)
 
     @property
     def variables(self):

@@ -153,6 +153,8 @@ class Seq2Seq(EncoderDecoder):
         lr: learning rate of Adam.
     """
 
+    optimizer_name = "adam"
+
     def __init__(self, encoder, decoder, tgt_pad, lr):
         super().__init__(encoder, decoder)
         self.save_hyperparameters()
@@ -162,7 +164,3 @@ class Seq2Seq(EncoderDecoder):
         losses = super().loss(Y_hat, Y, averaged=False)  # (batch_size * num_steps,)
         counted = astype(reshape(Y, (-1,)) != self.tgt_pad, float32)
         return reduce_sum(losses * counted) / reduce_sum(counted)
-
-    def configure_optimizers(self):
-        # Keras's own epsilon, 1e-7, is ten times that of the other three, and of Adam's paper.
-        return tf.keras.optimizers.Adam(float(self.lr), epsilon=1e-8)

@@ -14,6 +14,7 @@ from d2lrnn.module import is_library_code, nested
 from . import devices
 from .epoch import Epoch, SharedEpoch
 from .ops import from_numpy, numpy, to
+from .optimizers import set_learning_rate
 from .variables import dense, move, storage
 from .weights import has_sizes
 
@@ -123,6 +124,9 @@ class Trainer(devices.OnDevices):
         is_variable = isinstance(value, tf.Variable | tf.keras.Variable)
         # As it is now: it is read at the end of the epoch.
         super().record(key, tf.convert_to_tensor(value) if is_variable else value, train)
+
+    def set_learning_rate(self, lr):
+        set_learning_rate(self, lr)
 
     def clip_gradients(self, grad_clip_val, grads):
         """The gradients g, scaled by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""

@@ -11,6 +11,7 @@ from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.errors import WeightsError
 
+from . import optimizers
 from .ops import exp, from_numpy, indices, numpy, reshape
 from .weights import plain_tensors
 
@@ -28,7 +29,7 @@ class Module(core.Module, nn.Module):
         self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
 
     def configure_optimizers(self):
-        return torch.optim.SGD([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+        return optimizers.make(self)
 
     @property
     def device(self):

@@ -141,6 +141,8 @@ class Seq2Seq(EncoderDecoder):
         lr: learning rate of Adam.
     """
 
+    optimizer_name = "adam"
+
     def __init__(self, encoder, decoder, tgt_pad, lr):
         super().__init__(encoder, decoder)
         self.save_hyperparameters()
@@ -149,6 +151,3 @@ class Seq2Seq(EncoderDecoder):
         """The mean cross-entropy of the labels that are no padding, in nats."""
         logits, labels = reshape(Y_hat, (-1, Y_hat.shape[-1])), indices(reshape(Y, -1))
         return F.cross_entropy(logits, labels, ignore_index=self.tgt_pad)
-
-    def configure_optimizers(self):
-        return torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.lr)

@@ -12,6 +12,7 @@ from . import devices
 from .epoch import Examples
 from .module import seeded
 from .ops import cpu, gpu, numpy
+from .optimizers import set_learning_rate
 
 
 class Trainer(core.Trainer):
@@ -81,6 +82,9 @@ class Trainer(core.Trainer):
     def evaluate(self, loss_of, batch):
         self.model.eval()
         return loss_of(batch)
+
+    def set_learning_rate(self, lr):
+        set_learning_rate(self, lr)
 
     def clip_gradients(self, grad_clip_val, model):
         """Scale the gradients g by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""

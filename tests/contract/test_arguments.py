@@ -128,6 +128,7 @@ CONSTRUCTORS = {
         "checkpoint_every": COUNT,
         "keep": COUNT,
         "devices": COUNT,
+        "lr_schedule": Kind("one of {'constant', 'linear', 'cosine'}"),
     },
 }
 

@@ -64,6 +64,9 @@ class Trainer(trainer.Trainer):
         self.random = np.random.RandomState([seed, epoch])
         yield
 
+    def set_learning_rate(self, lr):
+        self.optim.lr = lr
+
     def to_host(self, scalars):
         return np.array(scalars)
 

@@ -29,11 +29,12 @@ from d2lrnn.arguments import (
     shown,
 )
 from d2lrnn.board import ProgressBoard
-from d2lrnn.cli import Typed, generate, main, train, translate
+from d2lrnn.cli import generate, main, train, translate
 from d2lrnn.comparison import Comparison, compare
 from d2lrnn.data import Vocab, download, extract
 from d2lrnn.errors import ArgumentError
 from d2lrnn.hyperparameters import check_len, check_shape
+from d2lrnn.options import Typed
 
 OPTIONS = {param.name: param for param in (*generate.params, *translate.params, *train.params)}
 

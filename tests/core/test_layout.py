@@ -225,7 +225,7 @@ ORDER = [
     {"module"},
     # What frameworks have of their own: Flax's layers hold no parameters, gluon's know no arrays made by
     # hand; TensorFlow makes graphs of functions, and has variables that Keras does not know.
-    {"parameters", "graph", "variables"},
+    {"parameters", "graph", "variables", "optimizers"},
     {"weights"},
     {"ops"},
     {"prepare"},
@@ -240,7 +240,8 @@ LONGEST_OF_CHAPTER_9 = {"d2lrnn_torch": 850, "d2lrnn_jax": 1240, "d2lrnn_tensorf
 LONGEST_OF_CHAPTER_9 |= {"d2lrnn_mxnet": 1190}
 LONGEST_OF_A_BACKEND = 880
 CHAPTER_9 = {"__init__", *(name for level in ORDER for name in level if name not in SECTIONS)}
-CHAPTER_9 = (CHAPTER_9 | {"rnn_scratch", "rnn"}) - {"fast_translation", "devices"}
+# Twins of chapter 10, several devices, and optimisers, of chapter 12, are none of it.
+CHAPTER_9 = (CHAPTER_9 | {"rnn_scratch", "rnn"}) - {"fast_translation", "devices", "optimizers"}
 
 
 def wrong_ways(graph):

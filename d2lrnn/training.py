@@ -249,10 +249,10 @@ def _told(data: Any, translates: bool, smaller: bool) -> Iterator[str]:
     sizes = " and of ".join(f"{len(vocab):,}" for vocab in data.vocabs)
     yield f"Text: {data.source}; {data.num_tokens:,} tokens, a vocabulary of {sizes}"
     what = "pairs" if translates else f"windows of {data.num_steps} tokens"
-    validation = f"{data.num_val:,} for validation" if data.num_val else "none for validation"
+    validation = f"validation on {data.num_val:,}" if data.num_val else "no validation"
     why = ", small ones, since the text is short" if smaller else ""
     yield (
-        f"Of these {data.num_train:,} {what} for training, {validation}, in minibatches of "
+        f"Training on {data.num_train:,} {what}, {validation}, in minibatches of "
         f"{data.batch_size:,}{why}"
     )
 

@@ -46,7 +46,8 @@ def test_the_whole_text_is_used_in_minibatches_that_fit(call):
     num_train = num_windows * 9 // 10
     assert (code, err) == (0, "")  # nothing about a GPU that nobody asked for
     assert f"{num_windows + 8} tokens, a vocabulary of" in out
-    assert f"{num_train} windows of 8 tokens for training, {num_windows - num_train} for" in out
+    validation = f"validation on {num_windows - num_train}"
+    assert f"Training on {num_train} windows of 8 tokens, {validation}, in" in out
     assert f"in minibatches of {num_train // 10}, small ones" in out
     options = Run.open("run").config["options"]
     kept = [options[name] for name in ("num_train", "num_val", "batch_size", "num_gpus")]

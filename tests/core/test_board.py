@@ -323,6 +323,13 @@ def test_the_bar_fits_a_narrow_terminal():
     assert re.search(r"ppl train 5\.50 val 7\.25 in 0:0\d", frames[-2])
 
 
+def test_no_color():
+    short = "board.update(1, {'train_loss': 1.0})\nboard.end()"
+    colours = re.compile(r"\x1b\[[\d;]*[349]\d")
+    assert colours.search(in_terminal(short))
+    assert not colours.search(in_terminal(short, NO_COLOR="1"))
+
+
 def test_a_dumb_terminal_gets_lines():
     output = in_terminal(EPOCHS + "board.end()", TERM="dumb")
     assert output.startswith("lines\r\n") and "\x1b" not in output

@@ -22,11 +22,11 @@ def call(tmp_path, monkeypatch, numpy_library, capfd):
     """Runs the command line in a folder with a text; returns the exit code and what it printed."""
     (tmp_path / "text.txt").write_text(TEXT)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "draw_perplexity", lambda *_: draw())
+    monkeypatch.setattr(run, "draw_perplexity", lambda _, folder, __: draw(folder))
 
-    def draw():
+    def draw(folder):
         for kind in ("svg", "png"):
-            atomic.write(tmp_path / "run" / f"perplexity.{kind}", b"drawn")
+            atomic.write(folder / f"perplexity.{kind}", b"drawn")
 
     def call(*arguments):
         capfd.readouterr()
@@ -242,3 +242,17 @@ def test_a_shell_completes_backends_and_models(monkeypatch, capsys):
             cli.main([])
         assert ended.value.code == 0
         assert capsys.readouterr().out == f"plain,{expected}\n"
+
+
+def test_an_optimizer_brings_its_learning_rate_and_a_schedule_changes_the_training(call):
+    assert call(*TRAIN, "--optimizer", "adam", "--max-epochs", "3")[0] == 0
+    assert (
+        call(*TRAIN[:-1], "other", *"--lr 0.01 --max-epochs 3 --lr-schedule cosine".split())[0] == 0
+    )
+    adam, other = Run.open("run"), Run.open("other")
+    assert adam.config["options"]["lr"] == 0.01
+    assert adam.model().optimizer_name == "adam" and other.model().optimizer_name == "sgd"
+    losses = [[row["val_loss"] for row in found.history] for found in (adam, other)]
+    assert (
+        losses[0][0] == losses[1][0] and losses[0][1] != losses[1][1]
+    )  # the first epoch is as ever

@@ -31,7 +31,6 @@ ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 PHI = "\N{GREEK SMALL LETTER PHI}"
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 TAU = "\N{GREEK SMALL LETTER TAU}"
-SPACE = "\N{OPEN BOX}"  # as a character of a text
 Point = tuple[float, float]
 
 
@@ -915,7 +914,7 @@ def decoding() -> Drawing:
     """Section 9.5: a prefix is read, then every predicted character is fed back."""
     d = Drawing(740, 330, "Decoding: the prefix moves the state on, then predictions are fed back")
     xs = [60 + 118 * i for i in range(6)]
-    given, said = ["t", "h", "e", SPACE, "t", "i"], [SPACE, "t", "i", "m"]
+    given, said = ["t", "h", "e", BLANK, "t", "i"], [BLANK, "t", "i", "m"]
     for i, (x, token) in enumerate(zip(xs, given, strict=True)):
         color = STATE if i < 3 else NODE
         d.text(x, 262, token, color)
@@ -1009,12 +1008,12 @@ def bptt_truncation() -> Drawing:
     d = Drawing(740, 300, "Full, truncated and randomly truncated backpropagation through time")
     rows = (
         (50, "full", set(), MEMORY),
-        (130, "regular, \N{GREEK SMALL LETTER TAU} = 4", {4, 8}, MEMORY),
+        (130, f"regular, {TAU} = 4", {4, 8}, MEMORY),
         (210, "randomised", {2, 3, 9}, GATE),
     )
     for y, name, cuts, color in rows:
         d.text(8, y, name, anchor="start", size=15)
-        for t, token in enumerate(["t", "h", "e", SPACE, "t", "i", "m", "e", SPACE, "m", "a", "c"]):
+        for t, token in enumerate(["t", "h", "e", BLANK, "t", "i", "m", "e", BLANK, "m", "a", "c"]):
             x = 164 + 50 * t
             d.box(x, y, token, STATE, w=26, h=34)
             if t and t not in cuts:

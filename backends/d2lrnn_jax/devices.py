@@ -56,6 +56,11 @@ def everywhere(mesh):
     return NamedSharding(mesh, PartitionSpec())
 
 
+def put(values, device):
+    """`values` where `device` says; between hosts JAX takes them from NumPy alone."""
+    return jax.device_put(jax.device_get(values) if jax.process_count() > 1 else values, device)
+
+
 def cut(batch, mesh):
     """The tensors of a minibatch cut over the devices along their first axis, evenly or not."""
     return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("devices")))

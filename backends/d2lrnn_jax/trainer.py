@@ -46,7 +46,7 @@ class Trainer(devices.OnDevices):
         if self._key is not None or not model.has_params:
             dummy_input = model.dummy_input() or next(iter(self.train_dataloader))[:-1]
             model.set_variables(model.draw_variables(dummy_input, self._key))
-        self.state = jax.device_put(model.train_state(), self.device)
+        self.state = devices.put(model.train_state(), self.device)
         self._epochs, self._configured = {}, self.optim
 
     @property
@@ -108,7 +108,7 @@ class Trainer(devices.OnDevices):
     @contextlib.contextmanager
     def seeded_epoch(self, seed, epoch):
         root = jax.random.PRNGKey(seed) if self._root is None else self._root
-        dropout_rng = jax.device_put(jax.random.fold_in(root, epoch), self.device)
+        dropout_rng = devices.put(jax.random.fold_in(root, epoch), self.device)
         self.state = self.state.replace(step=self.train_batch_idx, dropout_rng=dropout_rng)
         yield
 
@@ -133,7 +133,7 @@ class Trainer(devices.OnDevices):
         if key not in self._epochs:
             self._epochs[key] = compile_epoch(step, loader, self.device)
         arrays = {name: getattr(now, name) for name in names}
-        arrays, losses = self._epochs[key](jax.device_put(arrays, self.device))
+        arrays, losses = self._epochs[key](devices.put(arrays, self.device))
         if train:
             self.state = now.replace(**arrays)
         return numpy(losses)
@@ -166,6 +166,6 @@ class Trainer(devices.OnDevices):
         core.check_state(state, shapes)
         numbers = self.numbers().keys()
         core.set_numbers(self.optim, {name: state[name] for name in numbers})
-        leaves = [jax.device_put(state[n], self.device) for n in own if n not in {*numbers, "key"}]
+        leaves = [devices.put(state[n], self.device) for n in own if n not in {*numbers, "key"}]
         opt_state = jax.tree.structure(self.state.opt_state).unflatten(leaves)
         self.state = self.state.replace(opt_state=opt_state)

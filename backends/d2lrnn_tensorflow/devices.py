@@ -6,6 +6,7 @@ added up (`strategy.reduce`) and applied to all copies. The epoch is a graph, as
 """
 
 import contextlib
+import functools
 import json
 import os
 
@@ -35,14 +36,19 @@ def start(devices):
 def task():
     """What TF_CONFIG tells: which process this is, and how many there are."""
     config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    number = sum(len(addresses) for addresses in config.get("cluster", {}).values())
-    return config.get("task", {}).get("index", 0), max(number, 1)
+    cluster, own = config.get("cluster", {}), config.get("task", {})
+    number = sum(map(len, cluster.values()))
+    after_chief = "chief" in cluster and own.get("type") != "chief"
+    return own.get("index", 0) + after_chief, max(number, 1)
+
+
+of_workers = functools.cache(tf.distribute.MultiWorkerMirroredStrategy)  # one a process
 
 
 def strategy_of(gpus, devices):
     """How the devices of all processes that train together do so; None for one."""
     if task()[1] > 1:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return of_workers()
     number, kind = (len(gpus), "GPU") if gpus else (devices, "CPU")
     if number == 1:
         return None
@@ -111,7 +117,9 @@ class OnDevices(core.Trainer):
                 self._epochs = {}
 
     def make_devices(self):
-        self.rank, _ = task()
+        self.rank, number = task()
+        if number > 1:
+            of_workers()  # before anything is computed
         if self.devices > 1:
             start(self.devices)
 

@@ -45,10 +45,8 @@ class Trainer(devices.OnDevices):
         keras = isinstance(self.optim, tf.keras.optimizers.Optimizer)  # or one of the reader's
         if keras and not self.optim.built and has_sizes(self.model):
             self.optim.build(self.model.trainable_variables)
-        if (
-            keras and not tf.distribute.has_strategy()
-        ):  # else Keras adds up those of all devices, and
-            # for that TensorFlow keeps every graph for good.
+        if keras and self.strategy is None:
+            # One device has nothing to add up over devices, for which TensorFlow keeps every graph for good.
             self.optim._all_reduce_sum_gradients = list
 
     def prepare_batch(self, batch):

@@ -377,7 +377,7 @@ METHODS = [
         tokenizer,
         "Tokenizer",
         {},
-        {"tokens": TOKENS, "letters": Kind("one of {'a-z', 'any'}", (None,)), "joined": FLAG},
+        {"tokens": TOKENS, "letters": Kind("one of {'a-z', 'any', 'all'}", (None,)), "joined": FLAG},
     ),
     ("vocab", "split", {}, {"text": TEXT}),
 ]

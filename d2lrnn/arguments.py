@@ -370,7 +370,7 @@ ARGUMENTS = {
     ),
     "devices": Argument(
         Integer(1, COUNT),
-        "Over how many CPU devices each minibatch is cut; for GPUs it is num_gpus.",
+        "Over how many CPU devices each minibatch is cut; to try how several train together.",
     ),
     "seed": Argument(
         Integer(0, 2**32 - 1), "Decides the initial weights and the order of the minibatches."

@@ -47,7 +47,7 @@ class StackedRNNScratch(Module):
 def run_layers(layers, inputs, state, mask, drop):
     """Keras's `layers`, one or a list, above each other over `inputs` (book, section 10.3.2).
 
-    Arguments and returned values but `drop`, the layer between two of them, are those of `RNN.forward`.
+    Arguments and returned values are those of `RNN.forward`, but for `drop`, the layer between two of them.
     """
     before = tf.nest.flatten(() if state is None else state)  # H, or H and C
     outputs, after = swapaxes(inputs, 0, 1), []  # Keras takes the batch first

@@ -70,7 +70,7 @@ class RNN(Module):
         if not has_sizes(self):
             self.build(inputs.shape[-1])
         check_inputs(inputs.shape[-1], getattr(self, "num_inputs", inputs.shape[-1]))
-        return run_layers(self.rnn, inputs, state, mask, self.drop)
+        return run_layers(self.rnn, inputs, state, mask, getattr(self, "drop", None))
 
 
 class RNNLM(RNNLMScratch):

@@ -377,7 +377,11 @@ METHODS = [
         tokenizer,
         "Tokenizer",
         {},
-        {"tokens": TOKENS, "letters": Kind("one of {'a-z', 'any', 'all'}", (None,)), "joined": FLAG},
+        {
+            "tokens": TOKENS,
+            "letters": Kind("one of {'a-z', 'any', 'all'}", (None,)),
+            "joined": FLAG,
+        },
     ),
     ("vocab", "split", {}, {"text": TEXT}),
 ]

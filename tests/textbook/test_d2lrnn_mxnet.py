@@ -1082,7 +1082,7 @@ def test_an_optimiser_of_other_parameters_is_not_continued(data, tmp_path):
     Part.__name__ = "RNNLM"  # nothing else tells the two models apart
     half = str(tmp_path / "half")
     weights_after(small(data), data, 1, checkpoint=half)
-    with pytest.raises(WeightsError, match="not one of this model's optimiser.*\n  unknown: rnn"):
+    with pytest.raises(WeightsError, match=r"not one of this model's optimiser.*\n  unknown: rnn"):
         weights_after(small(data, Part), data, resume=half)
 
 

@@ -4,6 +4,7 @@ import mxnet
 import numpy as onp
 from mxnet import gluon
 
+from d2lrnn import trainer as core
 from d2lrnn.errors import ArgumentError
 from d2lrnn.trainer import MOMENTUM
 
@@ -68,15 +69,28 @@ class OfArrays:
         return found
 
     def set_arrays(self, found):
-        """Go on from what `arrays` returned."""
+        """Go on from what `arrays` returned; a WeightsError if they are of other parameters."""
+        weights = {str(index): (index, param) for index, param in enumerate(self.params)}
+        states, shapes = memory(self.optimizer, weights, found)
+        core.check_state(found, {"lr": (), **shapes})
         self.optimizer.set_learning_rate(found["lr"].item())
-        for index, param in enumerate(self.params):
-            if f"{index}/count" in found:
-                self.optimizer._index_update_count[index] = found[f"{index}/count"].item()
-                state = self.optimizer.create_state_multi_precision(index, param.as_nd_ndarray())
-                self.updater.states[index], self.updater.states_synced[index] = state, True
-                for name, array in arrays_in(state):
-                    array[:] = found[f"{index}/{name}"]
+        for name, state in states.items():
+            index, _ = weights[name]
+            self.optimizer._index_update_count[index] = found[f"{name}/count"].item()
+            self.updater.states[index], self.updater.states_synced[index] = state, True
+            for part, array in arrays_in(state):
+                array[:] = found[f"{name}/{part}"]
+
+
+def memory(optimizer, weights, found):
+    """A new state of each of the weights (name: index, array) that `found` has, and the shapes there."""
+    states, shapes = {}, {}
+    for name, (index, weight) in weights.items():
+        if f"{name}/count" in found:
+            states[name] = optimizer.create_state_multi_precision(index, weight.as_nd_ndarray())
+            shapes[f"{name}/count"] = ()
+            shapes |= {f"{name}/{part}": array.shape for part, array in arrays_in(states[name])}
+    return states, shapes
 
 
 def arrays_in(state, name="state"):

@@ -12,7 +12,7 @@ from d2lrnn.module import nested
 
 from .devices import Replicas
 from .ops import concat, cpu, numpy, reshape, stack, to
-from .optimizers import OfArrays, arrays_in, set_learning_rate
+from .optimizers import OfArrays, arrays_in, memory, set_learning_rate
 from .weights import places
 
 drawing = threading.RLock()  # MXNet's global stream is one for all threads
@@ -51,10 +51,9 @@ class Trainer(core.Trainer):
         if self.replicas is None:
             return super().own_epoch(train)
         loader = self.train_dataloader if train else self.val_dataloader
-        run = self.update_shares if train else self.replicas.loss
+        run = self.update_shares if train else self.evaluate_shares
         self.replicas.send_weights()
-        given = [run(shares, loader.arrays) for shares in self.shares(train)]
-        return self.to_host([loss for loss, _ in given])
+        return self.to_host([run(shares, loader.arrays) for shares in self.shares(train)])
 
     def update_shares(self, shares, arrays):
         """`update`, of a minibatch that is cut over several devices."""
@@ -65,7 +64,12 @@ class Trainer(core.Trainer):
             self.clip_gradients(self.gradient_clip_val, self.model)
         self.optim.step(1)
         self.replicas.send_weights()
-        return loss, None
+        return loss
+
+    def evaluate_shares(self, shares, arrays):
+        """`evaluate`, likewise."""
+        loss, _ = self.replicas.loss(shares, arrays)
+        return loss
 
     def set_learning_rate(self, lr):
         set_learning_rate(self, lr)
@@ -133,14 +137,9 @@ class Trainer(core.Trainer):
             return core.set_numbers(self.optim, state)
         (updater,) = self.optim._updaters
         optimizer, indices = updater.optimizer, self._indices()
-        shapes, states = {n: a.shape for n, a in self.optimizer_state().items()}, {}
-        for path, index in indices.items():
-            if f"{path}/count" in state:  # of those that were updated there is more
-                weight = self.optim._params[index].data().as_nd_ndarray()
-                states[path] = optimizer.create_state_multi_precision(index, weight)
-                shapes[f"{path}/count"] = ()
-                shapes |= {f"{path}/{n}": array.shape for n, array in arrays_in(states[path])}
-        core.check_state(state, shapes)
+        weights = {path: (i, self.optim._params[i].data()) for path, i in indices.items()}
+        states, shapes = memory(optimizer, weights, state)
+        core.check_state(state, {n: a.shape for n, a in self.optimizer_state().items()} | shapes)
         for part, owner in {"all": optimizer, "schedule": optimizer.lr_scheduler}.items():
             numbers = {n.partition("/")[2]: a for n, a in state.items() if n.startswith(f"{part}/")}
             core.set_numbers(owner, numbers)

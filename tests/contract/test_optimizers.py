@@ -9,6 +9,7 @@ from small_models import assert_same_weights, fit, make_model, with_larger_weigh
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError, WeightsError
+from d2lrnn.weights import read_header, read_weights, write_weights
 
 LR, EPOCHS = 0.02, 3
 FACTORS = {
@@ -103,3 +104,18 @@ def test_an_optimiser_without_a_rate_cannot_follow_a_schedule():
         ArgumentError, match=r"lr_schedule='linear' sets .* object, which the model's"
     ):
         Odd(1, lr_schedule="linear").set_learning_rate(0.1)
+
+
+def test_half_a_state_is_refused_of_arrays_made_by_hand_too(data, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    trained = named("RNNScratch", data, "adam")
+    d2l.Trainer(1, progress=False).fit(trained, data, checkpoint=str(path))
+    state, arrays = read_header(path)["checkpoint"], read_weights(path)
+    del arrays[next(n for n, a in arrays.items() if n.startswith("optimizer/") and a.ndim == 2)]
+    told = {name: value for name, value in state.items() if name not in ("arrays", "crc32")}
+    write_weights(path, arrays, checkpoint=told)
+    model = named("RNNScratch", data, "adam")
+    before = model.get_weights()
+    with pytest.raises(WeightsError, match="state is not one of this model's optimiser"):
+        d2l.Trainer(2, progress=False).fit(model, data, resume=str(path))
+    assert_same_weights(model.get_weights(), before)

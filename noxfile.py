@@ -276,14 +276,11 @@ def compare(session: nox.Session) -> None:
     if folder.exists():
         session.error(f"There is a {folder} already; choose another folder with --output.")
     if not any(word.split("=")[0] == "--prefix" for word in training):
-        training += [f"--prefix={text}" for text in ("it has", "time traveller", "the future")]
-        training += ["--num-preds=60"]
+        training += THREE_TEXTS
 
     core = environment(session, "core")
     folder.mkdir(parents=True)
-    common = options.weights or folder / "common.safetensors"
-    if options.weights is None:
-        run(session, core, "-m", "d2lrnn.comparison.initial", str(common), *training, **real_text())
+    common = options.weights or common_weights(session, folder, training, **real_text())
     failed = [
         name
         for name in names
@@ -295,6 +292,20 @@ def compare(session: nox.Session) -> None:
     run(session, core, "-m", "d2lrnn", "compare", *made, "--output", str(folder / "report"))
     if failed:
         session.error(f"{', '.join(failed)} failed; the report shows how.")
+
+
+THREE_TEXTS = [f"--prefix={text}" for text in ("it has", "time traveller", "the future")]
+THREE_TEXTS += ["--num-preds=60"]
+
+
+def common_weights(
+    session: nox.Session, folder: Path, training: list[str], **env: str | None
+) -> Path:
+    """Initial weights for all frameworks, in `folder`, of a training with these options."""
+    common = folder / "common.safetensors"
+    core = environment(session, "core")
+    run(session, core, "-m", "d2lrnn.comparison.initial", str(common), *training, **env)
+    return common
 
 
 def train(session: nox.Session, name: str, folder: Path, *options: str, **env: str | None) -> bool:
@@ -367,13 +378,11 @@ def book(session: nox.Session) -> None:
 def side_by_side(session: nox.Session, names: list[str], report: Path) -> None:
     """A report of section 9.6 on these frameworks, of runs in build/side-by-side: those missing are made."""
     folder = Path("build/side-by-side")  # relative, as is the text: the report tells where they lay
-    training = [f"--prefix={text}" for text in ("it has", "time traveller", "the future")]
-    training += ["--num-preds=60"]
     text = {key: os.path.relpath(path, ROOT) for key, path in real_text().items()}
     common, core = folder / "common.safetensors", environment(session, "core")
     (ROOT / folder).mkdir(parents=True, exist_ok=True)
     if not (ROOT / common).exists():
-        run(session, core, "-m", "d2lrnn.comparison.initial", str(common), *training, **text)
+        common_weights(session, folder, THREE_TEXTS, **text)
     runs = []
     for start, more in (("common", [f"--weights={common}"]), ("own", [])):
         for name in names:
@@ -381,7 +390,7 @@ def side_by_side(session: nox.Session, names: list[str], report: Path) -> None:
             if (ROOT / runs[-1] / "failed.json").exists():
                 shutil.rmtree(ROOT / runs[-1])
             if not (ROOT / runs[-1]).exists():
-                train(session, name, runs[-1], *training, *more, **text)
+                train(session, name, runs[-1], *THREE_TEXTS, *more, **text)
     run(session, core, "-m", "d2lrnn", "compare", *map(str, runs), "--output", str(report))
 
 
@@ -517,7 +526,9 @@ def demo_environment(session: nox.Session, name: str) -> str:
         return str(python)
     size = f"about {FRAMEWORKS[name].megabytes} MB to download"
     if name == "torch" and sys.platform == "linux":
-        size += ", and gigabytes from an index of builds for CUDA, as PyPI is: see README.md"
+        size += (
+            ", and gigabytes from an index of builds for CUDA, as PyPI is: see book/guide/start.md"
+        )
     print(f"Installing {name} into {shown(folder)}, this once: {size}.", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     make = (sys.executable, "-m", "virtualenv", "-q", str(folder))

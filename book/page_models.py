@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from d2lrnn.page_models import MIME
+
 Notebook = dict[str, Any]
 
-MIME = "application/vnd.d2lrnn.models+json"  # of d2lrnn/page_models.py
 CELL = "-model-weights"
 PICTURE = "This is a picture of the model on PyTorch."
 NOT_RUN = f"not executed when this site was built. {PICTURE}"

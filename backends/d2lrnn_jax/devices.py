@@ -25,11 +25,9 @@ ADDRESS, NUMBERS = "JAX_COORDINATOR_ADDRESS", ("JAX_NUM_PROCESSES", "JAX_PROCESS
 
 def start(devices):
     """Make so many CPU devices, and meet the other hosts; JAX takes neither once it has begun to compute."""
-    wanted = {"jax_num_cpu_devices": devices} if devices > 1 else {}
     try:
-        for name, value in wanted.items():
-            if jax.config.values[name] != value:
-                jax.config.update(name, value)
+        if devices > 1 and jax.config.values["jax_num_cpu_devices"] != devices:
+            jax.config.update("jax_num_cpu_devices", devices)
         if ADDRESS in os.environ and not jax.distributed.is_initialized():
             numbers = [int(os.environ[n]) if n in os.environ else None for n in NUMBERS]
             jax.distributed.initialize(os.environ[ADDRESS], *numbers)

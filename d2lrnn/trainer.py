@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from d2lrnn import backend, checkpoints
+from d2lrnn import backend, checkpoints, interrupts
 from d2lrnn.arguments import check, check_given
 from d2lrnn.data import Minibatches
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError, WriteError
@@ -260,20 +260,12 @@ class Trainer(HyperParameters):
         model.board.begin(self.max_epochs, first, progress, compiling)
         message = None
         try:
-            for self.epoch in range(first, self.max_epochs):
-                if self.ended_early:
-                    break
-                started = time.perf_counter()
-                self.set_epoch(self.epoch)
-                if self.lr_schedule != "constant":
-                    share = SCHEDULES[self.lr_schedule](self.epoch / self.max_epochs)
-                    self.set_learning_rate(self.model.lr * share)
-                self._first_minibatches = {True: self.train_batch_idx, False: self.val_batch_idx}
-                with self.seeded_epoch(self.seed, self.epoch):
-                    self.fit_epoch()
-                self._finish_epoch(time.perf_counter() - started)
-                if checkpoint is not None and self._is_checkpoint_due():
-                    self._keep_checkpoint(checkpoint)
+            with interrupts.heard() as heard:
+                for self.epoch in range(first, self.max_epochs):
+                    if self.ended_early:
+                        break
+                    self._run_epoch(checkpoint)
+                    heard.raise_lost()
             self.epoch = len(self.history)
             if self.ended_early:
                 message = (
@@ -295,6 +287,19 @@ class Trainer(HyperParameters):
             model.board.end(message)
         if self.rank == 0:
             self._warn_if_diverged()
+
+    def _run_epoch(self, checkpoint: str | None) -> None:
+        started = time.perf_counter()
+        self.set_epoch(self.epoch)
+        if self.lr_schedule != "constant":
+            share = SCHEDULES[self.lr_schedule](self.epoch / self.max_epochs)
+            self.set_learning_rate(self.model.lr * share)
+        self._first_minibatches = {True: self.train_batch_idx, False: self.val_batch_idx}
+        with self.seeded_epoch(self.seed, self.epoch):
+            self.fit_epoch()
+        self._finish_epoch(time.perf_counter() - started)
+        if checkpoint is not None and self._is_checkpoint_due():
+            self._keep_checkpoint(checkpoint)
 
     @property
     def cannot_follow(self) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from d2lrnn import backend, shell
+from d2lrnn import backend, interrupts, shell
 from d2lrnn.errors import RunError, TrainingDiverged, UserError, WriteError
 from d2lrnn.logs import LOGS, check_log
 from d2lrnn.models import MODELS, build_for
@@ -69,10 +69,11 @@ class Training:
             TrainingDiverged: a loss became NaN or infinite; the run is marked as failed.
             WriteError: a file cannot be written; the run can be finished later.
         """
-        with _sigterm_as_ctrl_c():
+        with _sigterm_as_ctrl_c(), interrupts.heard() as heard:
             try:
                 self._prepare()
                 self._begin()
+                heard.raise_lost()
                 return self._train()
             finally:
                 if self.run is not None:
@@ -174,26 +175,28 @@ class Training:
             return not trainer.interrupted
         start = (self.earlier or run).checkpoint
         try:
-            trainer.fit(
-                self.model,
-                self.data,
-                resume=str(start) if start.is_file() else None,
-                checkpoint=str(run.checkpoint),
-            )
-            after = self._written()
-            samples = [
-                {"prefix": p, "before": b, "after": a, "num_preds": self.num_preds}
-                for p, b, a in zip(self.prefixes or (), self.before, after, strict=True)
-            ]
-            scores = _scores(self.model, self.data) if self.translates and self.data.num_val else {}
-            run.finish(
-                self.model,
-                trainer.history,
-                samples,
-                interrupted=trainer.interrupted,
-                ended_early=trainer.ended_early,
-                **scores,
-            )
+            with interrupts.heard():
+                trainer.fit(
+                    self.model,
+                    self.data,
+                    resume=str(start) if start.is_file() else None,
+                    checkpoint=str(run.checkpoint),
+                )
+                after = self._written()
+                samples = [
+                    {"prefix": p, "before": b, "after": a, "num_preds": self.num_preds}
+                    for p, b, a in zip(self.prefixes or (), self.before, after, strict=True)
+                ]
+                is_scored = self.translates and self.data.num_val
+                scores = _scores(self.model, self.data) if is_scored else {}
+                run.finish(
+                    self.model,
+                    trainer.history,
+                    samples,
+                    interrupted=trainer.interrupted,
+                    ended_early=trainer.ended_early,
+                    **scores,
+                )
         except WriteError as error:
             raise WriteError(f"{error}\n{run.how_to_go_on}") from error
         except Exception as error:

@@ -1,5 +1,6 @@
 """`d2lrnn train --resume`, and what is read of runs that have not finished (d2lrnn/training.py)."""
 
+import contextlib
 import os
 import signal
 
@@ -161,20 +162,42 @@ def test_another_backend_goes_on_in_a_new_run(call, killed, numpy_library, monke
     ]
 
 
-def test_sigterm_ends_a_run_as_ctrl_c_does(call, numpy_library, monkeypatch):
+def as_another_error():
+    """As code of a framework may, which a KeyboardInterrupt breaks off in the middle."""
+    with contextlib.suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+    raise RuntimeError("error_already_set: KeyboardInterrupt")
+
+
+def lost():
+    """While an object is deleted, where Python drops what is raised."""
+
+    class Deleted:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Deleted()
+
+
+@pytest.mark.parametrize(
+    ("end", "epochs"),
+    [(lambda: os.kill(os.getpid(), signal.SIGTERM), 3), (as_another_error, 3), (lost, 4)],
+    ids=["itself", "as_another_error", "lost"],
+)
+def test_sigterm_ends_a_run_as_ctrl_c_does(call, numpy_library, monkeypatch, end, epochs):
     class Ended(numpy_library.Trainer):
         def set_epoch(self, epoch):
             super().set_epoch(epoch)
             if epoch == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
+                end()
 
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(numpy_library, "Trainer", Ended)
         code, said = call(*TRAIN)
-    assert code == cli.INTERRUPTED and "train --resume run" in said
+    assert code == cli.INTERRUPTED and "train --resume run" in said and "Traceback" not in said
     assert Run.open("run").config["status"] == "interrupted"
-    assert len(history()) == 3
+    assert len(history()) == epochs
     assert signal.getsignal(signal.SIGTERM) is before
     assert call("train", "--resume", "run")[0] == 0
     assert len(history()) == 5

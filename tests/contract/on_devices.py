@@ -57,7 +57,8 @@ def cases(folder, everything):
 
 
 def fit(devices, model, data, max_epochs=5, **options):
-    trainer = d2l.Trainer(max_epochs, 0, 0.3, progress=False, devices=devices, keep=9)
+    settings = {"gradient_clip_val": 0.3, "lr_schedule": "cosine", "keep": 9, "progress": False}
+    trainer = d2l.Trainer(max_epochs, devices=devices, **settings)
     trainer.fit(model, data, **options)
     return trainer
 

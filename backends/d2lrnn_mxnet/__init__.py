@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402  MXNet is prepared for, and imported, before all that uses it.
 
+import os as _os
 import threading as _threading
 import warnings
 
@@ -16,6 +17,8 @@ try:
     with warnings.catch_warnings():  # about names that NumPy has renamed, and MXNet still lists
         warnings.simplefilter("ignore")
         import mxnet as mxnet  # first, so that a missing framework is told from a broken one
+except SystemExit:  # as a server of several workers (DMLC_ROLE) it has served, and is done
+    _os._exit(0)
 except AttributeError as _error:
     if _numpy.lib.NumpyVersion(_numpy.__version__) < "2.0.0":
         raise

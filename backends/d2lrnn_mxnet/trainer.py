@@ -10,7 +10,7 @@ from mxnet import autograd, gluon, np
 from d2lrnn import trainer as core
 from d2lrnn.module import nested
 
-from .devices import Replicas
+from .devices import Replicas, launched, of_workers
 from .ops import concat, cpu, numpy, reshape, stack, to
 from .optimizers import OfArrays, arrays_in, memory, set_learning_rate
 from .weights import places
@@ -23,13 +23,19 @@ class Trainer(core.Trainer):
 
     on_many = True
 
+    def count_shares(self):
+        if not launched():
+            return super().count_shares()
+        self.rank = of_workers().rank
+        return super().count_shares() * of_workers().num_workers
+
     def prepare_model(self, model):
         devices = self.gpus or [cpu(i) for i in range(self.devices)]
         self.device = devices[0]
         model.trainer = self
         model.reset_ctx(self.device)
         self.model = model
-        self.replicas = Replicas(model, devices) if len(devices) > 1 else None
+        self.replicas = Replicas(model, devices) if self.num_shares > 1 else None
         self.optim = model.configure_optimizers()
 
     def prepare_batch(self, batch):
@@ -53,7 +59,9 @@ class Trainer(core.Trainer):
         loader = self.train_dataloader if train else self.val_dataloader
         run = self.update_shares if train else self.evaluate_shares
         self.replicas.send_weights()
-        return self.to_host([run(shares, loader.arrays) for shares in self.shares(train)])
+        parts = map(self.replicas.own_part, self.shares(train))
+        losses = self.to_host([run(shares, loader.arrays) for shares in parts])
+        return self.replicas.over_all(losses)
 
     def update_shares(self, shares, arrays):
         """`update`, of a minibatch that is cut over several devices."""

@@ -11,6 +11,7 @@ import click
 from d2lrnn import atomic, backend
 from d2lrnn.errors import WriteError
 from d2lrnn.lesson import lesson
+from d2lrnn.options import backend_option
 
 BESIDE = Path(__file__).resolve().parents[1]
 SOURCES = (
@@ -24,9 +25,9 @@ SOURCES = (
 @click.option(
     "--backend",
     "backend_name",
-    metavar="NAME",
-    help="Leave out the cells of other frameworks, and choose this one in each.  [default: none; all "
-    "cells are kept]",
+    **backend_option(
+        "none; all cells are kept", "Leave out the cells of all frameworks but this one"
+    ),
 )
 def notebooks(folder: Path, backend_name: str | None) -> None:
     """Write the notebooks of chapters 9 to 11 into a folder, to be opened in Jupyter.

@@ -72,8 +72,8 @@ def argument(section: str, name: str, **settings: Any) -> Callable[[Decorated], 
     return option(section, f"--{name.replace('_', '-')}", **of_table(name, **settings))
 
 
-def backend_option(default_told: str) -> dict[str, Any]:
-    """The settings of an option that names a backend."""
+def backend_option(default_told: str, what: str = "Framework") -> dict[str, Any]:
+    """The settings of an option that names a backend, for what `what` says."""
 
     def announced(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
         if value is not None:
@@ -86,7 +86,8 @@ def backend_option(default_told: str) -> dict[str, Any]:
     def complete(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
         return [CompletionItem(name) for name in backend.found() if name.startswith(begun)]
 
-    text = f"Framework: torch, jax, tensorflow, mxnet, or one of another package.  [default: {default_told}]"
+    names = "torch, jax, tensorflow, mxnet, or one of another package"
+    text = f"{what}: {names}.  [default: {default_told}]"
     return {"metavar": "NAME", "callback": announced, "shell_complete": complete, "help": text}
 
 

@@ -234,8 +234,12 @@ def test_no_table_cuts_a_word(monkeypatch, capsys):
 
 
 def test_a_shell_completes_backends_and_models(monkeypatch, capsys):
-    for begun, expected in ("--backend to", "torch"), ("--model lstm-", "lstm-scratch"):
-        monkeypatch.setenv("COMP_WORDS", f"d2lrnn train {begun}")
+    for begun, expected in (
+        ("train --backend to", "torch"),
+        ("notebooks --backend to", "torch"),
+        ("train --model lstm-", "lstm-scratch"),
+    ):
+        monkeypatch.setenv("COMP_WORDS", f"d2lrnn {begun}")
         monkeypatch.setenv("COMP_CWORD", "3")
         monkeypatch.setenv("_D2LRNN_COMPLETE", "bash_complete")
         with pytest.raises(SystemExit) as ended:

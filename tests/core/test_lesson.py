@@ -51,7 +51,7 @@ def test_the_command_writes_them_and_overwrites_nothing(tmp_path, capsys):
     mine.write_text("my work")
     assert cli.main(["notebooks", str(folder)]) == 1
     assert "exists already" in capsys.readouterr().err and mine.read_text() == "my work"
-    assert cli.main(["notebooks", "--backend", "jacks", str(tmp_path / "other")]) == 1
+    assert cli.main(["notebooks", "--backend", "jacks", str(tmp_path / "other")]) == 2
     assert "jax" in capsys.readouterr().err and not (tmp_path / "other").exists()
 
 

@@ -181,7 +181,7 @@ def beam_search(
     step: Callable[[Array, Any], tuple[Array, Any]],
     state: Any,
     first: Array,
-    end: int,
+    end: int | None,
     num_steps: int,
     beams: int,
     alpha: float = 0.75,
@@ -197,13 +197,14 @@ def beam_search(
         step: from tokens (n * beams,) and a state to logits (n * beams, vocab_size) and the next state.
         state: at the beginning; the rows of an example lie side by side.
         first: the token with which each example begins (n,).
-        end: the token that ends a sequence.
+        end: the token that ends a sequence; None if none does, and all have `num_steps` tokens.
         num_steps: the most tokens of a sequence.
         beams: k, how many are followed.
         alpha: 0 compares the log-probabilities themselves, which are higher for short sequences.
         followed: from a state and rows (n * beams,) to the state of these rows.
     """
-    check(step=step, end=end, num_steps=num_steps, beams=beams, alpha=alpha, followed=followed)
+    check(step=step, num_steps=num_steps, beams=beams, alpha=alpha, followed=followed)
+    check_given(end=end)
     if np.ndim(first) != 1 or np.asarray(first).dtype.kind not in "iu" or not len(first):
         raise ArgumentError(
             f"Expected first to be tokens (n,), n at least 1. Received: first={shown(first)}."

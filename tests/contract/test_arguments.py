@@ -350,7 +350,12 @@ METHODS = [
         {},
         {"reserved_tokens": Kind("a list of strings", ([], {}, *VALUES[-2:]))},
     ),
-    (decoding, "beam_search", SEARCH, {"step": FUNCTION, "followed": FUNCTION, "end": COUNT_OR_0}),
+    (
+        decoding,
+        "beam_search",
+        SEARCH,
+        {"step": FUNCTION, "followed": FUNCTION, "end": COUNT_OR_0.or_none()},
+    ),
     (decoding, "beam_search", SEARCH, {"num_steps": COUNT, **BEAMS}),
     (
         decoding,

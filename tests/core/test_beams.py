@@ -19,7 +19,7 @@ def tables(seed, num_examples=3, num_steps=4):
     return np.random.RandomState(seed).normal(0, 2, (num_examples, V**num_steps, V))
 
 
-def search(logits, beams, alpha=0.75, num_steps=4):
+def search(logits, beams, alpha=0.75, num_steps=4, end=END):
     """Beam search whose state is the sequence so far, as one number, of each row."""
     n = len(logits)
 
@@ -32,7 +32,7 @@ def search(logits, beams, alpha=0.75, num_steps=4):
         step,
         np.zeros(n * beams, int),
         np.full(n, BEGIN),
-        END,
+        end,
         num_steps,
         beams,
         alpha,
@@ -40,27 +40,27 @@ def search(logits, beams, alpha=0.75, num_steps=4):
     )
 
 
-def exhaustive(logits, alpha, num_steps=4):
+def exhaustive(logits, alpha, num_steps=4, end=END):
     """The best of all sequences, by the definition."""
     log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     found = {}
     for sequence in itertools.product(range(V), repeat=num_steps):
-        tokens = sequence[: sequence.index(END) + 1] if END in sequence else sequence
+        tokens = sequence[: sequence.index(end) + 1] if end in sequence else sequence
         state = total = 0
         for token in tokens:
             total += log_p[state, token]
             state = (state * V + token) % len(logits)
         found[tokens] = total / len(tokens) ** alpha
     best = max(found, key=found.get)
-    return [token for token in best if token != END], found[best] * len(best) ** alpha
+    return [token for token in best if token != end], found[best] * len(best) ** alpha
 
 
-@pytest.mark.parametrize("alpha", [0, 0.75, 1])
+@pytest.mark.parametrize(("alpha", "end"), [(0, END), (0.75, END), (1, END), (0.75, None)])
 @pytest.mark.parametrize("seed", range(5))
-def test_with_as_many_beams_as_sequences_it_is_exhaustive(seed, alpha):
+def test_with_as_many_beams_as_sequences_it_is_exhaustive(seed, alpha, end):
     logits = tables(seed)
-    for one, of_one in zip(search(logits, V**4, alpha), logits, strict=True):
-        tokens, log_probability = exhaustive(of_one, alpha)
+    for one, of_one in zip(search(logits, V**4, alpha, end=end), logits, strict=True):
+        tokens, log_probability = exhaustive(of_one, alpha, end=end)
         assert one.tokens == tokens
         assert one.log_probability == pytest.approx(log_probability)
 

@@ -13,9 +13,11 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO, cast
 
 try:
     import fcntl
@@ -110,6 +112,22 @@ def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
                 _sync_folder(path.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def nameless_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A new file to write and read beside `path`, which it never becomes: it is gone when nobody uses it.
+
+    Raises:
+        WriteError: the disk is full, or the folder cannot be written to.
+    """
+    path = Path(path)
+    with ExitStack() as opened:
+        opened.enter_context(_explained(path, _OF_THE_DISK))
+        with _explained(path):
+            _make_folder(path.parent)
+            file = opened.enter_context(tempfile.TemporaryFile(dir=path.parent))
+        yield cast(BinaryIO, file)
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:

@@ -39,6 +39,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from d2lrnn import __version__, atomic, backend, checkpoints, decoding, models, schema, shell
 from d2lrnn.data import Tokenizer, Vocab
 from d2lrnn.errors import ArgumentError, DataError, RunError, TrainingDiverged, WeightsError
@@ -553,8 +555,10 @@ SIDES = ("src", "tgt")  # of a vocab.json of two languages
 
 def sha1_of(data: Any) -> str:
     """The SHA-1 of the tokens' indices (int32, little-endian): equal ones mean equal data."""
-    content = b"".join(array.astype("<i4").tobytes() for array in data.indices)
-    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    sha1 = hashlib.sha1(usedforsecurity=False)
+    for array in data.indices:
+        sha1.update(np.ascontiguousarray(array, "<i4").reshape(-1).data)  # of a text no copy
+    return sha1.hexdigest()
 
 
 def versions() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from d2lrnn.data.archive import DAMAGED
 from d2lrnn.data.data_module import DataModule
 from d2lrnn.data.download import DATA_URL, cache_dir, data_folder, locate, not_had
 from d2lrnn.data.minibatches import Minibatches
-from d2lrnn.data.text import read_text
+from d2lrnn.data.reading import read_text
 from d2lrnn.data.tokenizer import Tokenizer
 from d2lrnn.data.vocab import Vocab
 from d2lrnn.errors import ArgumentError, DataError, DownloadError

@@ -1,20 +1,20 @@
 """Text as training data: raw text, tokens, corpus, windows, minibatches (sections 9.2 and 9.3)."""
 
-import codecs
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from d2lrnn.arguments import check, checked, shown
+from d2lrnn.data import corpus
 from d2lrnn.data.data_module import DataModule
 from d2lrnn.data.minibatches import Minibatches
-from d2lrnn.data.tokenizer import BLOCK, Tokenizer
+from d2lrnn.data.reading import read_text
+from d2lrnn.data.tokenizer import Tokenizer
 from d2lrnn.data.vocab import Vocab
 from d2lrnn.errors import ArgumentError, DataError
 
@@ -86,7 +86,7 @@ class TextData(DataModule):
         check(batch_size=batch_size, num_steps=num_steps)
         assert num_steps is not None  # it would not have passed
 
-        corpus, self.vocab = self.build(self._download(), vocab)
+        corpus, self.vocab = self._read(vocab)
         self.corpus = np.asarray(corpus, np.int32)  # (n,)
         self.num_train, self.num_val = self._split(len(self.corpus), num_steps)
         windows = sliding_window_view(self.corpus, num_steps)  # (n - num_steps + 1, num_steps)
@@ -136,6 +136,10 @@ class TextData(DataModule):
         """How many windows the text has, those of training and validation included."""
         return len(self.X)
 
+    def _read(self, vocab: Any) -> tuple[Any, Any]:
+        """The corpus and the vocabulary, by the methods that a reader may replace."""
+        return self.build(self._download(), vocab)
+
     def _download(self) -> str:
         """The raw text: to be overridden."""
         raise NotImplementedError(
@@ -165,21 +169,26 @@ class TextData(DataModule):
         """The corpus, int32 (n,), and the vocabulary of `raw_text`; made of it unless given."""
         tokens = self._tokenize(self._preprocess(raw_text))
         if len(tokens) == 0 or (isinstance(tokens, str) and tokens.isspace()):
-            raise DataError(
-                f"There are no letters in the {len(raw_text)} characters of the text. It is "
-                f"{self.source}."
-            )
+            raise self._no_letters(len(raw_text))
         if vocab is None:
             vocab = Vocab(tokens, self.min_freq, tokenizer=self.tokenizer)
-            if len(vocab) == 1:
-                raise DataError(
-                    f"The vocabulary would be <unk> alone: no token occurs min_freq={self.min_freq} times in "
-                    f"the {len(tokens)} tokens of the text. Lower min_freq, or take a longer text. It is "
-                    f"{self.source}."
-                )
+            self._check_vocab(vocab, len(tokens))
         if isinstance(vocab, Vocab):
             return vocab.encode(tokens), vocab
         return np.array([vocab[token] for token in tokens], np.int32), vocab  # a reader's own class
+
+    def _no_letters(self, num_characters: int) -> DataError:
+        return DataError(
+            f"There are no letters in the {num_characters} characters of the text. It is {self.source}."
+        )
+
+    def _check_vocab(self, vocab: Vocab, num_tokens: int) -> None:
+        if len(vocab) == 1:
+            raise DataError(
+                f"The vocabulary would be <unk> alone: no token occurs min_freq={self.min_freq} times in "
+                f"the {num_tokens} tokens of the text. Lower min_freq, or take a longer text. It is "
+                f"{self.source}."
+            )
 
     def get_dataloader(self, train: bool) -> Minibatches | None:
         """Minibatches of (X, Y), each (batch_size, num_steps); None for no validation windows."""
@@ -211,8 +220,15 @@ class OwnTokenizer(Tokenizer):
 class TextFile(TextData):
     """The text in the file `path`, UTF-8; the other arguments are those of `TextData`.
 
-    Raises `DataError` for a file that does not exist, is empty, or is not UTF-8.
+    A file of more than 64 MB is read by blocks, if none of the four methods is a reader's own: neither its
+    text nor `corpus` is then held in memory. `corpus` is in a file without a name in the folder `root`, by
+    default the cache, which takes four bytes a token, and is gone when the data are.
+
+    Raises `DataError` for a file that does not exist, is empty, or is not UTF-8, `WriteError` where the
+    disk has no room for the corpus of a large one.
     """
+
+    largest_in_memory = 1 << 26  # bytes
 
     def __init__(
         self,
@@ -227,82 +243,28 @@ class TextFile(TextData):
         super().__init__(batch_size, num_steps, num_train, num_val, **options)
         self.save_hyperparameters(ignore=["options", "num_train", "num_val"])  # as they are now
 
+    def _read(self, vocab: Any) -> tuple[Any, Any]:
+        methods = self._download, self._preprocess, self._tokenize, self.build
+        is_own = all(method.__module__ == __name__ for method in methods)
+        if not (is_own and type(vocab) in (type(None), Vocab) and self._is_large()):
+            return super()._read(vocab)
+        self.source = f"the file {self.path}"
+
+        def vocab_of(counts: Mapping[str, int], num_characters: int) -> Vocab:
+            if all(map(str.isspace, counts)):
+                raise self._no_letters(num_characters)
+            if vocab is not None:
+                return cast(Vocab, vocab)
+            own = Vocab.from_counts(counts, self.min_freq, tokenizer=self.tokenizer)
+            self._check_vocab(own, sum(counts.values()))
+            return own
+
+        return corpus.stream(self.path, self.root, self._own_tokenizer(), vocab_of)
+
+    def _is_large(self) -> bool:
+        path = Path(self.path).expanduser()
+        return os.path.isfile(path) and os.path.getsize(path) > self.largest_in_memory
+
     def _download(self) -> str:
         self.source = f"the file {self.path}"
         return read_text(self.path)
-
-
-def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a UTF-8 file; `DataError` if it cannot be read, is empty, or is not UTF-8."""
-    try:
-        content = Path(path).expanduser().read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}.") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder; name a text file in it.") from None
-    except (OSError, ValueError) as error:  # a path that holds a null character
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"The file {path!r} cannot be read: {reason}.") from error
-    if not content.strip():
-        raise DataError(f"The file {path} is empty ({len(content)} bytes).")
-    try:
-        text = content.decode("utf-8").removeprefix("\ufeff")  # a byte order mark is no text
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"The file {path} is not UTF-8: byte 0x{content[error.start]:02x} at offset "
-            f"{error.start}, line {content.count(10, 0, error.start) + 1}. {_way_to_utf8(content)}"
-        ) from None
-    if control := NO_TEXT.search(text):
-        raise DataError(
-            f"The file {path} is no text: it is UTF-8, but has the control character "
-            f"U+{ord(control[0]):04X} at character {control.start()}, line "
-            f"{text.count(chr(10), 0, control.start()) + 1}. {_way_to_utf8(content)}"
-        )
-    return text
-
-
-# Control characters that stand in no text: all but tab, line feed, form feed and carriage return.
-NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
-BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
-
-
-def _way_to_utf8(content: bytes) -> str:
-    """What to type to make a text in another encoding UTF-8, if these bytes are one."""
-    found = _encodings(content)
-    if not found:
-        return (
-            "These are the bytes of no text (a picture, an archive, a document?): name a text file."
-        )
-    first, *others = found
-    or_else = f" (or, since this is a guess, {', '.join(others)})" if others else ""
-    return (
-        f"It looks like {first}{or_else}; save it as UTF-8, for instance with: "
-        f"iconv -f {first} -t UTF-8 FILE > NEWFILE"
-    )
-
-
-def _encodings(content: bytes) -> list[str]:
-    """What these bytes, which are no UTF-8, may be encoded in, likeliest first, by the names of iconv."""
-    from charset_normalizer import from_bytes
-
-    for mark, name in BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            return [name]
-    start = content[:BLOCK]
-    for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):  # without a mark
-        whole = len(start) // 4 * 4 if "32" in name else len(start) // 2 * 2
-        try:
-            text = start[:whole].decode(name)
-        except UnicodeDecodeError:
-            continue
-        if text.isascii() and not NO_TEXT.search(text):
-            return [re.sub("-([LB]E)", r"\1", name.upper())]
-    if b"\0" in start:
-        return []
-    names = [match.encoding.upper().replace("_", "-") for match in from_bytes(start)]
-    return [re.sub("^ISO8859", "ISO-8859", name) for name in names[:3]]

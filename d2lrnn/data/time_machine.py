@@ -4,7 +4,8 @@ import warnings
 from importlib.resources import files
 
 from d2lrnn.data.download import DATA_URL, locate, not_had
-from d2lrnn.data.text import TextData, read_text
+from d2lrnn.data.reading import read_text
+from d2lrnn.data.text import TextData
 from d2lrnn.errors import DownloadError
 
 NAME = "timemachine.txt"

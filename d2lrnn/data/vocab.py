@@ -4,7 +4,7 @@ import collections
 import itertools
 import operator
 import sys
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,8 +55,15 @@ class Vocab:
                 "Expected tokens to be a str, a list of tokens, or a list of such lists. Received: tokens="
                 f"{shown(tokens)}."
             )
-        reserved = list(reserved_tokens)
-        counts = _count(tokens)
+        self._fill(_count(tokens), min_freq, list(reserved_tokens), tokenizer)
+
+    def _fill(
+        self,
+        counts: Mapping[Any, int],
+        min_freq: int,
+        reserved: list[str],
+        tokenizer: Tokenizer | None,
+    ) -> None:
         for token in itertools.chain(reserved, counts):
             if not isinstance(token, str):
                 raise ArgumentError(
@@ -162,6 +169,15 @@ class Vocab:
     def to_list(self) -> list[str]:
         """The tokens by index, to be kept as JSON."""
         return list(self.idx_to_token)
+
+    @classmethod
+    def from_counts(
+        cls, counts: Mapping[str, int], min_freq: int = 0, *, tokenizer: Tokenizer | None = None
+    ) -> "Vocab":
+        """The vocabulary of a text in which each token occurs so many times."""
+        vocab = cls()
+        vocab._fill(counts, min_freq, [], tokenizer)
+        return vocab
 
     @classmethod
     def from_list(cls, idx_to_token: list[str], tokenizer: Tokenizer | None = None) -> "Vocab":

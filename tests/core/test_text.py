@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2lrnn.data import DataModule, TextData, TextFile, TimeMachine, Vocab
-from d2lrnn.data import text as text_module
+from d2lrnn.data import DataModule, TextData, TextFile, TimeMachine, Vocab, reading
 from d2lrnn.data import tokenizer as tokenizer_module
 from d2lrnn.decoding import continuation
 from d2lrnn.errors import ArgumentError, DataError
@@ -327,7 +326,7 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path):
 
 
 def test_a_byte_order_mark_is_no_text(write):
-    assert text_module.read_text(write(b"\xef\xbb\xbfthe")) == "the"
+    assert reading.read_text(write(b"\xef\xbb\xbfthe")) == "the"
 
 
 def test_a_text_without_a_source_says_what_to_define():

@@ -410,11 +410,10 @@ class Trainer(HyperParameters):
                 "devices. Train on one, or leave it to the library: a model's own loss and forward are taken."
             )
 
-    def shares(self, train: bool) -> Iterator[list[Share]]:
-        """Each minibatch of this epoch, cut over the devices; see `d2lrnn.shares`."""
-        loader = self.train_dataloader if train else self.val_dataloader
-        tokens = self.model.num_tokens(loader.arrays[-1])
-        return cut(loader.order(), loader.batch_size, tokens, self.num_shares)
+    def shares(self, block: Minibatches) -> Iterator[list[Share]]:
+        """Each minibatch of a block of this epoch, cut over the devices; see `d2lrnn.shares`."""
+        tokens = self.model.num_tokens(block.arrays[-1])
+        return cut(block.order(), block.batch_size, tokens, self.num_shares)
 
     def own_epoch(self, train: bool) -> np.ndarray[Any, Any]:
         """The losses of an epoch of `batch_loss`; a backend may compile it."""
@@ -469,7 +468,11 @@ class Trainer(HyperParameters):
     def replay(self, losses: Iterable[float], train: bool) -> None:
         """Plot the losses of the library's own epoch, as its steps would have done one by one."""
         loader = self.train_dataloader if train else self.val_dataloader
-        self._weights_of_batches[train] = loader.totals(self.model.num_tokens(loader.arrays[-1]))
+        self._weights_of_batches[train] = [
+            total
+            for block in loader.blocks()
+            for total in block.totals(self.model.num_tokens(block.arrays[-1]))
+        ]
         ppl = self.model.metric == "ppl"
         for loss in losses:
             self.model.plot(self.model.metric, perplexity(loss) if ppl else loss, train)

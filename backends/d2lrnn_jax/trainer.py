@@ -136,7 +136,7 @@ class Trainer(devices.OnDevices):
         arrays, losses = self._epochs[key](devices.put(arrays, self.device))
         if train:
             self.state = now.replace(**arrays)
-        return numpy(losses)
+        return losses
 
     def to_host(self, scalars):
         return np.array([float(s.reshape(())) for s in jax.device_get(scalars)])

@@ -59,9 +59,12 @@ class Trainer(core.Trainer):
         loader = self.train_dataloader if train else self.val_dataloader
         run = self.update_shares if train else self.evaluate_shares
         self.replicas.send_weights()
-        parts = map(self.replicas.own_part, self.shares(train))
-        losses = self.to_host([run(shares, loader.arrays) for shares in parts])
-        return self.replicas.over_all(losses)
+        losses = [
+            run(self.replicas.own_part(shares), block.arrays)
+            for block in loader.blocks()
+            for shares in self.shares(block)
+        ]
+        return self.replicas.over_all(self.to_host(losses))
 
     def update_shares(self, shares, arrays):
         """`update`, of a minibatch that is cut over several devices."""

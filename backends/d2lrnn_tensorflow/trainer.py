@@ -101,7 +101,7 @@ class Trainer(devices.OnDevices):
             self._epochs[made_of] = self._epoch_of(train)
         if self.strategy is not None:
             with self.strategy.scope():
-                return self._epochs[made_of](self.shares(train))
+                return self._epochs[made_of]()
         with self.device:
             return self._epochs[made_of]()
 
@@ -109,7 +109,7 @@ class Trainer(devices.OnDevices):
         loader = self.train_dataloader if train else self.val_dataloader
         if self.strategy is not None:
             step = self.update_share if train else self.evaluate_share
-            return SharedEpoch(self.model, loader, self.strategy, step)
+            return SharedEpoch(self.model, loader, self.strategy, step, self.shares)
         self._build_optimizer()
         run = self.update if train else self.evaluate
         return Epoch(

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from d2lrnn import shell
 from d2lrnn.errors import ArgumentError, UserError, WorkerError
 
-from .ops import from_numpy, num_gpus, numpy
+from .ops import num_gpus, numpy
 
 SILENCE = timedelta(minutes=5)  # a process that is not heard of for so long is taken for dead
 
@@ -154,19 +154,17 @@ class Process:
     """This process among those that train together."""
 
     def __init__(self, trainer):
-        self.trainer, self.rank = trainer, trainer.rank
+        self.trainer = trainer
         self.number = distributed.get_world_size()
         ids = [trainer.device] if trainer.gpus else None
         whole = nn.Module()  # the loss of a minibatch as a module, for such is what is wrapped
         whole.model, whole.forward = trainer.model, trainer.batch_loss
         self.loss = DistributedDataParallel(whole, device_ids=ids)
 
-    def epoch(self, train, examples, minibatches):
-        """The losses of an epoch over `minibatches` of shares, of which this process takes its own."""
+    def epoch(self, train, minibatches):
+        """The losses of an epoch over `minibatches`, pairs of this process's share and its weight."""
         trainer, losses = self.trainer, []
-        for shares in minibatches:
-            rows, weight = shares[self.rank]
-            batch = examples.batch(from_numpy(rows, trainer.device))
+        for batch, weight in minibatches:
             if train:
                 # DistributedDataParallel leaves the mean of the gradients of all processes: that of n times
                 # (T_d / T) l_d is the sum that is wanted.

@@ -8,7 +8,7 @@ from .ops import from_numpy
 
 
 class Examples:
-    """The arrays of a loader on the device: an epoch sends only its order there."""
+    """The arrays of a loader, of one block, on the device: an epoch sends only its order there."""
 
     def __init__(self, loader, device):
         self.loader, self.device = loader, device

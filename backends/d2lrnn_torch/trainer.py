@@ -11,7 +11,7 @@ from d2lrnn.module import nested
 from . import devices
 from .epoch import Examples
 from .module import seeded
-from .ops import cpu, gpu, numpy
+from .ops import cpu, from_numpy, gpu, numpy
 from .optimizers import set_learning_rate
 
 
@@ -54,18 +54,30 @@ class Trainer(core.Trainer):
         return nested(lambda x: x.to(self.device) if isinstance(x, torch.Tensor) else x, batch)
 
     def batches(self, loader):
-        return iter(self.examples(loader))
+        for block in loader.blocks():
+            yield from self.examples(block, stay=block is loader)
 
-    def examples(self, loader):
+    def examples(self, block, stay):
+        """The examples of a block on the device; those of a text that is one block stay there."""
         known = self._examples
-        return known.get(loader) or known.setdefault(loader, Examples(loader, self.device))
+        if not stay:
+            return Examples(block, self.device)
+        return known.get(block) or known.setdefault(block, Examples(block, self.device))
 
     def own_epoch(self, train):
         if self.num_shares == 1 or not devices.distributed.is_initialized():
             return super().own_epoch(train)
         self.process = self.process or devices.Process(self)
         loader = self.train_dataloader if train else self.val_dataloader
-        return self.process.epoch(train, self.examples(loader), self.shares(train))
+        return self.process.epoch(train, self.own_shares(loader))
+
+    def own_shares(self, loader):
+        """What this process has of each minibatch of the loader's epoch, and what it weighs."""
+        for block in loader.blocks():
+            examples = self.examples(block, stay=block is loader)
+            for shares in self.shares(block):
+                rows, weight = shares[self.rank]
+                yield examples.batch(from_numpy(rows, self.device)), weight
 
     def update(self, loss_of, batch):
         self.model.train()

@@ -11,6 +11,7 @@ from d2lrnn.arguments import check, check_given, checked, shown
 from d2lrnn.errors import ArgumentError
 
 Array = NDArray[Any]
+BLOCK = 1 << 24  # examples whose order is drawn at a time, and that are on a device at a time
 
 
 class Minibatches:
@@ -24,6 +25,10 @@ class Minibatches:
     which every version of NumPy draws alike. Iterating takes the epoch in the attribute `epoch`
     (0 at first) and starts from its first minibatch each time: there is no hidden position.
     `convert` makes a framework's tensor of each array that iterating yields.
+
+    More than 2**24 examples are cut into `blocks` of neighbours, and nothing is made that has a number for
+    every example. An epoch takes the blocks in the order `RandomState([seed, e]).permutation(num_blocks)`,
+    and the n examples of block b in the order `RandomState([seed, e, b]).permutation(n)`.
 
     Raises `ArgumentError` for no arrays, unequal lengths, no examples, or a batch size below 1.
     """
@@ -60,6 +65,7 @@ class Minibatches:
         self.shuffle = shuffle
         self.convert = convert
         self.epoch = 0
+        self._place: tuple[int, ...] = ()  # which block of a larger loader it is
 
     def __len__(self) -> int:
         """The number of minibatches."""
@@ -69,21 +75,52 @@ class Minibatches:
         """Choose the epoch whose order the next iterations follow."""
         self.epoch = checked("epoch", epoch)
 
+    @property
+    def num_blocks(self) -> int:
+        """How many blocks there are: one, up to 2**24 examples."""
+        return 1 if self.num_examples <= BLOCK else -(-self.num_examples // self._block_size)
+
+    @property
+    def _block_size(self) -> int:
+        """Whole minibatches: so only that of the last example is smaller."""
+        return max(BLOCK // self.batch_size, 1) * self.batch_size
+
+    def blocks(self, epoch: int | None = None) -> Iterator["Minibatches"]:
+        """The blocks, loaders, in the order of `epoch`, by default the current one; of one block, itself."""
+        if self.num_blocks == 1:
+            yield self
+            return
+        epoch = self.epoch if epoch is None else epoch
+        for number in self._drawn(epoch, self.num_blocks).tolist():
+            start = number * self._block_size
+            arrays = [array[start : start + self._block_size] for array in self.arrays]
+            block = Minibatches(arrays, self.batch_size, self.shuffle, self.seed, self.convert)
+            block.epoch, block._place = epoch, (number,)
+            yield block
+
     def order(self, epoch: int | None = None) -> NDArray[np.int64]:
         """The examples' indices in the order of `epoch`, by default the current one: shape (n,)."""
-        if not self.shuffle:
-            return np.arange(self.num_examples)
         epoch = self.epoch if epoch is None else epoch
+        if self.num_blocks == 1:
+            return self._drawn(epoch, self.num_examples)
+        orders = [(block._place[0], block.order(epoch)) for block in self.blocks(epoch)]
+        return np.concatenate([number * self._block_size + order for number, order in orders])
+
+    def _drawn(self, epoch: int, n: int) -> NDArray[np.int64]:
+        """The numbers below `n`, shuffled as `epoch` decides if this is shuffled."""
+        if not self.shuffle:
+            return np.arange(n)
         check(epoch=epoch)
-        return np.random.RandomState([self.seed, epoch]).permutation(self.num_examples)
+        return np.random.RandomState([self.seed, epoch, *self._place]).permutation(n)
 
     def batches(self, epoch: int | None = None) -> Iterator[tuple[Array, ...]]:
         """The minibatches of `epoch` as NumPy arrays: contiguous, (batch_size or less, ...)."""
-        order = self.order(epoch) if self.shuffle else None
-        for start in range(0, self.num_examples, self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            chosen = rows if order is None else order[rows]
-            yield tuple(np.ascontiguousarray(array[chosen]) for array in self.arrays)
+        for block in self.blocks(epoch):
+            order = block.order(epoch) if self.shuffle else None
+            for start in range(0, block.num_examples, self.batch_size):
+                rows = slice(start, start + self.batch_size)
+                chosen = rows if order is None else order[rows]
+                yield tuple(np.ascontiguousarray(array[chosen]) for array in block.arrays)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """The minibatches of the current epoch, each array made a tensor by `convert`."""

@@ -14,11 +14,12 @@ from layers import LAYERS
 from small_models import make_model, with_larger_weights
 
 import d2lrnn as d2l
-from d2lrnn.data import Minibatches
+from d2lrnn.data import Minibatches, minibatches
 
 BATCH_SIZE, NUM_EXAMPLES = 13, 40  # over two, 7 and 6; the last minibatch has one example
 TEXT = "the clock on the quay has told the tides since before the town had a name . " * 3
 WORDS = TEXT.split()[:16]
+A_BLOCK = 2 * BATCH_SIZE  # and the rest, 14, another
 STILL = 1e-12  # a learning rate that moves no weight
 CELLS = ("gru", "lstm")
 
@@ -131,12 +132,14 @@ def main(folder, everything):
     d2l.Trainer(1, devices=2)  # before anything is computed
     found, weights = {"apart": {}}, {}
     for name, case in cases(folder, everything).items():
+        minibatches.BLOCK = A_BLOCK if name == "GRU" else NUM_EXAMPLES
         path = str(folder / "all.safetensors") if name == "GRU" else None
         *found["apart"][name], weights[name] = how_far_apart(case, checkpoint=path)
         if everything:
             print(name, *(f"{figure:.1e}" for figure in found["apart"][name]), flush=True)
     if everything:
         print("30 epochs", *how_far_apart(cases(folder, False)["GRU"], 30)[:2])
+    minibatches.BLOCK = A_BLOCK
     found |= {"dropout": dropout(folder), "resumed": resumed(folder, weights["GRU"])}
     (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from layers import LAYERS
 from small_models import (
+    BATCH_SIZE,
     NUM_STEPS,
     NUM_TRAIN,
     NUM_VAL,
@@ -22,6 +23,7 @@ from small_models import (
 )
 
 import d2lrnn as d2l
+from d2lrnn.data import minibatches
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError
 
 
@@ -178,6 +180,42 @@ def test_a_readers_training_step_is_used(layers, data):
     for name, weight in stepwise.get_weights().items():
         np.testing.assert_allclose(weight, library.get_weights()[name], atol=1e-5)
     for a, b in zip(one.history, two.history, strict=True):
+        assert a["val_ppl"] == pytest.approx(b["val_ppl"], rel=1e-5)
+
+
+def test_a_streamed_text_is_trained_on_block_by_block(data, text_file, monkeypatch):
+    """With the numbers of a reader's own steps, which are given the minibatches of the host."""
+    monkeypatch.setattr(
+        minibatches, "BLOCK", 12
+    )  # training in blocks of 12 and 8, validation of 12 and 1
+    monkeypatch.setattr(d2l.TextFile, "largest_in_memory", 0)
+    streamed = d2l.TextFile(text_file, BATCH_SIZE, NUM_STEPS, NUM_TRAIN, NUM_VAL)
+    assert isinstance(streamed.corpus.base, np.memmap) and not isinstance(
+        data.corpus.base, np.memmap
+    )
+    drawn = []
+    order = minibatches.Minibatches.order
+    monkeypatch.setattr(
+        minibatches.Minibatches, "order", lambda *args: drawn.append(order(*args)) or drawn[-1]
+    )
+
+    class OnHost(base_class("RNN")):
+        def training_step(self, *args):
+            return super().training_step(*args)
+
+        def validation_step(self, *args):
+            return super().validation_step(*args)
+
+    library = make_model("RNN", len(data.vocab))
+    stepwise = make_model("RNN", len(data.vocab), base=OnHost)
+    one = fit(library, streamed)
+    assert {len(numbers) for numbers in drawn} == {12, 8, 1}  # never of all examples
+    two = fit(stepwise, data)
+    np.testing.assert_allclose(one.batch_losses, two.batch_losses, rtol=1e-5)
+    for name, weight in stepwise.get_weights().items():
+        np.testing.assert_allclose(weight, library.get_weights()[name], atol=1e-5)
+    for a, b in zip(one.history, two.history, strict=True):
+        assert a["train_ppl"] == pytest.approx(b["train_ppl"], rel=1e-5)
         assert a["val_ppl"] == pytest.approx(b["val_ppl"], rel=1e-5)
 
 

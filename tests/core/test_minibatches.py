@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from d2lrnn.data import DataModule, Minibatches, cache_dir, windows_of
+from d2lrnn.data import DataModule, Minibatches, cache_dir, minibatches, windows_of
 from d2lrnn.errors import ArgumentError
 
 
@@ -99,6 +99,33 @@ def test_totals_are_of_each_minibatch_in_the_order_of_the_epoch():
     order = loader.order()
     expected = [values[order[i : i + 3]].sum() for i in (0, 3, 6)]
     assert loader.totals(values) == expected != [33, 42, 16]
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 25), st.booleans(), st.integers(0, 9))
+def test_an_epoch_takes_block_after_block(n, batch_size, block, shuffle, epoch):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(minibatches, "BLOCK", block)
+        loader = Minibatches([np.arange(n)], batch_size, shuffle, seed=3)
+        loader.set_epoch(epoch)
+        batches, order = [x.tolist() for (x,) in loader], loader.order().tolist()
+        blocks = [(b.arrays[0], [x.tolist() for (x,) in b]) for b in loader.blocks()]
+        totals = [total for b in loader.blocks() for total in b.totals(b.arrays[0])]
+    assert [x for batch in batches for x in batch] == order and sorted(order) == list(range(n))
+    assert shuffle or order == list(range(n))
+    assert len(batches) == len(loader) and sum(len(x) < batch_size for x in batches) <= 1
+    assert [x for _, of_block in blocks for x in of_block] == batches
+    assert max(len(rows) for rows, _ in blocks) <= max(block, batch_size)
+    assert all(np.array_equal(rows, np.arange(rows[0], rows[-1] + 1)) for rows, _ in blocks)
+    assert totals == list(map(sum, batches))
+
+
+def test_blocks_are_shuffled_each_by_itself_and_among_each_other(monkeypatch):
+    monkeypatch.setattr(minibatches, "BLOCK", 100)
+    loader = Minibatches([np.arange(1000)], 10, shuffle=True, seed=3)
+    orders = [loader.order(epoch).reshape(10, 100) for epoch in (0, 1)]
+    assert len({tuple(block % 100) for order in orders for block in order}) == 20
+    first, second = ([int(block[0]) // 100 for block in order] for order in orders)
+    assert sorted(first) == list(range(10)) != first != second
 
 
 @pytest.mark.parametrize(

@@ -818,6 +818,8 @@ def test_long_sequences_of_rows_are_not_unrolled(data):
 
 
 def test_large_windows_are_kept_as_one_sequence(data, monkeypatch):
+    # In whole, and in blocks of two minibatches.
+    monkeypatch.setattr("d2lrnn.data.minibatches.BLOCK", 2 * data.batch_size)
     _, expected = fit_counting_forward(data, library_model(data, lr=1))
     monkeypatch.setattr("d2lrnn_tensorflow.epoch.LARGEST_COPY", 0)
     _, weights = fit_counting_forward(data, library_model(data, lr=1))

@@ -26,9 +26,10 @@ class Minibatches:
     (0 at first) and starts from its first minibatch each time: there is no hidden position.
     `convert` makes a framework's tensor of each array that iterating yields.
 
-    More than 2**24 examples are cut into `blocks` of neighbours, and nothing is made that has a number for
-    every example. An epoch takes the blocks in the order `RandomState([seed, e]).permutation(num_blocks)`,
-    and the n examples of block b in the order `RandomState([seed, e, b]).permutation(n)`.
+    More than 2**24 examples are cut into `blocks` of neighbours, so that an epoch makes nothing that has a
+    number for every example. It takes the blocks in the order
+    `RandomState([seed, e]).permutation(num_blocks)`, and the n examples of block b in the order
+    `RandomState([seed, e, b]).permutation(n)`. The smaller minibatch is the last of the last examples' block.
 
     Raises `ArgumentError` for no arrays, unequal lengths, no examples, or a batch size below 1.
     """

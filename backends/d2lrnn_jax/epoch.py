@@ -54,6 +54,5 @@ def rows_of(values, windows, rows):
     """On the device, these rows of an array that `on_device` has put there."""
     if windows is None:
         return values[rows]
-    return values[
-        windows.hop * rows[:, None] + jnp.arange(windows.width)
-    ]  # (batch_size, num_steps)
+    places = windows.hop * rows[:, None] + jnp.arange(windows.width)  # (batch_size, num_steps)
+    return values[places]

@@ -33,7 +33,7 @@ def found(tmp_path_factory):
 
 
 def test_two_devices_take_the_steps_of_one(found):
-    """Twenty, clipped, at a rate that falls; 13 examples over two, a last one of one, a text in two blocks."""
+    """Twenty, clipped, at a falling rate; 13 examples over two, a last one of one, a text in two blocks."""
     assert len(found["apart"]) == 2
     for name, (weights, losses) in found["apart"].items():
         assert weights < 1e-5 and losses < 1e-5, name

@@ -6,7 +6,7 @@ The suite names no framework. It runs once in the environment of each backend, w
 
 import pytest
 from layers import FEW_LAYERS
-from small_models import BATCH_SIZE, NUM_STEPS, NUM_TRAIN, NUM_VAL, make_model
+from small_models import BATCH_SIZE, NUM_STEPS, NUM_TRAIN, NUM_VAL, UNEVEN, make_model
 
 import d2lrnn as d2l
 
@@ -24,6 +24,12 @@ def text_file(tmp_path):
 @pytest.fixture
 def data(text_file):
     return d2l.TextFile(text_file, BATCH_SIZE, NUM_STEPS, num_train=NUM_TRAIN, num_val=NUM_VAL)
+
+
+@pytest.fixture
+def uneven(text_file):
+    """As `data`, for tests in which the last, smaller minibatch matters."""
+    return d2l.TextFile(text_file, BATCH_SIZE, NUM_STEPS, **UNEVEN)
 
 
 @pytest.fixture(params=FEW_LAYERS)

@@ -9,7 +9,9 @@ from layers import LAYERS
 import d2lrnn as d2l
 
 BATCH_SIZE, NUM_STEPS, NUM_HIDDENS = 6, 5, 9
-NUM_TRAIN, NUM_VAL = 20, 13  # neither is a multiple of BATCH_SIZE
+# Multiples of BATCH_SIZE: a minibatch of another size is compiled anew, which takes as long as all the rest.
+NUM_TRAIN, NUM_VAL = 24, 12
+UNEVEN = {"num_train": 20, "num_val": 13}  # the last minibatches are smaller, of 2 and of 1
 
 
 def make_model(layers, vocab_size, lr=0.5, base=None, **options):

@@ -19,11 +19,11 @@ def test_the_order_is_numpys(data):
     np.testing.assert_array_equal(np.concatenate(rows), expected)
 
 
-def test_the_last_smaller_minibatch_is_kept(data):
-    assert [len(X) for X, _ in data.train_dataloader()] == [6, 6, 6, 2]
-    assert [len(X) for X, _ in data.val_dataloader()] == [6, 6, 1]
-    rows = np.concatenate([d2l.numpy(X) for X, _ in data.val_dataloader()])
-    np.testing.assert_array_equal(rows, data.X[NUM_TRAIN : NUM_TRAIN + NUM_VAL])
+def test_the_last_smaller_minibatch_is_kept(uneven):
+    assert [len(X) for X, _ in uneven.train_dataloader()] == [6, 6, 6, 2]
+    assert [len(X) for X, _ in uneven.val_dataloader()] == [6, 6, 1]
+    rows = np.concatenate([d2l.numpy(X) for X, _ in uneven.val_dataloader()])
+    np.testing.assert_array_equal(rows, uneven.X[20 : 20 + 13])
 
 
 def test_a_readers_data_module_of_tensors():
@@ -60,7 +60,7 @@ def test_methods_attached_to_the_data(text_file):
     assert "a" not in data.vocab.token_to_idx
 
 
-def test_training_sees_what_the_readers_tensor_makes(layers, text_file):
+def test_training_sees_what_the_readers_tensor_makes(text_file):
     """The library may put arrays on the device whole, but not past the reader's own method."""
 
     class Blank(d2l.TextFile):
@@ -68,7 +68,7 @@ def test_training_sees_what_the_readers_tensor_makes(layers, text_file):
             return super().tensor(np.zeros_like(array), device)
 
     data = Blank(text_file, BATCH_SIZE, NUM_STEPS, num_train=NUM_TRAIN, num_val=NUM_VAL)
-    model = make_model(layers, len(data.vocab))
+    model = make_model("RNN", len(data.vocab))
     before = lowest_W_x(model.get_weights())
     fit(model, data)
     after = lowest_W_x(model.get_weights())

@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from small_models import NUM_HIDDENS, assert_same_weights, fit, with_larger_weights
+from small_models import (
+    BATCH_SIZE,
+    NUM_HIDDENS,
+    NUM_STEPS,
+    NUM_TRAIN,
+    assert_same_weights,
+    fit,
+    with_larger_weights,
+)
 
 import d2lrnn as d2l
 from d2lrnn.errors import ArgumentError
@@ -16,6 +24,22 @@ some_deep = pytest.mark.parametrize(
 )  # a state, and pairs in both directions
 
 
+class OneSplit(d2l.TextFile):
+    """Validation is on what is trained on: at weights that stay, the losses differ by what is dropped."""
+
+    def get_dataloader(self, train):
+        return self.get_tensorloader([self.X, self.Y], train, slice(NUM_TRAIN))
+
+
+@pytest.fixture
+def data(text_file):
+    return OneSplit(text_file, BATCH_SIZE, NUM_STEPS, num_train=NUM_TRAIN, num_val=0)
+
+
+def validated(model, data):
+    return d2l.Trainer(max_epochs=1, progress=False).validate(model, data)["val_loss"]
+
+
 def deep(layer, data, dropout, lr=0.5, seed=0):
     """A language model on two layers."""
     sizes = {"num_inputs": len(data.vocab), "num_hiddens": NUM_HIDDENS, "num_layers": 2}
@@ -26,32 +50,32 @@ def deep(layer, data, dropout, lr=0.5, seed=0):
 
 @pytest.mark.parametrize("layer", ["RNN", "LSTM", "BiGRU"])  # the other two below
 def test_it_changes_the_training(layer, data):
-    models = deep(layer, data, 0.5, lr=STILL), deep(layer, data, 0, lr=STILL)
-    losses = [fit(model, data, max_epochs=1).history[0]["train_loss"] for model in models]
-    assert abs(losses[0] - losses[1]) > 1e-5
+    (row,) = fit(deep(layer, data, 0.5, lr=STILL), data, max_epochs=1).history
+    assert abs(row["train_loss"] - row["val_loss"]) > 1e-5
 
 
 def test_every_epoch_and_every_seed_drop_others(data):
     def losses(dropout, seed=0):
         model = deep("GRU", data, dropout, lr=STILL)
         model.seed = seed  # of what is drawn in training; the weights are drawn
-        return [row["train_loss"] for row in fit(model, data, max_epochs=2).history]
+        history = fit(model, data, max_epochs=2).history
+        return [row["train_loss"] for row in history] + [history[0]["val_loss"]]
 
-    one, other = losses(0.5)
+    one, other, without = losses(0.5)
     assert abs(one - other) > 1e-5
     assert abs(one - losses(0.5, seed=1)[0]) > 1e-5
-    # Without it, the epochs differ by the rounding of sums in another order.
-    one, other = losses(0)
-    assert one == pytest.approx(other, abs=1e-6)
+    # Without it, all differ by the rounding of sums in another order.
+    assert losses(0) == pytest.approx([without] * 3, abs=1e-6)
 
 
 @some_deep
 def test_it_is_off_in_validation_and_in_what_shows_a_model(layer, data):
     with_it, without = (deep(layer, data, dropout, lr=STILL) for dropout in (0.5, 0))
+    (row,) = fit(with_it, data, max_epochs=1).history
     without.set_weights(with_it.get_weights())
-    histories = [fit(model, data, max_epochs=1).history[0] for model in (with_it, without)]
-    assert histories[0]["train_loss"] != pytest.approx(histories[1]["train_loss"], abs=1e-5)
-    assert histories[0]["val_loss"] == pytest.approx(histories[1]["val_loss"], abs=1e-6)
+    expected = validated(without, data)
+    assert row["train_loss"] != pytest.approx(expected, abs=1e-5)
+    assert row["val_loss"] == pytest.approx(expected, abs=1e-6)
     for show in (lambda m: m.logits(data.X[:3]), lambda m: m.states(data.X[:3])[0]):
         np.testing.assert_allclose(show(with_it), show(without), atol=1e-6)
 
@@ -65,10 +89,9 @@ def test_it_is_off_in_decoding(data):
     assert texts == {other.predict("it has", 20, data.vocab)}
 
 
-@some_deep
-def test_a_training_with_dropout_is_the_same_twice_and_continues_bit_for_bit(layer, data, tmp_path):
+def test_a_training_with_dropout_is_the_same_twice_and_continues_bit_for_bit(data, tmp_path):
     """The first half of it is another training."""
-    whole, half, rest = (deep(layer, data, 0.5) for _ in range(3))
+    whole, half, rest = (deep("GRU", data, 0.5) for _ in range(3))
     fit(whole, data, max_epochs=4)
     checkpoint = str(tmp_path / "checkpoint.safetensors")
     d2l.Trainer(2, progress=False).fit(half, data, checkpoint=checkpoint)
@@ -83,12 +106,12 @@ def test_in_one_layer_it_would_change_nothing(layer):
 
 
 def test_it_drops_under_the_model_of_section_9_5_too(data):
-    def loss(dropout):
+    def model(dropout):
         sizes = {"num_inputs": len(data.vocab), "num_hiddens": NUM_HIDDENS, "num_layers": 2}
         rnn = d2l.GRU(**sizes, dropout=dropout)
-        model = with_larger_weights(d2l.RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=STILL))
-        return fit(model, data, max_epochs=1).history[0]
+        return with_larger_weights(d2l.RNNLMScratch(rnn, vocab_size=len(data.vocab), lr=STILL))
 
-    with_it, without = loss(0.5), loss(0)
-    assert with_it["train_loss"] != pytest.approx(without["train_loss"], abs=1e-5)
-    assert with_it["val_loss"] == pytest.approx(without["val_loss"], abs=1e-6)
+    (row,) = fit(model(0.5), data, max_epochs=1).history
+    expected = validated(model(0), data)
+    assert row["train_loss"] != pytest.approx(expected, abs=1e-5)
+    assert row["val_loss"] == pytest.approx(expected, abs=1e-6)

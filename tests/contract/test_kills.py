@@ -23,7 +23,7 @@ from d2lrnn.run import Run
 TEXT = """The lamp on the breakwater was lit at dusk and put out at dawn, and in between it turned.
 It has turned through forty winters, said the keeper, and it has not missed a night."""
 SIZES = (
-    "--num-train 9 --num-val 5 --batch-size 4 --num-steps 3 --num-hiddens 2 --num-gpus 0".split()
+    "--num-train 8 --num-val 4 --batch-size 4 --num-steps 3 --num-hiddens 2 --num-gpus 0".split()
 )
 SHORT = ["train", *SIZES, *"--text text.txt --max-epochs 4 --run".split()]
 LONG = ["train", *SIZES, *"--text text.txt --max-epochs 14 --run".split()]

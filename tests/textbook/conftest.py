@@ -35,7 +35,7 @@ def classes_as_they_were():
 def data(tmp_path):
     path = tmp_path / "clock.txt"
     path.write_text(TEXT, encoding="utf-8")
-    return d2l.TextFile(path, batch_size=8, num_steps=6, num_train=60, num_val=20)
+    return d2l.TextFile(path, batch_size=8, num_steps=6, num_train=64, num_val=16)
 
 
 @pytest.fixture

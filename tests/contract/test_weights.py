@@ -161,7 +161,7 @@ class Tokens(d2l.DataModule):
 
     def __init__(self, data):
         super().__init__()
-        self.batch_size, self.X = 6, data.X[:20] % NUM_HIDDENS  # (num_windows, num_steps)
+        self.batch_size, self.X = 6, data.X[:18] % NUM_HIDDENS  # (num_windows, num_steps)
 
     def get_dataloader(self, train):
         return self.get_tensorloader([self.X, self.X], train)

@@ -67,6 +67,19 @@ def fit(model, data, max_epochs=2, **options):
     return trainer
 
 
+def greedy(model, text, prefix, vocab):
+    """`prefix`, and what follows if after each token of `text` the most probable one comes.
+
+    It is `text` itself if that was decoded greedily: one run over all, since each length is compiled anew.
+    """
+    logits = model.logits(np.array([vocab[list(text)]], np.int32))[
+        0
+    ].copy()  # (len(text), vocab_size)
+    logits[:, vocab.unk] = -np.inf
+    following = vocab.to_tokens(logits.argmax(-1).tolist())
+    return prefix + "".join(following[len(prefix) - 1 : -1])
+
+
 def with_larger_weights(model, sigma=0.5):
     """`model` with weights from N(0, sigma^2), the same on every backend.
 

@@ -27,6 +27,7 @@ import subprocess
 import tempfile
 import tomllib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -96,6 +97,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 COMPILED_FAST = {
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 }
+XLA_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
 # Sessions ---------------------------------------------------------------------------------------
@@ -146,6 +148,8 @@ def notebooks(session: nox.Session, name: str) -> None:
     chosen = [word for word in session.posargs if word != "--full"]
     folder = f"build/notebooks{'-quick' if quick else ''}/{name}"
     env = {"D2LRNN_BACKEND": name, "D2LRNN_QUICK": "1" if quick else None, **real_text()}
+    if quick:  # most of it is compiling
+        env["XLA_FLAGS"] = f"{COMPILED_FAST['XLA_FLAGS']} {XLA_ONE_THREAD}"
     run(session, environment(session, name), "notebooks/execute.py", folder, *chosen, **env)
 
 
@@ -175,19 +179,25 @@ def demo(session: nox.Session) -> None:
 def exchange(session: nox.Session) -> None:
     """Sections 9.6 to 10.3 on all frameworks from common weights; each reads what every other wrote.
 
-    `-- --backends torch,jax` chooses the frameworks, `-- --max-epochs 100` trains as the book does.
+    `-- --backends torch,jax` chooses the frameworks, `-- --max-epochs 100` trains as the book does. Two
+    run at a time, each with one thread, except on a GPU; what each said comes when it has ended.
     """
-    options = arguments(session, backends=None, max_epochs="30")
+    options = arguments(session, backends=None, max_epochs="20")
     names = backends(session, options["backends"])
     folder = Path(session.create_tmp())
     env = {"D2LRNN_EXCHANGE": str(folder), "D2LRNN_EXCHANGE_BACKENDS": ",".join(names)}
-    env |= real_text()
-    for name in names:
-        train = ("tests/exchange/train.py", str(folder), options["max_epochs"])
-        run(session, environment(session, name), *train, D2LRNN_BACKEND=name, **env)
-    for name in names:
-        python = environment(session, name)
-        pytest(session, python, "tests/exchange/test_reading.py", D2LRNN_BACKEND=name, **env)
+    env |= {**real_text(), **ONE_THREAD, "XLA_FLAGS": XLA_ONE_THREAD}
+    pythons = {name: environment(session, name) for name in names}
+    train = ("tests/exchange/train.py", str(folder), options["max_epochs"])
+    read = ("-m", "pytest", "tests/exchange/test_reading.py")
+
+    def said(name: str, command: tuple[str, ...]) -> str:
+        return run(session, pythons[name], *command, silent=True, D2LRNN_BACKEND=name, **env)
+
+    with ThreadPoolExecutor(1 if has_gpu() else 2) as pool:
+        for command in train, read:
+            for output in pool.map(said, names, [command] * len(names)):
+                print(output, flush=True)
     pytest(session, environment(session, "core"), "-s", "tests/exchange/test_agreement.py", **env)
 
 
@@ -405,11 +415,20 @@ nox.options.sessions = [
 # Running and installing -------------------------------------------------------------------------
 
 
-def run(session: nox.Session, *command: str, quiet: bool = False, **env: str | None) -> None:
-    """Run `command`, with `STATE` and `env` in its environment (None unsets a variable)."""
+def run(
+    session: nox.Session,
+    *command: str,
+    quiet: bool = False,
+    silent: bool = False,
+    **env: str | None,
+) -> str:
+    """Run `command`, with `STATE` and `env` in its environment (None unsets a variable).
+
+    `quiet` does not tell the command; `silent` returns what it prints, shown only if it fails.
+    """
     # Ctrl-C reaches the command itself, which may take a moment to end cleanly.
-    settings = {"external": True, "interrupt_timeout": 60, "log": not quiet}
-    session.run(*command, env=STATE | env, **settings)
+    settings = {"external": True, "interrupt_timeout": 60, "log": not quiet, "silent": silent}
+    return str(session.run(*command, env=STATE | env, **settings))
 
 
 def pytest(session: nox.Session, python: str, *arguments: str, **env: str | None) -> None:

@@ -344,9 +344,10 @@ def test_what_is_used_instead_is_said_once(folder, tmp_path):
     assert err.count("Note: Using another text, The Tide Clock") == 1
 
 
-def test_the_default_folder_is_named_by_backend_and_time(trained, folder, tmp_path):
+def test_the_default_folder_is_named_by_backend_and_time(call, tmp_path, monkeypatch):
     (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
-    code, out, err = run(tmp_path, *TRAIN)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(*TRAIN)
     assert code == 0, err
     (path,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(rf"{d2l.backend.name()}-\d{{4}}-\d\d-\d\d-\d{{6}}", path.name)
@@ -363,8 +364,8 @@ def test_a_reader_that_goes_away(trained, folder):
     assert "BrokenPipe" not in err
 
 
-def test_the_doctor(folder):
-    code, out, _ = run(folder, "doctor")
+def test_the_doctor(call):
+    code, out, _ = call("doctor")
     assert code == 0
     assert d2l.versions()["framework"] in out
     assert f"Active: {d2l.backend.name()} (" in out

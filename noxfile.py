@@ -95,7 +95,8 @@ SIDE_BY_SIDE = ("-n", "2", "--dist", "worksteal")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 # JAX compiles hundreds of small programs for the tests, each of which then runs for milliseconds.
 COMPILED_FAST = {
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": "0",  # which lines each operation comes from
 }
 XLA_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
@@ -149,7 +150,7 @@ def notebooks(session: nox.Session, name: str) -> None:
     folder = f"build/notebooks{'-quick' if quick else ''}/{name}"
     env = {"D2LRNN_BACKEND": name, "D2LRNN_QUICK": "1" if quick else None, **real_text()}
     if quick:  # most of it is compiling
-        env["XLA_FLAGS"] = f"{COMPILED_FAST['XLA_FLAGS']} {XLA_ONE_THREAD}"
+        env |= COMPILED_FAST | {"XLA_FLAGS": f"{COMPILED_FAST['XLA_FLAGS']} {XLA_ONE_THREAD}"}
     run(session, environment(session, name), "notebooks/execute.py", folder, *chosen, **env)
 
 

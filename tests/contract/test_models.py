@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from layers import LAYERS
+from layers import CHAPTER_9, LAYERS
 from small_models import (
     BATCH_SIZE,
     NUM_HIDDENS,
@@ -32,6 +32,12 @@ continuing = pytest.mark.parametrize(
 reading_the_future = pytest.mark.parametrize(
     "layers", [name for name, row in LAYERS.items() if row.network.two_way]
 )
+
+
+@pytest.fixture(params=CHAPTER_9)
+def layers(request):
+    """One in each of the two classes of models, to which the tests without a list of their own look."""
+    return request.param
 
 
 def tokens(batch_size=BATCH_SIZE, num_steps=NUM_STEPS, seed=0):

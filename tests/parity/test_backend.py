@@ -11,6 +11,8 @@ import make_golden
 import numpy as np
 import oracle
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from layers import CHAPTER_9, LAYERS, PAIRS, Network
 
 import d2lrnn as d2l
@@ -46,6 +48,9 @@ chapter_10 = pytest.mark.parametrize("layers", [name for name in LAYERS if name 
 golden_pairs = pytest.mark.parametrize(
     "pair", [pair for pair in PAIRS if LAYERS[pair[0]].network == GOLDEN_NETWORK], ids=" and ".join
 )
+# The same ones every time, so that a failure can be repeated and nothing fails by chance.
+few_sizes = settings(deadline=None, max_examples=2, derandomize=True)
+size = st.integers(1, 6)
 all_paths = pytest.mark.parametrize("path", PATHS)
 # Twenty steps one by one where they are clipped, of all files the first alone.
 ON_BOTH_PATHS = [name for name in GOLDEN if name.endswith("below_norm")]
@@ -307,8 +312,16 @@ def test_forward_and_gradients_of_any_size(
 
 
 @chapter_10
-def test_forward_and_gradients_in_chapter_10(layers):
-    check_forward_and_gradients(layers, 6, 3, 5, 4, with_state=True)
+@few_sizes
+@given(
+    vocab_size=st.integers(2, 8),
+    num_hiddens=size,
+    batch_size=size,
+    num_steps=size,
+    with_state=st.booleans(),
+)
+def test_forward_and_gradients_of_any_size_in_chapter_10(layers, **sizes):
+    check_forward_and_gradients(layers, **sizes)
 
 
 # One sequence of one token, where a backend may do without its loop: a state, a pair, layers, directions.

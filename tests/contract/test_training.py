@@ -16,6 +16,7 @@ from small_models import (
     NUM_STEPS,
     NUM_TRAIN,
     NUM_VAL,
+    UNEVEN,
     assert_same_weights,
     base_class,
     fit,
@@ -23,7 +24,7 @@ from small_models import (
 )
 
 import d2lrnn as d2l
-from d2lrnn.data import minibatches
+from d2lrnn.data import Minibatches, minibatches
 from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError
 
 
@@ -192,21 +193,16 @@ def test_a_readers_training_step_is_used(layers, data):
         assert a["val_ppl"] == pytest.approx(b["val_ppl"], rel=1e-5)
 
 
-def test_a_streamed_text_is_trained_on_block_by_block(data, text_file, monkeypatch):
+def test_a_streamed_text_is_trained_on_block_by_block(uneven, text_file, monkeypatch):
     """With the numbers of a reader's own steps, which are given the minibatches of the host."""
-    monkeypatch.setattr(
-        minibatches, "BLOCK", 12
-    )  # training in blocks of 12 and 8, validation of 12 and 1
+    # Training in blocks of 12 and 8, validation of 12 and 1.
+    monkeypatch.setattr(minibatches, "BLOCK", 12)
     monkeypatch.setattr(d2l.TextFile, "largest_in_memory", 0)
-    streamed = d2l.TextFile(text_file, BATCH_SIZE, NUM_STEPS, NUM_TRAIN, NUM_VAL)
-    assert isinstance(streamed.corpus.base, np.memmap) and not isinstance(
-        data.corpus.base, np.memmap
-    )
-    drawn = []
-    order = minibatches.Minibatches.order
-    monkeypatch.setattr(
-        minibatches.Minibatches, "order", lambda *args: drawn.append(order(*args)) or drawn[-1]
-    )
+    streamed = d2l.TextFile(text_file, BATCH_SIZE, NUM_STEPS, **UNEVEN)
+    assert isinstance(streamed.corpus.base, np.memmap)
+    assert not isinstance(uneven.corpus.base, np.memmap)
+    drawn, order = [], Minibatches.order
+    monkeypatch.setattr(Minibatches, "order", lambda *a: drawn.append(order(*a)) or drawn[-1])
 
     class OnHost(base_class("RNN")):
         def training_step(self, *args):
@@ -215,11 +211,11 @@ def test_a_streamed_text_is_trained_on_block_by_block(data, text_file, monkeypat
         def validation_step(self, *args):
             return super().validation_step(*args)
 
-    library = make_model("RNN", len(data.vocab))
-    stepwise = make_model("RNN", len(data.vocab), base=OnHost)
+    library = make_model("RNN", len(uneven.vocab))
+    stepwise = make_model("RNN", len(uneven.vocab), base=OnHost)
     one = fit(library, streamed)
     assert {len(numbers) for numbers in drawn} == {12, 8, 1}  # never of all examples
-    two = fit(stepwise, data)
+    two = fit(stepwise, uneven)
     np.testing.assert_allclose(one.batch_losses, two.batch_losses, rtol=1e-5)
     for name, weight in stepwise.get_weights().items():
         np.testing.assert_allclose(weight, library.get_weights()[name], atol=1e-5)

@@ -315,7 +315,7 @@ def test_forward_and_gradients_of_any_size(
 @few_sizes
 @given(
     vocab_size=st.integers(2, 8),
-    num_hiddens=size,
+    num_hiddens=st.integers(2, 6),  # the gradient of a single weight may all but cancel
     batch_size=size,
     num_steps=size,
     with_state=st.booleans(),

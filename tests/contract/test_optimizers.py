@@ -17,8 +17,8 @@ FACTORS = {
     "cosine": [(1 + math.cos(math.pi * e / EPOCHS)) / 2 for e in range(EPOCHS)],
 }
 # Weights of order one after twelve steps of at most 0.02, each from gradients in float32. Adam divides by
-# their size: where that is near its epsilon, or what is left of a sum that all but cancels, by hundredths of a
-# step.
+# their size: where that is near its epsilon, or what is left of a sum that all but cancels, they differ by
+# hundredths of a step.
 TOLERANCE = {"sgd": 1e-6, "momentum": 2e-6, "adam": 1e-3}
 
 

@@ -9,11 +9,12 @@ import contextlib
 import functools
 import json
 import os
+import re
 
 import tensorflow as tf
 
 from d2lrnn import trainer as core
-from d2lrnn.errors import ArgumentError
+from d2lrnn.errors import ArgumentError, WorkerError
 
 from .ops import cpu
 from .variables import move, remake
@@ -111,6 +112,13 @@ class OnDevices(core.Trainer):
     def _on_one_afterwards(self, model):
         try:
             yield
+        except tf.errors.UnavailableError as error:  # TensorFlow's, of a task that does not answer
+            found = re.search(r"/task:(\d+)", str(error))
+            which = f"Worker {found[1]}" if found else "Another worker"
+            raise WorkerError(
+                f"{which} has died, and so the training ends. Start all of them anew, from a checkpoint: "
+                "fit(..., resume=path)."
+            ) from error
         finally:
             if self.strategy is not None:
                 move(model, self.first_device)

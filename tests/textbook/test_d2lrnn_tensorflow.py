@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import d2lrnn as d2l
 from d2lrnn import backend
-from d2lrnn.errors import ArgumentError
+from d2lrnn.errors import ArgumentError, WorkerError
 
 
 class Sine(d2l.DataModule):
@@ -732,6 +732,17 @@ def test_a_readers_clipping_with_an_if_is_compiled_as_well(data):
     assert not any(calls)
     for name, array in expected.items():  # float32, another order of sums
         np.testing.assert_allclose(weights[name], array, atol=1e-5)
+
+
+def test_a_worker_that_dies_is_named(data):
+    class OfTwo(d2l.Trainer):
+        def fit_epoch(self):
+            raise tf.errors.UnavailableError(
+                None, None, "from remote target /job:worker/replica:0/task:1 while calling RecvBuf"
+            )
+
+    with pytest.raises(WorkerError, match=r"Worker 1 has died.*fit\(\.\.\., resume=path\)"):
+        OfTwo(1, progress=False).fit(library_model(data, lr=1), data)
 
 
 def test_what_only_works_eagerly_is_run_so(data):

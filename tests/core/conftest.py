@@ -3,11 +3,16 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy_backend
 import pytest
 from faults import Faults
 
 from d2lrnn import atomic, backend
+
+# How long an example takes is the machine's doing: a busy one is no failure.
+hypothesis.settings.register_profile("d2lrnn", deadline=None)
+hypothesis.settings.load_profile("d2lrnn")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from d2lrnn.data import TextFile, Vocab, corpus, reading
@@ -46,7 +46,6 @@ def by_blocks_of(number_of_bytes):
         yield
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.text(TRICKY)),
     st.sampled_from(["char", "word"]),

@@ -72,9 +72,8 @@ def greedy(model, text, prefix, vocab):
 
     It is `text` itself if that was decoded greedily: one run over all, since each length is compiled anew.
     """
-    logits = model.logits(np.array([vocab[list(text)]], np.int32))[
-        0
-    ].copy()  # (len(text), vocab_size)
+    logits = model.logits(np.array([vocab[list(text)]], np.int32))
+    logits = logits[0].copy()  # (len(text), vocab_size)
     logits[:, vocab.unk] = -np.inf
     following = vocab.to_tokens(logits.argmax(-1).tolist())
     return prefix + "".join(following[len(prefix) - 1 : -1])

@@ -17,9 +17,8 @@ FACTORS = {
     "cosine": [(1 + math.cos(math.pi * e / EPOCHS)) / 2 for e in range(EPOCHS)],
 }
 # Weights of order one after twelve steps of at most 0.02, each from gradients in float32. Adam divides by
-# their size: where that is near its epsilon, or what is left of a sum that all but cancels, they differ by
-# hundredths of a step.
-TOLERANCE = {"sgd": 1e-6, "momentum": 2e-6, "adam": 1e-3}
+# their size: where that is near its epsilon, frameworks place this differently, by some 1e-3 of a step.
+TOLERANCE = {"sgd": 1e-6, "momentum": 2e-6, "adam": 1e-4}
 
 
 def named(layers, data, optimizer):
@@ -60,8 +59,9 @@ class Rule:
     ],
 )
 def test_the_steps_are_those_of_the_rule_and_resuming_continues_them(
-    layers, optimizer, schedule, data, tmp_path
+    layers, optimizer, schedule, uneven, tmp_path
 ):
+    data = uneven  # on which no gradient all but cancels: of such Adam knows few digits
     model, rule = named(layers, data, optimizer), Rule(optimizer)
     expected = {name: array.astype(np.float64) for name, array in model.get_weights().items()}
     for epoch in range(EPOCHS):

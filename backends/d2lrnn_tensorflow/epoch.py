@@ -34,13 +34,16 @@ class Epoch:
         """The losses (num_minibatches,) of the loader's epoch."""
         losses = []
         for block in self.loader.blocks():
-            examples = self.kept or self.examples(block)
-            order, size = block.order(), block.batch_size
-            full, rest = np.split(order, [len(order) // size * size])
-            full = full.reshape(-1, size)  # (num_minibatches, batch_size)
-            calls = np.split(full, range(MINIBATCHES_PER_CALL, len(full), MINIBATCHES_PER_CALL))
-            losses += [self.losses(rows, examples) for rows in [*calls, rest[None]] if rows.size]
+            losses += self.of_block(block, self.kept or self.examples(block))
         return numpy(tf.concat(losses, 0))  # the only place where the host waits for the device
+
+    def of_block(self, block, examples):
+        """The losses of the minibatches of a block, whose examples are on the device, call by call."""
+        order, size = block.order(), block.batch_size
+        full, rest = np.split(order, [len(order) // size * size])
+        full = full.reshape(-1, size)  # (num_minibatches, batch_size)
+        calls = np.split(full, range(MINIBATCHES_PER_CALL, len(full), MINIBATCHES_PER_CALL))
+        return [self.losses(rows, examples) for rows in [*calls, rest[None]] if rows.size]
 
     def losses(self, rows, examples):
         """The losses (num_minibatches,) of the examples `rows` (num_minibatches, batch_size)."""
@@ -81,22 +84,17 @@ class SharedEpoch(Epoch):
                 found += super().examples(block)
         return found
 
-    def __call__(self):
-        losses = []
-        for block in self.loader.blocks():
-            examples = self.kept or self.examples(block)
-            minibatches = self.shares(block)
-            for sizes, alike in itertools.groupby(
-                minibatches, lambda m: tuple(len(s.rows) for s in m)
-            ):
-                alike = list(alike)
-                for i in range(0, len(alike), MINIBATCHES_PER_CALL):
-                    few = alike[i : i + MINIBATCHES_PER_CALL]
-                    rows = [np.concatenate([s.rows for s in shares]) for shares in few]
-                    weights = [[s.weight for s in shares] for shares in few]
-                    rows, weights = tf.constant(rows, tf.int64), tf.constant(weights, tf.float32)
-                    losses.append(self.graph(sizes, examples)(rows, weights, *examples))
-        return numpy(tf.concat(losses, 0))
+    def of_block(self, block, examples):
+        losses, minibatches = [], self.shares(block)
+        for sizes, alike in itertools.groupby(minibatches, lambda m: tuple(len(s.rows) for s in m)):
+            alike = list(alike)
+            for i in range(0, len(alike), MINIBATCHES_PER_CALL):
+                few = alike[i : i + MINIBATCHES_PER_CALL]
+                rows = [np.concatenate([s.rows for s in shares]) for shares in few]
+                weights = [[s.weight for s in shares] for shares in few]
+                rows, weights = tf.constant(rows, tf.int64), tf.constant(weights, tf.float32)
+                losses.append(self.graph(sizes, examples)(rows, weights, *examples))
+        return losses
 
     def graph(self, sizes, examples):
         if sizes not in self.graphs:

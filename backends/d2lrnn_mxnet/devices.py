@@ -27,9 +27,8 @@ from .ops import from_numpy, numpy, to
 from .weights import own
 
 SILENCE = 300  # seconds without an answer after which another worker is taken for dead
-names = (
-    itertools.count()
-)  # of what the store holds: in each process the same, since all run one script
+# Of what the store holds: in each process the same, since all run one script.
+names = itertools.count()
 
 
 def launched():

@@ -88,9 +88,8 @@ def _replace(file: BinaryIO, indices: NDArray[np.int32]) -> None:
 
 def tokens_of(blocks: Iterable[str], tokenizer: Tokenizer) -> Iterator[Sequence[str]]:
     """The tokens of a text that comes in blocks: one after another, those of the whole text."""
-    squeezes = (
-        tokenizer.letters in LETTERS
-    )  # runs of other characters, which may go on in the next block
+    # Runs of other characters become one space, and may go on in the next block.
+    squeezes = tokenizer.letters in LETTERS
     follows_space = False
     for block in _apart(blocks, tokenizer.tokens == "word"):
         text = tokenizer.preprocess(block)

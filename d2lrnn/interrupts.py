@@ -26,8 +26,9 @@ def heard() -> Iterator[Interrupts]:
     """Remember a KeyboardInterrupt that a signal raises, while it lasts.
 
     An error that comes after one is taken for it: TensorFlow, broken off while it makes a graph, has
-    ended in a SystemError, and in a RuntimeError that knows no cause. Handlers that do not raise it stay
-    as they are; signals are heard in the main thread alone.
+    ended in a SystemError, and in a RuntimeError that knows no cause; nor is what Python, or a framework's
+    C++, prints of one that it drops any news. Handlers that do not raise it stay as they are; signals are
+    heard in the main thread alone.
 
     Raises:
         KeyboardInterrupt: after a signal, in place of any error but those of d2lrnn.
@@ -38,8 +39,8 @@ def heard() -> Iterator[Interrupts]:
         handler = signal.getsignal(number)
         if is_main and callable(handler):
             before[number] = signal.signal(number, _remembering(found, handler))
-    hook = sys.unraisablehook
-    sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else hook(lost)
+    hooks = sys.excepthook, sys.unraisablehook
+    sys.excepthook, sys.unraisablehook = (_silent_after(found, hook) for hook in hooks)
     try:
         yield found
     except Exception as error:
@@ -47,7 +48,7 @@ def heard() -> Iterator[Interrupts]:
             raise KeyboardInterrupt from error
         raise
     finally:
-        sys.unraisablehook = hook
+        sys.excepthook, sys.unraisablehook = hooks
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -61,3 +62,7 @@ def _remembering(found: Interrupts, handler: Any) -> Any:
             raise
 
     return remembering
+
+
+def _silent_after(found: Interrupts, hook: Any) -> Any:
+    return lambda *lost: None if found.raised else hook(*lost)

@@ -207,7 +207,9 @@ def _load(point: EntryPoint) -> ModuleType:
     except (Exception, SystemExit) as error:
         raise _broken(point, error) from error
     lacking = [
-        required for required in (*REQUIRED, "weights", "__all__") if not hasattr(package, required)
+        required
+        for required in (*REQUIRED, "optimizers", "weights", "__all__")
+        if not hasattr(package, required)
     ]
     if lacking:
         raise BackendError(

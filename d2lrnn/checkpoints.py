@@ -10,6 +10,7 @@ import dataclasses
 import math
 import os
 import re
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,18 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from d2lrnn import atomic, schema
+from d2lrnn import atomic, backend, schema
 from d2lrnn.data.minibatches import Minibatches, windows_of
-from d2lrnn.errors import WeightsError
-from d2lrnn.weights import Weights, read_header, read_weights
+from d2lrnn.errors import ArgumentError, WeightsError, WriteError
+from d2lrnn.weights import (
+    Weights,
+    check_shapes,
+    folded,
+    read_header,
+    read_weights,
+    shapes_of,
+    write_weights,
+)
 
 Row = dict[str, float]
 Plain = bool | int | float | str
@@ -114,7 +123,110 @@ def crc32(arrays: Mapping[str, np.ndarray[Any, Any]]) -> int:
     return crc
 
 
+# One of a training ----------------------------------------------------------------------------------
+
+
+def write(trainer: Any, path: str, also: Sequence[Any] = ()) -> None:
+    """Write the checkpoint of a training at the end of an epoch, under the names `also`, too.
+
+    Raises:
+        ArgumentError: the training was interrupted in the middle of an epoch.
+        WriteError: the disk is full, or the folder cannot be written to.
+    """
+    if not trainer.is_between_epochs:
+        raise ArgumentError(
+            f"Epoch {trainer.epoch + 1} was interrupted, so the weights belong to no end of an epoch. "
+            "`fit(..., checkpoint=path)` writes a checkpoint after each epoch; `model.save` keeps "
+            "these weights."
+        )
+    model, own = trainer.model, backend.active().weights
+    arrays = {f"model/{name}": array for name, array in model.get_weights().items()}
+    arrays |= {f"optimizer/{name}": a for name, a in trainer.optimizer_state().items()}
+    apart = folded(own.layout(model), own.arrays(model))
+    arrays |= {f"bias/{path}": array for path, array in apart.items()}
+    state = {
+        "epoch": len(trainer.history),
+        "history": trainer.history,
+        "seed": getattr(trainer.data, "seed", None),
+        "model_seed": trainer.seed,
+        "minibatches": [trainer.train_batch_idx, trainer.val_batch_idx],
+        "backend": backend.name(),
+        "arrays": sorted(arrays),
+        "crc32": crc32(arrays),
+        "belongs_to": trainer.belongs_to,
+    }
+    write_weights(path, arrays, also=also, checkpoint=state)
+
+
+def go_on(trainer: Any, checkpoint: Checkpoint) -> None:
+    """Put model, optimiser and history where `checkpoint` has them; nothing, if they do not fit."""
+    state, model, own = checkpoint.state, trainer.model, backend.active().weights
+    model.check_weights(checkpoint.weights)
+    arrays, biases = own.arrays(model), checkpoint.biases
+    same_backend = state.get("backend", backend.name()) == backend.name()
+    if same_backend:
+        check_shapes(shapes_of({**arrays, **biases}), shapes_of(arrays))
+        trainer.set_optimizer_state(checkpoint.optimizer)
+    else:
+        warnings.warn(
+            f"The checkpoint was written by another backend, {state['backend']}: the training goes on "
+            "from its weights, and the state of the optimiser starts anew.",
+            stacklevel=4,
+        )
+    model.set_weights(checkpoint.weights)
+    if same_backend:
+        own.assign(model, {**own.arrays(model), **biases})
+    trainer.history = state["history"]
+    trainer.seed = state.get("model_seed", trainer.seed)
+    # Checkpoints of d2lrnn 0.1 do not tell how many minibatches there were.
+    numbers = trainer.num_train_batches, trainer.num_val_batches
+    done = [state["epoch"] * (number or 0) for number in numbers]
+    trainer.train_batch_idx, trainer.val_batch_idx = state.get("minibatches", done)
+
+
 # What a checkpoint belongs to -----------------------------------------------------------------------
+
+
+def of_training(trainer: Any, model: Any) -> dict[str, Any]:
+    """What a checkpoint of this training belongs to; another is not to be continued from it."""
+    loaders = {"training": trainer.train_dataloader, "validation": trainer.val_dataloader}
+    lengths = {"training": trainer.num_train_batches, "validation": trainer.num_val_batches}
+    schedule = trainer.lr_schedule
+    if schedule != "constant":
+        schedule += f" over {trainer.max_epochs} epochs"
+    return {
+        "model": {"model": type(model).__name__, **settings(model)},
+        "data": of_data(loaders, lengths),
+        "trainer": {"gradient_clip_val": trainer.gradient_clip_val, "lr_schedule": schedule},
+    }
+
+
+def of_optimizer(trainer: Any) -> dict[str, Any]:
+    """The class of the optimiser, and the numbers that it begins with: its learning rate, and so on."""
+    # Of what applies one, as gluon's Trainer does, the optimiser inside.
+    inner = getattr(trainer.optim, "optimizer", trainer.optim)
+    numbers = {n: a.item() for n, a in trainer.optimizer_state().items() if a.size == 1}
+    return {"optimizer": type(inner).__name__, **numbers}
+
+
+def refuse_others(trainer: Any, path: str, state: Mapping[str, Any]) -> None:
+    """Raise a WeightsError if the checkpoint `path`, with this `state`, is not one of this training."""
+    seed = getattr(trainer.data, "seed", None)
+    if state["seed"] != seed:
+        raise WeightsError(
+            f"resume={path!r} was trained on data of seed={state['seed']}, this data has "
+            f"seed={seed}: its minibatches would come in another order."
+        )
+    here = dict(trainer.belongs_to)
+    if state.get("backend", backend.name()) != backend.name():
+        here.pop("optimizer", None)  # each framework's has numbers of its own
+    if found := differences(state.get("belongs_to", {}), here):
+        raise WeightsError(
+            f"resume={path!r} belongs to another training than this one; nothing was loaded.\n  "
+            + "\n  ".join(found)
+            + "\nMake the model, the data and the trainer as they were there. To begin another training "
+            "with its weights, use `model.load`."
+        )
 
 
 def settings(part: Any, path: str = "") -> dict[str, Plain]:
@@ -182,6 +294,54 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 
 
 # Which are kept -------------------------------------------------------------------------------------
+
+
+class Keeper:
+    """Writes the checkpoints of a training to `path` and beside it, and removes those not kept any more.
+
+    Args:
+        trainer: whose `checkpoint_every` and `keep` tell when, and how many.
+        path: of the last one.
+        resumed: the file from which the training goes on, or None.
+
+    Where the first cannot be written, that is an error; where a later one cannot, a warning.
+    """
+
+    def __init__(self, trainer: Any, path: str, resumed: str | None) -> None:
+        self.trainer, self.path = trainer, path
+        self.last: int | None = None  # the epochs of the last one that is on the disk
+        self.lowest = math.inf  # the validation loss of the best one there
+        if resumed == path:
+            self.last = len(trainer.history)
+            prune(path, self.last, trainer.keep)
+        if resumed is not None and best(path).is_file():
+            self.lowest = lowest(trainer.history)
+
+    def is_due(self) -> bool:
+        """Whether one is to be written after the epoch that has just ended."""
+        trainer = self.trainer
+        epochs = len(trainer.history)
+        is_last: bool = epochs == trainer.max_epochs or trainer.ended_early
+        return is_last or epochs % trainer.checkpoint_every == 0
+
+    def write(self) -> None:
+        """Write one, under its further names too."""
+        history, keep = self.trainer.history, self.trainer.keep
+        epochs, loss = len(history), history[-1].get("val_loss", math.inf)
+        also = [best(self.path)] if loss < self.lowest else []
+        also += [numbered(self.path, epochs)] if keep > 1 else []
+        try:
+            write(self.trainer, self.path, also)
+            prune(self.path, epochs, keep)
+        except WriteError as error:
+            if self.last is None:
+                raise
+            warnings.warn(
+                f"{error} The checkpoint after epoch {self.last} stays, and the training goes on.",
+                stacklevel=3,
+            )
+            return
+        self.last, self.lowest = epochs, min(loss, self.lowest)
 
 
 def best(path: str | os.PathLike[str]) -> Path:

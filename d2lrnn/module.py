@@ -92,10 +92,6 @@ class Module(HyperParameters):
         """`batch_loss` of a minibatch of arrays, and its gradients by the framework's own paths."""
         raise NotImplementedError
 
-    def plot_loss(self, loss: Any, train: bool) -> None:
-        """Plot a mean loss as the model's metric: itself, or the perplexity."""
-        raise NotImplementedError
-
     # The hooks, where their arguments are the same; JAX's take parameters too ----------------------------
 
     def loss(self, Y_hat: Any, Y: Any) -> Any:
@@ -126,6 +122,10 @@ class Module(HyperParameters):
         self.plot_loss(loss, train=False)
         return loss
 
+    def configure_optimizers(self) -> Any:
+        """The optimiser that `optimizer_name` names, at the learning rate `lr` (book, section 12)."""
+        return backend.active().optimizers.make(self)
+
     # Plots ------------------------------------------------------------------------------------------
 
     @property
@@ -152,6 +152,11 @@ class Module(HyperParameters):
                 f"plot({key!r}) needs a trainer: it is called in a step of `Trainer.fit`, not before."
             )
         trainer.record(key, value, train)
+
+    def plot_loss(self, loss: Any, train: bool) -> None:
+        """Plot a mean loss as the model's metric: itself, or the perplexity."""
+        ppl = self.metric == "ppl"
+        self.plot(self.metric, backend.active().exp(loss) if ppl else loss, train)
 
     def num_tokens(self, labels: Any) -> np.ndarray[Any, Any]:
         """How many elements of each example of `labels` (batch_size, ...) the loss is a mean over.

@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -19,24 +19,17 @@ import numpy as np
 from d2lrnn import backend, checkpoints, interrupts
 from d2lrnn.arguments import check, check_given
 from d2lrnn.data import Minibatches
-from d2lrnn.errors import ArgumentError, TrainingDiverged, WeightsError, WriteError
+from d2lrnn.data.loaders import length_of, no_minibatch, repeatable
+from d2lrnn.errors import ArgumentError, TrainingDiverged
 from d2lrnn.figures import scalar
 from d2lrnn.hyperparameters import HyperParameters
 from d2lrnn.models import FAR
 from d2lrnn.module import draw_by_path, is_library_code, perplexity
-from d2lrnn.schema import plain
+from d2lrnn.optimizers import SCHEDULES
 from d2lrnn.shares import Share, cut
-from d2lrnn.weights import Weights, check_shapes, folded, misfits, write_weights
+from d2lrnn.weights import Weights
 
 Row = dict[str, float]
-
-MOMENTUM = 0.9  # of the optimiser of this name
-# What share of the learning rate a schedule takes after this share of all epochs (book, section 12.11).
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda done: 1.0,
-    "linear": lambda done: 1 - done,
-    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
-}
 
 _said_no_gpu = False
 
@@ -127,7 +120,7 @@ class Trainer(HyperParameters):
         self.logs: list[Callable[[list[Row]], None]] = []  # called with it after each epoch
         self.batch_losses: list[float] = []
         self.interrupted = self.diverged = False
-        self._is_between_epochs = True
+        self.is_between_epochs = True
         self._plotted: list[tuple[str, int, Any, bool]] = []
         self._first_minibatches = {True: 0, False: 0}  # of this epoch, of training and validation
         self._forget_epoch()
@@ -154,20 +147,8 @@ class Trainer(HyperParameters):
         """While it lasts, what a model draws (dropout) follows from `seed` and `epoch` alone."""
         raise NotImplementedError
 
-    def set_learning_rate(self, lr: float) -> None:
-        """Let the optimiser take `lr` from now on; ArgumentError, `cannot_follow`, if it has no such."""
-        raise NotImplementedError
-
     def to_host(self, scalars: Sequence[Any]) -> np.ndarray[Any, Any]:
         """Scalars of the framework as one NumPy array, in one transfer."""
-        raise NotImplementedError
-
-    def optimizer_state(self) -> Weights:
-        """The optimiser's state as NumPy arrays by name; empty for plain SGD."""
-        raise NotImplementedError
-
-    def set_optimizer_state(self, state: Weights) -> None:
-        """Replace the optimiser's state by what `optimizer_state` returned."""
         raise NotImplementedError
 
     # What a backend adds that trains on several devices
@@ -217,7 +198,6 @@ class Trainer(HyperParameters):
         """
         check(model=model, data=data)
         check_given(resume=resume, checkpoint=checkpoint)
-        checkpoint = checkpoint if self.rank == 0 else None
         self.prepare_data(data)
         if self.patience and self.val_dataloader is None:
             raise ArgumentError(
@@ -229,31 +209,23 @@ class Trainer(HyperParameters):
             draw_by_path(model)
         model.check_data(data, self.train_dataloader, self.val_dataloader)
         self._check_steps(model)
-        self._belongs_to = self._description(model)
+        self.belongs_to = checkpoints.of_training(self, model)
         if earlier is not None:
-            self._refuse_others(str(resume), earlier.state)
+            checkpoints.refuse_others(self, str(resume), earlier.state)
         self.prepare_model(model)
         self.batch_loss = backend.twin(model) or model.batch_loss
         self.seed = getattr(model, "seed", 0) or 0  # of what is drawn in training
         self.history, self.batch_losses = [], []
         self.interrupted = self.diverged = False
-        self._is_between_epochs = True
+        self.is_between_epochs = True
         self.train_batch_idx = self.val_batch_idx = 0
-        self._belongs_to["optimizer"] = self._configuration()
-        self._last_kept = None  # the epochs of the last checkpoint that is on the disk
+        self.belongs_to["optimizer"] = checkpoints.of_optimizer(self)
         if earlier is not None:
-            self._refuse_others(str(resume), earlier.state)
-            self._continue(earlier)
-            if checkpoint is not None and resume == checkpoint:
-                self._last_kept = len(self.history)
-                checkpoints.prune(checkpoint, self._last_kept, self.keep)
-        self._best_kept = math.inf
-        if (
-            checkpoint is not None
-            and earlier is not None
-            and checkpoints.best(checkpoint).is_file()
-        ):
-            self._best_kept = checkpoints.lowest(self.history)
+            checkpoints.refuse_others(self, str(resume), earlier.state)
+            checkpoints.go_on(self, earlier)
+        keeper = None
+        if checkpoint is not None and self.rank == 0:
+            keeper = checkpoints.Keeper(self, checkpoint, resume)
         first = len(self.history)
         progress = self.progress and self.rank == 0
         compiling = self.compiles and self.readers_step(train=True) is None
@@ -264,7 +236,7 @@ class Trainer(HyperParameters):
                 for self.epoch in range(first, self.max_epochs):
                     if self.ended_early:
                         break
-                    self._run_epoch(checkpoint)
+                    self._run_epoch(keeper)
                     heard.raise_lost()
             self.epoch = len(self.history)
             if self.ended_early:
@@ -274,11 +246,11 @@ class Trainer(HyperParameters):
                 )
         except KeyboardInterrupt:
             self.interrupted = True
-            self._is_between_epochs = len(self.history) > self.epoch
-            if self._is_between_epochs:
+            self.is_between_epochs = len(self.history) > self.epoch
+            if self.is_between_epochs:
                 message = f"Interrupted after epoch {self.epoch + 1}"
-                if checkpoint is not None:
-                    self._keep_checkpoint(checkpoint)
+                if keeper is not None:
+                    keeper.write()
             else:
                 message = f"Interrupted in epoch {self.epoch + 1}"
             message += ": the model and its history can be used."
@@ -288,7 +260,7 @@ class Trainer(HyperParameters):
         if self.rank == 0:
             self._warn_if_diverged()
 
-    def _run_epoch(self, checkpoint: str | None) -> None:
+    def _run_epoch(self, keeper: checkpoints.Keeper | None) -> None:
         started = time.perf_counter()
         self.set_epoch(self.epoch)
         if self.lr_schedule != "constant":
@@ -298,17 +270,8 @@ class Trainer(HyperParameters):
         with self.seeded_epoch(self.seed, self.epoch):
             self.fit_epoch()
         self._finish_epoch(time.perf_counter() - started)
-        if checkpoint is not None and self._is_checkpoint_due():
-            self._keep_checkpoint(checkpoint)
-
-    @property
-    def cannot_follow(self) -> str:
-        """What to say where the learning rate of an optimiser cannot be set."""
-        return (
-            f"lr_schedule={self.lr_schedule!r} sets the learning rate of the optimiser, and "
-            f"{type(self.optim).__name__}, which the model's configure_optimizers returns, has none that can "
-            "be set. Leave lr_schedule out, or give it a schedule of your own there."
-        )
+        if keeper is not None and keeper.is_due():
+            keeper.write()
 
     @property
     def ended_early(self) -> bool:
@@ -336,16 +299,26 @@ class Trainer(HyperParameters):
         finally:
             self._forget_epoch()
 
+    def save_checkpoint(self, path: str) -> None:
+        """Write all that decides the rest of the training: weights, optimiser state, epoch, history.
+
+        Raises:
+            ArgumentError: the training was interrupted in the middle of an epoch.
+            WriteError: the disk is full, or the folder cannot be written to; what was there stays.
+        """
+        check(path=path)
+        checkpoints.write(self, path)
+
     def prepare_data(self, data: Any) -> None:
         """Ask the data module for its two loaders."""
         self.data = data
-        self.train_dataloader = _repeatable(data.train_dataloader())
-        self.val_dataloader = _repeatable(data.val_dataloader())
+        self.train_dataloader = repeatable(data.train_dataloader())
+        self.val_dataloader = repeatable(data.val_dataloader())
         # None: not known before it has been gone through.
         self._is_checked = {True: False, False: False}  # once through, in the first epoch
-        self.num_train_batches = _length("training", self.train_dataloader)
+        self.num_train_batches = length_of("training", self.train_dataloader)
         self.num_val_batches = (
-            0 if self.val_dataloader is None else _length("validation", self.val_dataloader)
+            0 if self.val_dataloader is None else length_of("validation", self.val_dataloader)
         )
 
     def set_epoch(self, epoch: int) -> None:
@@ -450,6 +423,30 @@ class Trainer(HyperParameters):
             self.train_batch_idx += 1
         else:
             self.val_batch_idx += 1
+
+    # The optimiser, of which the backend's `optimizers` knows what it keeps -------------------------
+
+    def optimizer_state(self) -> Weights:
+        """The optimiser's state as NumPy arrays by name; empty for plain SGD."""
+        state: Weights = backend.active().optimizers.state(self)
+        return state
+
+    def set_optimizer_state(self, state: Weights) -> None:
+        """Replace the optimiser's state by what `optimizer_state` returned."""
+        backend.active().optimizers.set_state(self, state)
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Let the optimiser take `lr` from now on; ArgumentError, `cannot_follow`, if it has no such."""
+        backend.active().optimizers.set_learning_rate(self, lr)
+
+    @property
+    def cannot_follow(self) -> str:
+        """What to say where the learning rate of an optimiser cannot be set."""
+        return (
+            f"lr_schedule={self.lr_schedule!r} sets the learning rate of the optimiser, and "
+            f"{type(self.optim).__name__}, which the model's configure_optimizers returns, has none that can "
+            "be set. Leave lr_schedule out, or give it a schedule of your own there."
+        )
 
     # What is shown and kept ------------------------------------------------------------------------
 
@@ -583,219 +580,11 @@ class Trainer(HyperParameters):
             "sigma of the initial weights."
         )
 
-    # Checkpoints -----------------------------------------------------------------------------------
-
-    def save_checkpoint(self, path: str) -> None:
-        """Write all that decides the rest of the training: weights, optimiser state, epoch, history.
-
-        Raises:
-            ArgumentError: the training was interrupted in the middle of an epoch.
-            WriteError: the disk is full, or the folder cannot be written to; what was there stays.
-        """
-        check(path=path)
-        self._write_checkpoint(path, [])
-
-    def _write_checkpoint(self, path: str, also: Sequence[Any]) -> None:
-        if not self._is_between_epochs:
-            raise ArgumentError(
-                f"Epoch {self.epoch + 1} was interrupted, so the weights belong to no end of an epoch. "
-                "`fit(..., checkpoint=path)` writes a checkpoint after each epoch; `model.save` keeps "
-                "these weights."
-            )
-        arrays = {f"model/{name}": array for name, array in self.model.get_weights().items()}
-        arrays |= {f"optimizer/{name}": a for name, a in self.optimizer_state().items()}
-        own = backend.active().weights
-        apart = folded(own.layout(self.model), own.arrays(self.model))
-        arrays |= {f"bias/{path}": array for path, array in apart.items()}
-        state = {
-            "epoch": len(self.history),
-            "history": self.history,
-            "seed": getattr(self.data, "seed", None),
-            "model_seed": self.seed,
-            "minibatches": [self.train_batch_idx, self.val_batch_idx],
-            "backend": backend.name(),
-            "arrays": sorted(arrays),
-            "crc32": checkpoints.crc32(arrays),
-            "belongs_to": self._belongs_to,
-        }
-        write_weights(path, arrays, also=also, checkpoint=state)
-
-    def _is_checkpoint_due(self) -> bool:
-        epochs = len(self.history)
-        return epochs % self.checkpoint_every == 0 or epochs == self.max_epochs or self.ended_early
-
-    def _keep_checkpoint(self, path: str) -> None:
-        """Write the checkpoint `path`, under its further names too, and remove those not kept any more."""
-        epochs, loss = len(self.history), self.history[-1].get("val_loss", math.inf)
-        also = [checkpoints.best(path)] if loss < self._best_kept else []
-        also += [checkpoints.numbered(path, epochs)] if self.keep > 1 else []
-        try:
-            self._write_checkpoint(path, also)
-            checkpoints.prune(path, epochs, self.keep)
-        except WriteError as error:
-            if self._last_kept is None:
-                raise
-            warnings.warn(
-                f"{error} The checkpoint after epoch {self._last_kept} stays, and the training goes on.",
-                stacklevel=3,
-            )
-            return
-        self._last_kept, self._best_kept = epochs, min(loss, self._best_kept)
-
-    def _description(self, model: Any) -> dict[str, Any]:
-        """What a checkpoint of this training belongs to; another is not to be continued from it."""
-        loaders = {"training": self.train_dataloader, "validation": self.val_dataloader}
-        lengths = {"training": self.num_train_batches, "validation": self.num_val_batches}
-        return {
-            "model": {"model": type(model).__name__, **checkpoints.settings(model)},
-            "data": checkpoints.of_data(loaders, lengths),
-            "trainer": {
-                "gradient_clip_val": self.gradient_clip_val,
-                "lr_schedule": self.lr_schedule
-                if self.lr_schedule == "constant"
-                else f"{self.lr_schedule} over {self.max_epochs} epochs",
-            },
-        }
-
-    def _configuration(self) -> dict[str, Any]:
-        """The class of the optimiser, and the numbers that it begins with: its learning rate, and so on."""
-        inner = getattr(
-            self.optim, "optimizer", self.optim
-        )  # of what applies one, as gluon's Trainer
-        numbers = {n: a.item() for n, a in self.optimizer_state().items() if a.size == 1}
-        return {"optimizer": type(inner).__name__, **numbers}
-
-    def _refuse_others(self, path: str, state: dict[str, Any]) -> None:
-        """Raise a WeightsError if the checkpoint `path` is not one of this training."""
-        if state["seed"] != getattr(self.data, "seed", None):
-            raise WeightsError(
-                f"resume={path!r} was trained on data of seed={state['seed']}, this data has "
-                f"seed={getattr(self.data, 'seed', None)}: its minibatches would come in another order."
-            )
-        here = dict(self._belongs_to)
-        if state.get("backend", backend.name()) != backend.name():
-            here.pop("optimizer", None)  # each framework's has numbers of its own
-        found = checkpoints.differences(state.get("belongs_to", {}), here)
-        if found:
-            raise WeightsError(
-                f"resume={path!r} belongs to another training than this one; nothing was loaded.\n  "
-                + "\n  ".join(found)
-                + "\nMake the model, the data and the trainer as they were there. To begin another training "
-                "with its weights, use `model.load`."
-            )
-
-    def _continue(self, checkpoint: checkpoints.Checkpoint) -> None:
-        """Put model, optimiser and history where `checkpoint` has them; nothing, if they do not fit."""
-        state, model, own = checkpoint.state, self.model, backend.active().weights
-        model.check_weights(checkpoint.weights)
-        arrays, biases = own.arrays(model), checkpoint.biases
-        same_backend = state.get("backend", backend.name()) == backend.name()
-        if same_backend:
-            check_shapes(_shapes({**arrays, **biases}), _shapes(arrays))
-            self.set_optimizer_state(checkpoint.optimizer)
-        else:
-            warnings.warn(
-                f"The checkpoint was written by another backend, {state['backend']}: the training goes on "
-                "from its weights, and the state of the optimiser starts anew.",
-                stacklevel=4,
-            )
-        model.set_weights(checkpoint.weights)
-        if same_backend:
-            own.assign(model, {**own.arrays(model), **biases})
-        self.history = state["history"]
-        self.seed = state.get("model_seed", self.seed)
-        # Checkpoints of d2lrnn 0.1 do not tell how many minibatches there were.
-        done = [state["epoch"] * (n or 0) for n in (self.num_train_batches, self.num_val_batches)]
-        self.train_batch_idx, self.val_batch_idx = state.get("minibatches", done)
-
-
-def _shapes(arrays: Weights) -> dict[str, tuple[int, ...]]:
-    return {name: array.shape for name, array in arrays.items()}
-
-
-def numbers_of(optimizer: Any) -> Weights:
-    """The attributes that are numbers (the learning rate) of an optimiser that is not the framework's."""
-    return {
-        name: np.asarray(value)
-        for name, value in vars(optimizer).items()
-        if isinstance(value, int | float | np.generic)
-    }
-
-
-def set_numbers(optimizer: Any, numbers: Weights) -> None:
-    """Replace the attributes that `numbers_of` returned."""
-    check_state(numbers, dict.fromkeys(numbers, ()))
-    for name, array in numbers.items():
-        setattr(optimizer, name, array.item())
-
 
 def is_librarys(loader: Any) -> bool:
     """Whether the library may run over the arrays of `loader` as it likes; so it may of none."""
     owned = isinstance(loader, Minibatches) and is_library_code(loader.convert)
     return loader is None or owned
-
-
-def check_state(state: Weights, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise `WeightsError` unless the optimiser's `state` has arrays of these names and shapes."""
-    faults = misfits(_shapes(state), shapes)
-    if faults:
-        raise WeightsError(
-            "The optimiser's state is not one of this model's optimiser; nothing was loaded.\n  "
-            + "\n  ".join(map(plain, faults))
-            + "\nTo begin another training with the checkpoint's weights, use `model.load`."
-        )
-
-
-def shapes_of_memory(state: Weights, parameters: Sequence[Any]) -> dict[str, tuple[int, ...]]:
-    """What `check_state` asks of `state` where the first update makes the arrays "<parameter>/<name>".
-
-    Each of the parameters that have any has as many as others of as many axes, numbers or of its shape.
-    """
-    known = {str(index): tuple(p.shape) for index, p in enumerate(parameters)}
-    parts = [(*name.partition("/")[::2], array) for name, array in state.items()]
-    arrays = [part for part in parts if part[0] in known]
-    shapes = {}
-    for part in {part for part, _, _ in arrays}:
-        for other, key, array in arrays:
-            if key in ("row_var", "col_var"):  # Adafactor's, means of rows and of columns
-                shapes[f"{other}/{key}"] = array.shape
-            elif len(known[other]) == len(known[part]):
-                shapes[f"{part}/{key}"] = known[part] if array.shape else ()
-    return shapes
-
-
-def _repeatable(loader: Any) -> Any:
-    """`loader`, or a list of its minibatches if it can be gone through only once, as a generator."""
-    return list(loader) if isinstance(loader, Iterator) else loader
-
-
-def _length(split: str, loader: Any) -> int | None:
-    """How many minibatches a loader has; None if it cannot tell.
-
-    Raises:
-        ArgumentError: it has none, or is without end.
-    """
-    try:
-        length = len(loader)
-    except TypeError as error:  # an attribute `__len__` alone does not make a length
-        if "infinite" in str(error):
-            raise ArgumentError(
-                f"The {split} loader has no end, so no epoch would: let it give the minibatches of one "
-                f"epoch, without repeating them. It is {loader!r}."
-            ) from None
-        return None
-    if length == 0:
-        raise no_minibatch(split, loader)
-    return length
-
-
-def no_minibatch(split: str, loader: Any) -> ArgumentError:
-    """An error for a loader that gives nothing."""
-    hint = " Return None from val_dataloader for no validation." if split == "validation" else ""
-    return ArgumentError(
-        f"The {split} loader gives no minibatch, so there is nothing to compute a loss of. It is "
-        f"{loader!r}. Does it drop a last minibatch that is not full, or filter everything out?{hint}"
-    )
 
 
 def _choose_gpus(num_gpus: int) -> list[Any]:

@@ -91,7 +91,7 @@ def folded(layout: Layout, arrays: Mapping[str, Array]) -> Weights:
 
 def canonical_shapes(layout: Layout, arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
     """The shape of each canonical weight."""
-    return {name: array.shape for name, array in to_canonical(layout, arrays).items()}
+    return shapes_of(to_canonical(layout, arrays))
 
 
 def canonical_path(path: str) -> str:
@@ -262,7 +262,7 @@ def check_weights(
         WeightsError: lists every missing, unknown and wrongly shaped weight.
     """
     arrays = {name: np.asarray(array) for name, array in weights.items()}
-    faults = misfits({name: array.shape for name, array in arrays.items()}, shapes)
+    faults = misfits(shapes_of(arrays), shapes)
     faults += [
         f"not numbers: {name} is of dtype {a.dtype}"
         for name, a in arrays.items()
@@ -270,6 +270,11 @@ def check_weights(
     ]
     _refuse(faults)
     return {name: arrays[name].astype(types[name] if types else np.float32) for name in shapes}
+
+
+def shapes_of(arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    """The shape of each of `arrays`."""
+    return {name: array.shape for name, array in arrays.items()}
 
 
 def check_shapes(

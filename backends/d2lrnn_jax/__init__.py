@@ -6,7 +6,7 @@ import optax as optax
 
 from d2lrnn.backend import REQUIRED
 
-from . import weights
+from . import optimizers, weights
 from .attention import (
     AdditiveAttention,
     AttentionDecoder,

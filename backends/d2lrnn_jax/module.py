@@ -11,7 +11,6 @@ from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.hyperparameters import check_fields
 
-from . import optimizers
 from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape, typed
 from .parameters import Parameters
 from .weights import arrays
@@ -52,13 +51,6 @@ class Module(Parameters, nn.Module, core.Module):
         loss, _ = self.batch_loss(params, batch, state)
         self.plot_loss(loss, train=False)
         return loss
-
-    def plot_loss(self, loss, train):
-        """Plot a mean loss as the model's metric: itself, or the perplexity."""
-        self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
-
-    def configure_optimizers(self):
-        return optimizers.make(self)
 
     @nn.nowrap
     def evaluator(self, function):

@@ -8,46 +8,28 @@ import flax
 import jax
 import numpy as np
 from jax import numpy as jnp
+from jax.nn import sigmoid  # noqa: F401
+
+# isort: off
+# fmt: off
+from jax.numpy import (  # noqa: F401
+    abs, arange, argmax, astype, cos, cosh, exp, expand_dims, eye, float32, int32, int64, linspace, log,
+    matmul, meshgrid, ones, ones_like, repeat, reshape, sin, sinh, stack, swapaxes, tanh,
+    transpose, zeros, zeros_like,
+)
+# fmt: on
+# isort: on
 
 from d2lrnn.errors import ArgumentError
 
-abs = jnp.abs
-arange = jnp.arange
-argmax = jnp.argmax
-astype = jnp.astype
 batch_matmul = jnp.matmul
 concat = jnp.concatenate
-cos = jnp.cos
-cosh = jnp.cosh
-exp = jnp.exp
-expand_dims = jnp.expand_dims
-eye = jnp.eye
-float32 = jnp.float32
-int32 = jnp.int32
-int64 = jnp.int64
-linspace = jnp.linspace
-log = jnp.log
-matmul = jnp.matmul
-meshgrid = jnp.meshgrid
 numpy = np.asarray
-ones = jnp.ones
-ones_like = jnp.ones_like
 reduce_mean = jnp.mean
 reduce_sum = jnp.sum
-repeat = jnp.repeat
-reshape = jnp.reshape
-sigmoid = jax.nn.sigmoid
-sin = jnp.sin
-sinh = jnp.sinh
 size = jnp.size
-stack = jnp.stack
-swapaxes = jnp.swapaxes
-tanh = jnp.tanh
 tensor = jnp.array
 to = jax.device_put
-transpose = jnp.transpose
-zeros = jnp.zeros
-zeros_like = jnp.zeros_like
 
 
 _seed, _drawn = 0, itertools.count()

@@ -9,20 +9,17 @@ import numpy as np
 from jax import numpy as jnp
 
 from d2lrnn import trainer as core
-from d2lrnn.errors import ArgumentError
 
-from . import devices
+from . import devices, optimizers
 from .epoch import compile_epoch
 from .module import with_aux
-from .ops import numpy
-from .optimizers import set_learning_rate
 
 
 class Trainer(devices.OnDevices):
     __doc__ = core.Trainer.__doc__
     compiles = True
 
-    _key = _root = None  # what parameters are drawn from, and what is dropped
+    _key = root = None  # what parameters are drawn from, and what is dropped
 
     def fit(self, model, data, key=None, *, resume=None, checkpoint=None):
         """As `d2lrnn.trainer.Trainer.fit`; `state` is then the flax `TrainState`.
@@ -32,7 +29,7 @@ class Trainer(devices.OnDevices):
                 Without one, it is trained on from the parameters that it has.
         """
         # As in the book, plain numbers, which Flax's own files can hold.
-        self._key = self._root = None if key is None else jax.random.key_data(key)
+        self._key = self.root = None if key is None else jax.random.key_data(key)
         try:
             super().fit(model, data, resume=resume, checkpoint=checkpoint)
         finally:
@@ -47,7 +44,7 @@ class Trainer(devices.OnDevices):
             dummy_input = model.dummy_input() or next(iter(self.train_dataloader))[:-1]
             model.set_variables(model.draw_variables(dummy_input, self._key))
         self.state = devices.put(model.train_state(), self.device)
-        self._epochs, self._configured = {}, self.optim
+        self._epochs, self.configured = {}, self.optim
 
     @property
     def state(self):
@@ -96,9 +93,6 @@ class Trainer(devices.OnDevices):
         self.model.training = False
         return loss_of(self.state.params, batch, self.state)
 
-    def set_learning_rate(self, lr):
-        set_learning_rate(self, lr)
-
     def clip_gradients(self, grad_clip_val, grads):
         """The gradients g scaled by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
         norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grads)))
@@ -107,7 +101,7 @@ class Trainer(devices.OnDevices):
 
     @contextlib.contextmanager
     def seeded_epoch(self, seed, epoch):
-        root = jax.random.PRNGKey(seed) if self._root is None else self._root
+        root = jax.random.PRNGKey(seed) if self.root is None else self.root
         dropout_rng = devices.put(jax.random.fold_in(root, epoch), self.device)
         self.state = self.state.replace(step=self.train_batch_idx, dropout_rng=dropout_rng)
         yield
@@ -129,7 +123,12 @@ class Trainer(devices.OnDevices):
                 return {name: getattr(state, name) for name in names}, loss
             return arrays, self.batch_loss(state.params, batch, state)[0]
 
-        key = (train, loader, self.optim, *(number.item() for number in self.numbers().values()))
+        key = (
+            train,
+            loader,
+            self.optim,
+            *(number.item() for number in optimizers.numbers_of(self.optim).values()),
+        )
         if key not in self._epochs:
             self._epochs[key] = compile_epoch(step, loader, self.device)
         arrays = {name: getattr(now, name) for name in names}
@@ -140,32 +139,3 @@ class Trainer(devices.OnDevices):
 
     def to_host(self, scalars):
         return np.array([float(s.reshape(())) for s in jax.device_get(scalars)])
-
-    def numbers(self):
-        """What a reader may change in an optimiser that is none of Optax's, such as section 3.4's SGD."""
-        return core.numbers_of(self.optim) if hasattr(self.optim, "__dict__") else {}
-
-    def optimizer_state(self):
-        if self.optim is not self._configured:
-            raise ArgumentError(
-                "The optimiser was replaced in training, and Optax does not tell its learning rate. Make it "
-                "by optax.inject_hyperparams(optax.sgd)(lr), and set what opt_state.hyperparams holds."
-            )
-        leaves, _ = jax.tree_util.tree_flatten_with_path(self.state.opt_state)
-        arrays = {jax.tree_util.keystr(path): numpy(leaf) for path, leaf in leaves} | self.numbers()
-        return arrays | ({} if self._root is None else {"key": numpy(self._root)})
-
-    def set_optimizer_state(self, state):
-        self._root = jnp.asarray(state["key"]) if "key" in state else None
-        own = self.optimizer_state()
-        if not state and own.keys() == {".count", ".hyperparams['learning_rate']"}:
-            return  # written when the learning rate of SGD was no state
-        shapes = {name: array.shape for name, array in own.items()}
-        if "key" in own:
-            shapes["key"] = jax.random.PRNGKey(0).shape
-        core.check_state(state, shapes)
-        numbers = self.numbers().keys()
-        core.set_numbers(self.optim, {name: state[name] for name in numbers})
-        leaves = [devices.put(state[n], self.device) for n in own if n not in {*numbers, "key"}]
-        opt_state = jax.tree.structure(self.state.opt_state).unflatten(leaves)
-        self.state = self.state.replace(opt_state=opt_state)

@@ -38,7 +38,7 @@ mxnet.npx.set_np()  # NumPy's semantics of shapes and arrays, as in the book
 mxnet.util.set_np_shape(2)  # 2: in all threads
 mxnet.util._NumpyArrayScope._current = EveryThread()
 
-from . import weights
+from . import optimizers, weights
 from .attention import (
     AdditiveAttention,
     AttentionDecoder,
@@ -50,13 +50,13 @@ from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
 from .linear_regression import (
+    SGD,
     LinearRegression,
     LinearRegressionScratch,
     SyntheticRegressionData,
 )
 from .lstm import LSTM, LSTMScratch
 from .module import (
-    SGD,
     Classifier,
     DataModule,
     Module,

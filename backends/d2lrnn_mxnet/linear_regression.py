@@ -4,10 +4,10 @@ from mxnet import gluon, init, np
 from mxnet.gluon import nn
 
 from d2lrnn.arguments import check
-from d2lrnn.hyperparameters import check_labels, check_numbers
+from d2lrnn.hyperparameters import HyperParameters, check_labels, check_numbers
 from d2lrnn.weights import draw
 
-from .module import SGD, DataModule, Module
+from .module import DataModule, Module
 from .ops import from_numpy, matmul, reduce_mean, reshape, zeros
 
 
@@ -69,6 +69,24 @@ class LinearRegressionScratch(Module):
 
     def configure_optimizers(self):
         return SGD([self.w, self.b], self.lr)
+
+
+class SGD(HyperParameters):
+    """Stochastic gradient descent on minibatches: w <- w - lr * dl/dw (book, section 3.4.3).
+
+    Args:
+        params: the parameters, arrays with gradients attached.
+        lr: the learning rate.
+    """
+
+    def __init__(self, params, lr):
+        params = list(params)
+        self.save_hyperparameters()
+
+    def step(self, batch_size=1):
+        """Move each parameter against its gradient, that of a mean: it is not divided by `batch_size`."""
+        for param in self.params:
+            param -= self.lr * param.grad
 
 
 class LinearRegression(Module):

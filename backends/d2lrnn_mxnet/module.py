@@ -5,10 +5,8 @@ from mxnet.gluon import nn
 
 from d2lrnn import data as core_data
 from d2lrnn import module as core
-from d2lrnn.hyperparameters import HyperParameters
 
-from . import optimizers
-from .ops import astype, exp, from_numpy, numpy, reshape
+from .ops import astype, from_numpy, numpy, reshape
 from .parameters import Parameters
 from .weights import own
 
@@ -23,14 +21,6 @@ class Module(Parameters, core.Module, nn.Block):
     def __init__(self, plot_train_per_epoch=2, plot_valid_per_epoch=1):
         super().__init__()
         self.save_hyperparameters()
-
-    def plot_loss(self, loss, train):
-        with autograd.pause():
-            loss = loss.detach()
-            self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
-
-    def configure_optimizers(self):
-        return optimizers.make(self, SGD)
 
     def evaluator(self, function):
         device = self.device
@@ -58,24 +48,6 @@ class Module(Parameters, core.Module, nn.Block):
         for path, array in trained.items():
             array.grad[:] = before[path]
         return loss.item(), gradients
-
-
-class SGD(HyperParameters):
-    """Stochastic gradient descent on minibatches: w <- w - lr * dl/dw (book, section 3.4.3).
-
-    Args:
-        params: the parameters, arrays with gradients attached.
-        lr: the learning rate.
-    """
-
-    def __init__(self, params, lr):
-        params = list(params)
-        self.save_hyperparameters()
-
-    def step(self, batch_size=1):
-        """Move each parameter against its gradient, that of a mean: it is not divided by `batch_size`."""
-        for param in self.params:
-            param -= self.lr * param.grad
 
 
 class Classifier(Module):

@@ -6,43 +6,24 @@ import mxnet
 import numpy as onp
 from mxnet import np, npx
 
+# isort: off
+# fmt: off
+from mxnet.numpy import (  # noqa: F401
+    abs, arange, argmax, cos, cosh, exp, expand_dims, eye, float32, int32, int64, linspace, log, matmul,
+    meshgrid, ones, ones_like, repeat, reshape, sin, sinh, stack, swapaxes, tanh, transpose, zeros_like,
+)
+# fmt: on
+# isort: on
+from mxnet.numpy.random import normal, rand, randn  # noqa: F401
+
 from d2lrnn.errors import ArgumentError
 
-abs = np.abs
-arange = np.arange
-argmax = np.argmax
 batch_matmul = npx.batch_dot
 concat = np.concatenate
-cos = np.cos
-cosh = np.cosh
 cpu = npx.cpu
-exp = np.exp
-expand_dims = np.expand_dims
-eye = np.eye
-float32 = np.float32
-int32 = np.int32
-int64 = np.int64
-linspace = np.linspace
-log = np.log
-matmul = np.matmul
-meshgrid = np.meshgrid
-normal = np.random.normal
 num_gpus = npx.num_gpus
-ones = np.ones
-ones_like = np.ones_like
-rand = np.random.rand
-randn = np.random.randn
-repeat = np.repeat
-reshape = np.reshape
 sigmoid = npx.sigmoid
-sin = np.sin
-sinh = np.sinh
-stack = np.stack
-swapaxes = np.swapaxes
-tanh = np.tanh
 tensor = np.array  # of float32, also of whole numbers, unless dtype says otherwise
-transpose = np.transpose
-zeros_like = np.zeros_like
 
 
 def zeros(shape, **options):

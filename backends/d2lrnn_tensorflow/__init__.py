@@ -57,7 +57,7 @@ with _without_log_lines():
 
 from d2lrnn.backend import REQUIRED
 
-from . import weights
+from . import optimizers, weights
 from .attention import (
     AdditiveAttention,
     AttentionDecoder,

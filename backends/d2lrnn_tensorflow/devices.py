@@ -1,94 +1,26 @@
-"""Training on several devices in TensorFlow: MirroredStrategy, or MultiWorkerMirroredStrategy with TF_CONFIG.
+"""Training on several devices in TensorFlow, by one of its strategies (`strategy.py`).
 
 The variables of a model are made anew as mirrored ones, which have a copy on each device, and after the
 training as plain ones. In a step, each device computes the gradients of its share (`strategy.run`); they are
-added up (`strategy.reduce`) and applied to all copies. The epoch is a graph, as on one device.
+added up (`all_reduce`) and applied to all copies. The epoch is a graph, as on one device.
 """
 
 import contextlib
-import functools
-import json
-import os
+import itertools
 import re
+from functools import partial
 
+import numpy as np
 import tensorflow as tf
 
 from d2lrnn import trainer as core
-from d2lrnn.errors import ArgumentError, WorkerError
+from d2lrnn.errors import WorkerError
 
+from . import strategy
+from .epoch import MINIBATCHES_PER_CALL, Epoch, of_any_length
+from .graph import Traced, check_draws
 from .ops import cpu
-from .variables import move, remake
-
-
-def start(devices):
-    """Make so many CPU devices, which TensorFlow does only before it begins to compute."""
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    configurations = [tf.config.LogicalDeviceConfiguration()] * devices
-    with contextlib.suppress(RuntimeError):  # it has begun: are there enough?
-        tf.config.set_logical_device_configuration(cpu, configurations)
-    found = len(tf.config.list_logical_devices("CPU"))
-    if found < devices:
-        raise ArgumentError(
-            f"devices={devices}: TensorFlow has begun to compute on {found} CPU, and makes no more of it. "
-            "Make this Trainer, or d2l.Trainer(1, devices=...), before anything is computed."
-        )
-
-
-def task():
-    """What TF_CONFIG tells: which process this is, and how many there are."""
-    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    cluster, own = config.get("cluster", {}), config.get("task", {})
-    number = sum(map(len, cluster.values()))
-    after_chief = "chief" in cluster and own.get("type") != "chief"
-    return own.get("index", 0) + after_chief, max(number, 1)
-
-
-of_workers = functools.cache(tf.distribute.MultiWorkerMirroredStrategy)  # one a process
-
-
-def strategy_of(gpus, devices):
-    """How the devices of all processes that train together do so; None for one."""
-    if task()[1] > 1:
-        return of_workers()
-    number, kind = (len(gpus), "GPU") if gpus else (devices, "CPU")
-    if number == 1:
-        return None
-    # On CPUs its own choice, collectives, gets confused in a loop of a graph.
-    adding = None if gpus else tf.distribute.ReductionToOneDevice()
-    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(number)], adding)
-
-
-def spread(model, strategy):
-    """Make the variables of `model` anew, with a copy on each device.
-
-    What is not trained, such as the state of a random generator, is each device's own.
-    """
-
-    def make(stored, trainable, name):
-        # What a device assigns: to the copies of a weight the mean, of values that are the same.
-        options = {"aggregation": tf.VariableAggregation.MEAN}
-        if not trainable:
-            options["synchronization"] = tf.VariableSynchronization.ON_READ
-        if not stored.dtype.is_floating:
-            options["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
-        with strategy.scope():
-            return tf.Variable(stored.numpy(), trainable=trainable, name=name, **options)
-
-    remake(model, make, is_spread)
-
-
-def is_spread(variable):
-    return isinstance(variable, tf.distribute.DistributedValues)
-
-
-def copies(variable):
-    """Those of `variable` on the devices of this process."""
-    return variable.values if is_spread(variable) else [variable]
-
-
-def summed(value):
-    """On a device: the sum of `value` over all of them."""
-    return tf.distribute.get_replica_context().all_reduce("SUM", value)
+from .variables import move
 
 
 class OnDevices(core.Trainer):
@@ -125,16 +57,106 @@ class OnDevices(core.Trainer):
                 self._epochs = {}
 
     def make_devices(self):
-        self.rank, number = task()
+        self.rank, number = strategy.task()
         if number > 1:
-            of_workers()  # before anything is computed
+            strategy.of_workers()  # before anything is computed
         if self.devices > 1:
-            start(self.devices)
+            strategy.start(self.devices)
 
     def count_shares(self):
-        self.strategy = strategy_of(self.gpus, self.devices)
+        self.strategy = strategy.strategy_of(self.gpus, self.devices)
         return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
 
     @property
     def first_device(self):
         return self.gpus[0] if self.gpus else cpu()
+
+    def scope(self):
+        """Where the variables of a training are made, and its epochs run."""
+        return self.first_device if self.strategy is None else self.strategy.scope()
+
+    def shared_epoch(self, loader, train):
+        """An epoch over minibatches that are cut over the devices."""
+        step = self.update_share if train else self.evaluate_share
+        return SharedEpoch(self.model, loader, self.strategy, step, self.shares)
+
+    def update_share(self, batch, weight):
+        """`update`, on one of several devices: of its share, with the gradients of all."""
+        loss, grads = self.gradients(lambda b: self.batch_loss(b) * weight, batch)
+        self.apply([None if g is None else strategy.summed(g) for g in grads])
+        return strategy.summed(loss)
+
+    def evaluate_share(self, batch, weight):
+        with self.model.mode(training=False):
+            return strategy.summed(self.batch_loss(batch) * weight)
+
+
+class SharedEpoch(Epoch):
+    """As `Epoch`, over minibatches that are cut: `step(batch, weight)` on each device gives the loss.
+
+    `shares(block)` gives each minibatch of a block as a list of shares.
+    """
+
+    def __init__(self, model, loader, strategy, step, shares):
+        self.strategy, self.step, self.shares = strategy, step, shares
+        super().__init__(model, loader, None)
+
+    def examples(self, block):
+        """The arrays of a block, on each device."""
+        found = []
+        for device in self.strategy.extended.worker_devices:
+            with tf.device(device):
+                found += super().examples(block)
+        return found
+
+    def of_block(self, block, examples):
+        losses, minibatches = [], self.shares(block)
+        for sizes, alike in itertools.groupby(minibatches, lambda m: tuple(len(s.rows) for s in m)):
+            alike = list(alike)
+            for i in range(0, len(alike), MINIBATCHES_PER_CALL):
+                few = alike[i : i + MINIBATCHES_PER_CALL]
+                rows = [np.concatenate([s.rows for s in shares]) for shares in few]
+                weights = [[s.weight for s in shares] for shares in few]
+                rows, weights = tf.constant(rows, tf.int64), tf.constant(weights, tf.float32)
+                losses.append(self.graph(sizes, examples)(rows, weights, *examples))
+        return losses
+
+    def graph(self, sizes, examples):
+        if sizes not in self.graphs:
+            signature = [
+                tf.TensorSpec((None, sum(sizes)), tf.int64),
+                tf.TensorSpec((None, len(sizes)), tf.float32),
+                *map(of_any_length, examples),
+            ]
+
+            def one(rows, weights, examples):
+                share = partial(self.share, sizes, rows, weights, examples)
+                losses = self.strategy.run(lambda: self.step(*share()))
+                check_draws()
+                return tf.reshape(self.strategy.experimental_local_results(losses)[0], ())
+
+            def each(rows, weights, *examples):
+                if tf.executing_eagerly():
+                    pairs = zip(rows, weights, strict=True)
+                    return tf.stack([one(*pair, examples) for pair in pairs])
+                # Not map_fn, in which a strategy refuses to run.
+                losses = tf.TensorArray(tf.float32, tf.shape(rows)[0])
+                _, losses = tf.while_loop(
+                    lambda i, _: i < tf.shape(rows)[0],
+                    lambda i, losses: (i + 1, losses.write(i, one(rows[i], weights[i], examples))),
+                    (0, losses),
+                    parallel_iterations=1,
+                )
+                return losses.stack()
+
+            self.graphs[sizes] = Traced(self.model, partial(each), signature)  # see `Epoch`
+        return self.graphs[sizes]
+
+    def share(self, sizes, rows, weights, examples):
+        """On a device: its part of a minibatch, and what it weighs."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        replica = int(tf.get_static_value(replica))
+        own, number = tf.split(rows, sizes)[replica], len(self.rows_of)
+        first = replica * number % len(examples)
+        arrays = zip(self.rows_of, examples[first : first + number], strict=True)
+        return [rows_of.take(values, own) for rows_of, values in arrays], weights[replica]

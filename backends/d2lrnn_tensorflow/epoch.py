@@ -1,6 +1,5 @@
 """The examples of a training on the device, and its epochs as graphs, in TensorFlow."""
 
-import itertools
 from functools import partial
 
 import numpy as np
@@ -64,77 +63,6 @@ class Epoch:
         loss = self.loss_of([r.take(x, rows) for r, x in zip(self.rows_of, examples, strict=True)])
         check_draws()
         return tf.reshape(tf.cast(loss, tf.float32), ())
-
-
-class SharedEpoch(Epoch):
-    """As `Epoch`, over minibatches that are cut: `step(batch, weight)` on each device gives the loss.
-
-    `shares(block)` gives each minibatch of a block as a list of shares.
-    """
-
-    def __init__(self, model, loader, strategy, step, shares):
-        self.strategy, self.step, self.shares = strategy, step, shares
-        super().__init__(model, loader, None)
-
-    def examples(self, block):
-        """The arrays of a block, on each device."""
-        found = []
-        for device in self.strategy.extended.worker_devices:
-            with tf.device(device):
-                found += super().examples(block)
-        return found
-
-    def of_block(self, block, examples):
-        losses, minibatches = [], self.shares(block)
-        for sizes, alike in itertools.groupby(minibatches, lambda m: tuple(len(s.rows) for s in m)):
-            alike = list(alike)
-            for i in range(0, len(alike), MINIBATCHES_PER_CALL):
-                few = alike[i : i + MINIBATCHES_PER_CALL]
-                rows = [np.concatenate([s.rows for s in shares]) for shares in few]
-                weights = [[s.weight for s in shares] for shares in few]
-                rows, weights = tf.constant(rows, tf.int64), tf.constant(weights, tf.float32)
-                losses.append(self.graph(sizes, examples)(rows, weights, *examples))
-        return losses
-
-    def graph(self, sizes, examples):
-        if sizes not in self.graphs:
-            signature = [
-                tf.TensorSpec((None, sum(sizes)), tf.int64),
-                tf.TensorSpec((None, len(sizes)), tf.float32),
-                *map(of_any_length, examples),
-            ]
-
-            def one(rows, weights, examples):
-                share = partial(self.share, sizes, rows, weights, examples)
-                losses = self.strategy.run(lambda: self.step(*share()))
-                check_draws()
-                return tf.reshape(self.strategy.experimental_local_results(losses)[0], ())
-
-            def each(rows, weights, *examples):
-                if tf.executing_eagerly():
-                    pairs = zip(rows, weights, strict=True)
-                    return tf.stack([one(*pair, examples) for pair in pairs])
-                # Not map_fn, in which a strategy refuses to run.
-                losses = tf.TensorArray(tf.float32, tf.shape(rows)[0])
-                _, losses = tf.while_loop(
-                    lambda i, _: i < tf.shape(rows)[0],
-                    lambda i, losses: (i + 1, losses.write(i, one(rows[i], weights[i], examples))),
-                    (0, losses),
-                    parallel_iterations=1,
-                )
-                return losses.stack()
-
-            self.graphs[sizes] = Traced(self.model, partial(each), signature)  # see `Epoch`
-        return self.graphs[sizes]
-
-    def share(self, sizes, rows, weights, examples):
-        """On a device: its part of a minibatch, and what it weighs."""
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        replica = int(tf.get_static_value(replica))
-        own, number = tf.split(rows, sizes)[replica], len(self.rows_of)
-        first = replica * number % len(examples)
-        arrays = zip(self.rows_of, examples[first : first + number], strict=True)
-        return [rows_of.take(values, own) for rows_of, values in arrays], weights[replica]
 
 
 class Rows:

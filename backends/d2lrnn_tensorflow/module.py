@@ -10,9 +10,8 @@ from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.errors import UserError
 
-from . import optimizers
 from .graph import Traced
-from .ops import argmax, astype, cpu, device_name, exp, from_numpy, numpy, reduce_mean, reshape
+from .ops import argmax, astype, cpu, device_name, from_numpy, numpy, reduce_mean, reshape
 from .variables import Kept, dense, distinct, plain, storage
 from .weights import has_sizes, is_held, own_variables, variables
 
@@ -73,12 +72,6 @@ class Module(Kept, core.Module, tf.keras.Model):
         if self.training is not None:
             kwargs.setdefault("training", self.training)
         return super().__call__(*args, **kwargs)
-
-    def plot_loss(self, loss, train):
-        self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
-
-    def configure_optimizers(self):
-        return optimizers.make(self)
 
     @property
     def variables(self):

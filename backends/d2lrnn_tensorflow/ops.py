@@ -8,40 +8,25 @@ import platform
 import numpy as np
 import tensorflow as tf
 
+# isort: off
+# fmt: off
+from tensorflow import (  # noqa: F401
+    abs, cos, cosh, exp, expand_dims, eye, float32, int32, int64, linspace, matmul, meshgrid, ones,
+    ones_like, reduce_mean, reduce_sum, repeat, sigmoid, sin, sinh, stack, tanh, transpose, zeros,
+    zeros_like,
+)
+# fmt: on
+# isort: on
+
 from d2lrnn.errors import ArgumentError
 
-abs = tf.abs
 arange = tf.range
 astype = tf.cast
 batch_matmul = tf.matmul
-cos = tf.cos
-cosh = tf.cosh
-exp = tf.exp
-expand_dims = tf.expand_dims
-eye = tf.eye
-float32 = tf.float32
-int32 = tf.int32
-int64 = tf.int64
-linspace = tf.linspace
 log = tf.math.log
-matmul = tf.matmul
-meshgrid = tf.meshgrid
 normal = tf.random.normal
-ones = tf.ones
-ones_like = tf.ones_like
 rand = tf.random.uniform
-reduce_mean = tf.reduce_mean
-reduce_sum = tf.reduce_sum
-repeat = tf.repeat
-sigmoid = tf.sigmoid
-sin = tf.sin
-sinh = tf.sinh
-stack = tf.stack
-tanh = tf.tanh
 tensor = tf.constant
-transpose = tf.transpose
-zeros = tf.zeros
-zeros_like = tf.zeros_like
 
 
 def argmax(x, axis=None):

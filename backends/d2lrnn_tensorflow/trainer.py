@@ -11,10 +11,9 @@ from d2lrnn import trainer as core
 from d2lrnn.data import Minibatches
 from d2lrnn.module import is_library_code, nested
 
-from . import devices
-from .epoch import Epoch, SharedEpoch
+from . import devices, optimizers, strategy
+from .epoch import Epoch
 from .ops import from_numpy, numpy, to
-from .optimizers import set_learning_rate
 from .variables import dense, move, storage
 from .weights import has_sizes
 
@@ -36,18 +35,10 @@ class Trainer(devices.OnDevices):
                 model(*[from_numpy(array[:1]) for array in loader.arrays[:-1]])
             move(model, self.device)
         if self.strategy is not None:
-            devices.spread(model, self.strategy)
-        with self.device if self.strategy is None else self.strategy.scope():
+            strategy.spread(model, self.strategy)
+        with self.scope():
             self.optim = model.configure_optimizers()
-            self._build_optimizer()
-
-    def _build_optimizer(self):
-        keras = isinstance(self.optim, tf.keras.optimizers.Optimizer)  # or one of the reader's
-        if keras and not self.optim.built and has_sizes(self.model):
-            self.optim.build(self.model.trainable_variables)
-        if keras and self.strategy is None:
-            # One device has nothing to add up over devices, for which TensorFlow keeps every graph for good.
-            self.optim._all_reduce_sum_gradients = list
+            optimizers.build(self)
 
     def prepare_batch(self, batch):
         def put(x):
@@ -79,38 +70,24 @@ class Trainer(devices.OnDevices):
             grads = [None if g is None else g / self.num_shares for g in grads]
         self.optim.apply_gradients(zip(grads, self.model.trainable_variables, strict=True))
 
-    def update_share(self, batch, weight):
-        """`update`, on one of several devices: of its share, with the gradients of all."""
-        loss, grads = self.gradients(lambda b: self.batch_loss(b) * weight, batch)
-        self.apply([None if g is None else devices.summed(g) for g in grads])
-        return devices.summed(loss)
-
-    def evaluate_share(self, batch, weight):
-        with self.model.mode(training=False):
-            return devices.summed(self.batch_loss(batch) * weight)
-
     def evaluate(self, loss_of, batch):
         with self.device, self.model.mode(training=False):
             return loss_of(batch)
 
     def own_epoch(self, train):
         # What is no variable is a constant of the graph: changed by hand, it makes another.
-        settings = id(self.optim), self.gradient_clip_val, core.numbers_of(self.optim)
+        settings = id(self.optim), self.gradient_clip_val, optimizers.numbers_of(self.optim)
         made_of = train and str(settings)
         if made_of not in self._epochs:
             self._epochs[made_of] = self._epoch_of(train)
-        if self.strategy is not None:
-            with self.strategy.scope():
-                return self._epochs[made_of]()
-        with self.device:
+        with self.scope():
             return self._epochs[made_of]()
 
     def _epoch_of(self, train):
         loader = self.train_dataloader if train else self.val_dataloader
         if self.strategy is not None:
-            step = self.update_share if train else self.evaluate_share
-            return SharedEpoch(self.model, loader, self.strategy, step, self.shares)
-        self._build_optimizer()
+            return self.shared_epoch(loader, train)
+        optimizers.build(self)
         run = self.update if train else self.evaluate
         return Epoch(
             self.model, loader, lambda batch: run(self.batch_loss, self.prepare_batch(batch))
@@ -122,9 +99,6 @@ class Trainer(devices.OnDevices):
         is_variable = isinstance(value, tf.Variable | tf.keras.Variable)
         # As it is now: it is read at the end of the epoch.
         super().record(key, tf.convert_to_tensor(value) if is_variable else value, train)
-
-    def set_learning_rate(self, lr):
-        set_learning_rate(self, lr)
 
     def clip_gradients(self, grad_clip_val, grads):
         """The gradients g, scaled by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
@@ -142,7 +116,7 @@ class Trainer(devices.OnDevices):
         kept = {name: stream.get(name) for name in ("_seed", "_rng")}
         for state in states:
             state.assign([draw(2**31), 0])
-            for i, own in enumerate(devices.copies(storage(state))[1:], 1):
+            for i, own in enumerate(strategy.copies(storage(state))[1:], 1):
                 own.assign([np.random.RandomState([seed, epoch, i]).randint(2**31), 0])
         stream |= {"_seed": (own := draw(2**31)), "_rng": random.Random(own)}
         try:
@@ -155,19 +129,3 @@ class Trainer(devices.OnDevices):
     def to_host(self, scalars):
         scalars = [tf.reshape(tf.cast(scalar, tf.float64), ()) for scalar in scalars]
         return numpy(tf.stack(scalars)) if scalars else np.empty(0)
-
-    def optimizer_state(self):
-        return {**core.numbers_of(self.optim), **{n: numpy(v) for n, v in self._memory().items()}}
-
-    def set_optimizer_state(self, state):
-        self._build_optimizer()
-        memory = self._memory()
-        if getattr(self.optim, "built", False):  # else more will come
-            core.check_state(state, {n: a.shape for n, a in self.optimizer_state().items()})
-        core.set_numbers(self.optim, {n: a for n, a in state.items() if n not in memory})
-        for name in state.keys() & memory.keys():
-            memory[name].assign(state[name])
-
-    def _memory(self):
-        """The variables of an optimiser of Keras's: what it remembers, and the learning rate."""
-        return {str(i): v for i, v in enumerate(getattr(self.optim, "variables", []))}

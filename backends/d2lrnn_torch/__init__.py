@@ -4,7 +4,7 @@ import torch as torch  # first, so that a missing framework is told from a broke
 
 from d2lrnn.backend import REQUIRED
 
-from . import weights
+from . import optimizers, weights
 from .attention import (
     AdditiveAttention,
     AttentionDecoder,

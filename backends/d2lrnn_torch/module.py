@@ -11,8 +11,7 @@ from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.errors import WeightsError
 
-from . import optimizers
-from .ops import exp, from_numpy, indices, numpy, reshape
+from .ops import from_numpy, indices, numpy, reshape
 from .weights import plain_tensors
 
 
@@ -23,13 +22,6 @@ class Module(core.Module, nn.Module):
         super().__init__()
         self.save_hyperparameters()
         self.register_state_dict_pre_hook(check_state_dict)
-
-    def plot_loss(self, loss, train):
-        loss = loss.detach()
-        self.plot(self.metric, exp(loss) if self.metric == "ppl" else loss, train)
-
-    def configure_optimizers(self):
-        return optimizers.make(self)
 
     @property
     def device(self):

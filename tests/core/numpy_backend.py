@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from d2lrnn import data, models, module, trainer
+from d2lrnn import data, models, module, optimizers, trainer
 from d2lrnn.weights import Piece, draw
 
 
@@ -71,10 +71,10 @@ class Trainer(trainer.Trainer):
         return np.array(scalars)
 
     def optimizer_state(self):
-        return {**trainer.numbers_of(self.optim), **self.optim.memory}
+        return {**optimizers.numbers_of(self.optim), **self.optim.memory}
 
     def set_optimizer_state(self, state):
-        trainer.set_numbers(self.optim, {"lr": state["lr"]})
+        optimizers.set_numbers(self.optim, {"lr": state["lr"]})
         self.optim.memory = {name: array for name, array in state.items() if name != "lr"}
 
 

@@ -70,11 +70,11 @@ def test_one_is_kept_without_being_asked(library, tmp_path):
 
 def test_a_checkpoint_every_so_many_epochs_and_the_last(library, monkeypatch):
     written = []
-    write = library.Trainer._write_checkpoint
+    write = checkpoints.write
     monkeypatch.setattr(
-        library.Trainer,
-        "_write_checkpoint",
-        lambda self, *args: (written.append(len(self.history)), write(self, *args)),
+        checkpoints,
+        "write",
+        lambda trainer, *args: (written.append(len(trainer.history)), write(trainer, *args)),
     )
     whole = fit(8, checkpoint="c", checkpoint_every=3)
     assert written == [3, 6, 8]

@@ -208,6 +208,8 @@ ORDER = [
     {"__init__"},
     {"fast_translation"},
     {"fast"},
+    {"trainer"},
+    {"optimizers"},
     {
         "linear_regression",
         "rnn_scratch",
@@ -219,18 +221,19 @@ ORDER = [
         "seq2seq",
         "attention",
     },
-    {"trainer"},
     {"devices"},
+    # What frameworks have of their own for several devices: processes, copies of a model, a strategy.
+    {"processes", "replicas", "strategy"},
     {"epoch"},
     {"module"},
-    # What frameworks have of their own: Flax's layers hold no parameters, gluon's know no arrays made by
-    # hand; TensorFlow makes graphs of functions, and has variables that Keras does not know.
-    {"parameters", "graph", "variables", "optimizers"},
+    # And for a model: Flax's layers hold no parameters, gluon's know no arrays made by hand; TensorFlow makes
+    # graphs of functions, and has variables that Keras does not know.
+    {"parameters", "graph", "variables"},
     {"weights"},
     {"ops"},
     {"prepare"},
 ]
-SECTIONS = ORDER[3]
+SECTIONS = ORDER[5]
 # Lines: what a learner reads in one sitting.
 LONGEST = {"rnn": 90, "rnn_scratch": 120}
 LONGEST_OF_ANY = 180
@@ -241,7 +244,8 @@ LONGEST_OF_CHAPTER_9 |= {"d2lrnn_mxnet": 1190}
 LONGEST_OF_A_BACKEND = 880
 CHAPTER_9 = {"__init__", *(name for level in ORDER for name in level if name not in SECTIONS)}
 # Twins of chapter 10, several devices, and optimisers, of chapter 12, are none of it.
-CHAPTER_9 = (CHAPTER_9 | {"rnn_scratch", "rnn"}) - {"fast_translation", "devices", "optimizers"}
+OTHERS = {"fast_translation", "optimizers", "devices", "processes", "replicas", "strategy"}
+CHAPTER_9 = (CHAPTER_9 | {"rnn_scratch", "rnn"}) - OTHERS
 
 
 def wrong_ways(graph):

@@ -1,0 +1,87 @@
+"""Which devices train together in TensorFlow, and a model's variables on each of them.
+
+MirroredStrategy goes over the devices of this process, MultiWorkerMirroredStrategy over those of all, where
+TF_CONFIG tells of others.
+"""
+
+import contextlib
+import functools
+import json
+import os
+
+import tensorflow as tf
+
+from d2lrnn.errors import ArgumentError
+
+from .variables import remake
+
+
+def start(devices):
+    """Make so many CPU devices, which TensorFlow does only before it begins to compute."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    configurations = [tf.config.LogicalDeviceConfiguration()] * devices
+    with contextlib.suppress(RuntimeError):  # it has begun: are there enough?
+        tf.config.set_logical_device_configuration(cpu, configurations)
+    found = len(tf.config.list_logical_devices("CPU"))
+    if found < devices:
+        raise ArgumentError(
+            f"devices={devices}: TensorFlow has begun to compute on {found} CPU, and makes no more of it. "
+            "Make this Trainer, or d2l.Trainer(1, devices=...), before anything is computed."
+        )
+
+
+def task():
+    """What TF_CONFIG tells: which process this is, and how many there are."""
+    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    cluster, own = config.get("cluster", {}), config.get("task", {})
+    number = sum(map(len, cluster.values()))
+    after_chief = "chief" in cluster and own.get("type") != "chief"
+    return own.get("index", 0) + after_chief, max(number, 1)
+
+
+of_workers = functools.cache(tf.distribute.MultiWorkerMirroredStrategy)  # one a process
+
+
+def strategy_of(gpus, devices):
+    """How the devices of all processes that train together do so; None for one."""
+    if task()[1] > 1:
+        return of_workers()
+    number, kind = (len(gpus), "GPU") if gpus else (devices, "CPU")
+    if number == 1:
+        return None
+    # On CPUs its own choice, collectives, gets confused in a loop of a graph.
+    adding = None if gpus else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(number)], adding)
+
+
+def spread(model, strategy):
+    """Make the variables of `model` anew, with a copy on each device.
+
+    What is not trained, such as the state of a random generator, is each device's own.
+    """
+
+    def make(stored, trainable, name):
+        # What a device assigns: to the copies of a weight the mean, of values that are the same.
+        options = {"aggregation": tf.VariableAggregation.MEAN}
+        if not trainable:
+            options["synchronization"] = tf.VariableSynchronization.ON_READ
+        if not stored.dtype.is_floating:
+            options["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        with strategy.scope():
+            return tf.Variable(stored.numpy(), trainable=trainable, name=name, **options)
+
+    remake(model, make, is_spread)
+
+
+def is_spread(variable):
+    return isinstance(variable, tf.distribute.DistributedValues)
+
+
+def copies(variable):
+    """Those of `variable` on the devices of this process."""
+    return variable.values if is_spread(variable) else [variable]
+
+
+def summed(value):
+    """On a device: the sum of `value` over all of them."""
+    return tf.distribute.get_replica_context().all_reduce("SUM", value)

@@ -171,7 +171,7 @@ def go_on(trainer: Any, checkpoint: Checkpoint) -> None:
         warnings.warn(
             f"The checkpoint was written by another backend, {state['backend']}: the training goes on "
             "from its weights, and the state of the optimiser starts anew.",
-            stacklevel=4,
+            stacklevel=5,
         )
     model.set_weights(checkpoint.weights)
     if same_backend:

@@ -198,6 +198,26 @@ class Trainer(HyperParameters):
         """
         check(model=model, data=data)
         check_given(resume=resume, checkpoint=checkpoint)
+        self._begin(model, data, resume)
+        keeper = None
+        if checkpoint is not None and self.rank == 0:
+            keeper = checkpoints.Keeper(self, checkpoint, resume)
+        progress = self.progress and self.rank == 0
+        compiling = self.compiles and self.readers_step(train=True) is None
+        model.board.begin(self.max_epochs, len(self.history), progress, compiling)
+        message = None
+        try:
+            message = self._run_epochs(keeper)
+        except KeyboardInterrupt:
+            message = self._end_interrupted(keeper)
+        finally:
+            self._forget_epoch()
+            model.board.end(message)
+        if self.rank == 0:
+            self._warn_if_diverged()
+
+    def _begin(self, model: Any, data: Any, resume: str | None) -> None:
+        """Prepare the data, the model and its optimiser, and go to where the file `resume` has them."""
         self.prepare_data(data)
         if self.patience and self.val_dataloader is None:
             raise ArgumentError(
@@ -223,42 +243,31 @@ class Trainer(HyperParameters):
         if earlier is not None:
             checkpoints.refuse_others(self, str(resume), earlier.state)
             checkpoints.go_on(self, earlier)
-        keeper = None
-        if checkpoint is not None and self.rank == 0:
-            keeper = checkpoints.Keeper(self, checkpoint, resume)
-        first = len(self.history)
-        progress = self.progress and self.rank == 0
-        compiling = self.compiles and self.readers_step(train=True) is None
-        model.board.begin(self.max_epochs, first, progress, compiling)
-        message = None
-        try:
-            with interrupts.heard() as heard:
-                for self.epoch in range(first, self.max_epochs):
-                    if self.ended_early:
-                        break
-                    self._run_epoch(keeper)
-                    heard.raise_lost()
-            self.epoch = len(self.history)
-            if self.ended_early:
-                message = (
-                    f"Ended after epoch {self.epoch}: the validation loss has not fallen since epoch "
-                    f"{checkpoints.best_epoch(self.history)} (patience={self.patience})."
-                )
-        except KeyboardInterrupt:
-            self.interrupted = True
-            self.is_between_epochs = len(self.history) > self.epoch
-            if self.is_between_epochs:
-                message = f"Interrupted after epoch {self.epoch + 1}"
-                if keeper is not None:
-                    keeper.write()
-            else:
-                message = f"Interrupted in epoch {self.epoch + 1}"
-            message += ": the model and its history can be used."
-        finally:
-            self._forget_epoch()
-            model.board.end(message)
-        if self.rank == 0:
-            self._warn_if_diverged()
+
+    def _run_epochs(self, keeper: checkpoints.Keeper | None) -> str | None:
+        """The epochs that are left; what to say at the end, if it comes early."""
+        with interrupts.heard() as heard:
+            for self.epoch in range(len(self.history), self.max_epochs):
+                if self.ended_early:
+                    break
+                self._run_epoch(keeper)
+                heard.raise_lost()
+        self.epoch = len(self.history)
+        if not self.ended_early:
+            return None
+        return (
+            f"Ended after epoch {self.epoch}: the validation loss has not fallen since epoch "
+            f"{checkpoints.best_epoch(self.history)} (patience={self.patience})."
+        )
+
+    def _end_interrupted(self, keeper: checkpoints.Keeper | None) -> str:
+        """Keep what Ctrl-C has left, and say where it came."""
+        self.interrupted = True
+        self.is_between_epochs = len(self.history) > self.epoch
+        if self.is_between_epochs and keeper is not None:
+            keeper.write()
+        when = "after" if self.is_between_epochs else "in"
+        return f"Interrupted {when} epoch {self.epoch + 1}: the model and its history can be used."
 
     def _run_epoch(self, keeper: checkpoints.Keeper | None) -> None:
         started = time.perf_counter()

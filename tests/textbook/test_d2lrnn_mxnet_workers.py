@@ -20,8 +20,8 @@ TRAIN = ["-m", "d2lrnn", "train", *OPTIONS.split()]
 MORTAL = """
 import os, sys
 from d2lrnn import mxnet as d2l
-from d2lrnn_mxnet import devices
-devices.SILENCE = 3
+from d2lrnn_mxnet import replicas
+replicas.SILENCE = 3
 
 class Mortal(d2l.Trainer):
     def set_epoch(self, epoch):

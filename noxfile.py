@@ -125,11 +125,8 @@ def tests(session: nox.Session, name: str) -> None:
     """The shared suite on one framework."""
     python = environment(session, name)
     cells = [str(path) for path in (ROOT / "tests/textbook").glob(f"test_d2lrnn_{name}*.py")]
-    shared = (
-        "tests/contract",
-        "tests/parity",
-        "--ignore=tests/parity/test_oracle.py",
-    )  # see `core`
+    # `core` runs the oracle's own.
+    shared = ("tests/contract", "tests/parity", "--ignore=tests/parity/test_oracle.py")
     tests = session.posargs or [*SIDE_BY_SIDE, *shared, *sorted(cells)]
     pytest(session, python, *tests, D2LRNN_BACKEND=name, **ONE_THREAD, **COMPILED_FAST)
 

@@ -71,9 +71,8 @@ class ByHand:
         return recurrence(params["W_xh"], params["W_hh"], params["b_h"], X)
 
     def loss(self, params, X, Y):
-        hiddens = self.hiddens(params, X.T).reshape(
-            -1, self.s.num_hiddens
-        )  # steps below each other
+        hiddens = self.hiddens(params, X.T)
+        hiddens = hiddens.reshape(-1, self.s.num_hiddens)  # steps below each other
         logits = hiddens @ params["W_hq"] + params["b_q"]
         logits -= jax.lax.stop_gradient(logits.max(-1, keepdims=True))
         of_labels = jnp.take_along_axis(logits, Y.T.reshape(-1, 1), -1)[:, 0]

@@ -163,9 +163,8 @@ class Attending(Translating):
         keys, state = self.layers["W_k"](values), state[:, order]  # keys are the same in all steps
         is_padding = torch.arange(values.shape[1]) >= lengths[order, None]
         hiddens = []
-        for x in embs.data.split(
-            embs.batch_sizes.tolist()
-        ):  # (n, num_hiddens) of those not over yet
+        for x in embs.data.split(embs.batch_sizes.tolist()):
+            # (n, num_hiddens) of those not over yet
             n, state = len(x), state[:, : len(x)]
             query = self.layers["W_q"](state[-1])[:, None]
             scores = self.layers["w_v"](torch.tanh(query + keys[:n]))[..., 0]

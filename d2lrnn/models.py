@@ -141,9 +141,8 @@ def _language_model(options: Mapping[str, Any], vocab_sizes: tuple[int, ...]) ->
 def build_for(options: Mapping[str, Any], vocabs: Sequence[Any]) -> Any:
     """As `build`, for the vocabulary of a text or for those of pairs of sentences."""
     if MODELS[options["model"]].translates:
-        from d2lrnn.data.pairs import (
-            PAD,
-        )  # not above: the command line lists the table without NumPy
+        # Not above: the command line lists the table without NumPy.
+        from d2lrnn.data.pairs import PAD
 
         options = {**options, "tgt_pad": vocabs[-1][PAD]}
     return build(options, *map(len, vocabs))

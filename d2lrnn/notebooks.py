@@ -14,10 +14,7 @@ from d2lrnn.lesson import lesson
 from d2lrnn.options import backend_option
 
 BESIDE = Path(__file__).resolve().parents[1]
-SOURCES = (
-    BESIDE / "d2lrnn-notebooks",
-    BESIDE / "notebooks",
-)  # where it is installed; in a checkout
+SOURCES = BESIDE / "d2lrnn-notebooks", BESIDE / "notebooks"  # of an installation, of a checkout
 
 
 @click.command()

@@ -442,9 +442,8 @@ class Run:
     def check_before_resuming(self) -> None:
         """As `check_sizes`, of the weights that a training begins with and of those it goes on from."""
         for file in (self.initial, self.checkpoint):
-            if (
-                file.is_file() and (self.path / "vocab.json").is_file()
-            ):  # which is written before them
+            # The vocabulary is written before them.
+            if file.is_file() and (self.path / "vocab.json").is_file():
                 self.check_sizes(file)
 
     def check_sizes(self, file: Path) -> None:

@@ -397,9 +397,8 @@ def _decode(model: Any, tgt: Any, state: Any) -> Any:
 def _attend(model: Any, tgt: Any, state: Any) -> Any:
     if hasattr(model.decoder, "attend"):
         return model.decoder.attend(tgt, state)[-1]
-    model.decoder(
-        tgt, state
-    )  # a reader's, which leaves the weights of each step behind, as the book's
+    # A reader's, which leaves the weights of each step behind, as the book's.
+    model.decoder(tgt, state)
     return backend.active().concat(list(model.decoder.attention_weights), 1)
 
 

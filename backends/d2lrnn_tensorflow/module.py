@@ -53,9 +53,8 @@ class Module(Kept, core.Module, tf.keras.Model):
 
     def __setstate__(self, state):
         Module.__init__(self)
-        vars(self)["hparams"] = state[0].pop(
-            "hparams"
-        )  # by itself, or Keras would train layers in it
+        # By itself, or Keras would train layers in it.
+        vars(self)["hparams"] = state[0].pop("hparams")
         for name, value in state[0].items():
             setattr(self, name, value)
         for path in state[1]:

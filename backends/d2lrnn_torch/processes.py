@@ -57,9 +57,8 @@ def joined(trainer, train):
     check_fork(trainer, number)
     threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", ".*multi-threaded", DeprecationWarning
-        )  # of Python's, of forks
+        # Python's, of forks.
+        warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)
         meeting, context = f"file://{folder}/meeting", multiprocessing.get_context("fork")
         try:
             for rank in range(1, number):

@@ -29,7 +29,7 @@ import tomllib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -102,6 +102,14 @@ XLA_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
 # Sessions ---------------------------------------------------------------------------------------
+
+
+@nox.session
+def environments(session: nox.Session) -> None:
+    """Make all environments, two at a time; a session by itself makes those that it needs."""
+    names = ["core", *backends(session)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(partial(environment, session), names))
 
 
 @nox.session
@@ -403,7 +411,7 @@ def side_by_side(session: nox.Session, names: list[str], report: Path) -> None:
 
 
 nox.options.sessions = [
-    *("lint", "core"),
+    *("environments", "lint", "core"),
     *(f"tests-{name}" for name in FRAMEWORKS),
     *(f"notebooks-{name}" for name in FRAMEWORKS),
     *("exchange", "bare", "browser"),

@@ -57,55 +57,29 @@ with _without_log_lines():
 
 from d2lrnn.backend import REQUIRED
 
+# isort: off
+# fmt: off
 from . import optimizers, weights
 from .attention import (
-    AdditiveAttention,
-    AttentionDecoder,
-    DotProductAttention,
-    Seq2SeqAttentionDecoder,
-    masked_softmax,
+    AdditiveAttention, AttentionDecoder, DotProductAttention, Seq2SeqAttentionDecoder, masked_softmax,
 )
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
-from .linear_regression import (
-    SGD,
-    LinearRegression,
-    LinearRegressionScratch,
-    SyntheticRegressionData,
-)
+from .linear_regression import SGD, LinearRegression, LinearRegressionScratch, SyntheticRegressionData
 from .lstm import LSTM, LSTMScratch
-from .module import (
-    Classifier,
-    DataModule,
-    Module,
-    MTFraEng,
-    PairFile,
-    TextFile,
-    TimeMachine,
-    nn_Module,
-)
-
-# isort: off
-# fmt: off
+from .module import Classifier, DataModule, Module, MTFraEng, PairFile, TextFile, TimeMachine, nn_Module
 from .ops import (
-    abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye,
-    float32, gpu, int32, int64, linspace, log, matmul, meshgrid, normal, num_gpus, numpy, ones,
-    ones_like, rand, randn, reduce_mean, reduce_sum, repeat, reshape, sigmoid, sin, sinh, size,
-    stack, swapaxes, tanh, tensor, to, transpose, try_gpu, versions, zeros, zeros_like,
+    abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye, float32, gpu,
+    int32, int64, linspace, log, matmul, meshgrid, normal, num_gpus, numpy, ones, ones_like, rand, randn,
+    reduce_mean, reduce_sum, repeat, reshape, sigmoid, sin, sinh, size, stack, swapaxes, tanh, tensor, to,
+    transpose, try_gpu, versions, zeros, zeros_like,
 )
-# fmt: on
-# isort: on
 from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
-from .seq2seq import (
-    Decoder,
-    Encoder,
-    EncoderDecoder,
-    Seq2Seq,
-    Seq2SeqDecoder,
-    Seq2SeqEncoder,
-)
+from .seq2seq import Decoder, Encoder, EncoderDecoder, Seq2Seq, Seq2SeqDecoder, Seq2SeqEncoder
 from .trainer import Trainer
+# fmt: on
+# isort: on
 
 __all__ = [*REQUIRED]

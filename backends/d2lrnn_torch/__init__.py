@@ -4,22 +4,17 @@ import torch as torch  # first, so that a missing framework is told from a broke
 
 from d2lrnn.backend import REQUIRED
 
+# isort: off
+# fmt: off
 from . import optimizers, weights
 from .attention import (
-    AdditiveAttention,
-    AttentionDecoder,
-    DotProductAttention,
-    Seq2SeqAttentionDecoder,
-    masked_softmax,
+    AdditiveAttention, AttentionDecoder, DotProductAttention, Seq2SeqAttentionDecoder, masked_softmax,
 )
 from .bi_rnn import BiGRU, BiLSTM, BiRNNScratch
 from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
 from .lstm import LSTM, LSTMScratch
 from .module import Classifier, DataModule, Module, MTFraEng, PairFile, TextFile, TimeMachine
-
-# isort: off
-# fmt: off
 from .linear_regression import SGD, LinearRegression, LinearRegressionScratch, SyntheticRegressionData
 from .ops import (
     abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye, float32, gpu,
@@ -27,19 +22,11 @@ from .ops import (
     rand, randn, reduce_mean, reduce_sum, repeat, reshape, sigmoid, sin, sinh, size, stack, swapaxes, tanh,
     tensor, to, transpose, try_gpu, versions, zeros, zeros_like,
 )
-# fmt: on
-# isort: on
 from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
-from .seq2seq import (
-    Decoder,
-    Encoder,
-    EncoderDecoder,
-    Seq2Seq,
-    Seq2SeqDecoder,
-    Seq2SeqEncoder,
-    init_seq2seq,
-)
+from .seq2seq import Decoder, Encoder, EncoderDecoder, Seq2Seq, Seq2SeqDecoder, Seq2SeqEncoder, init_seq2seq
 from .trainer import Trainer
+# fmt: on
+# isort: on
 
 __all__ = [*REQUIRED, "init_seq2seq"]

@@ -101,6 +101,16 @@ def typed(array):
     return array.astype(dtype, copy=False)
 
 
+def once(function, *args):
+    """`function` of `args`, compiled for this call alone: the same bits as by `jax.jit`, but sooner.
+
+    XLA's best code would take longer to make than it saves. A level that XLA_FLAGS sets is kept.
+    """
+    is_set = "optimization_level" in os.environ.get("XLA_FLAGS", "")
+    options = {} if is_set else {"xla_backend_optimization_level": 1}
+    return jax.jit(function).lower(*args).compile(options)(*args)
+
+
 def versions():
     """The versions that decide the numbers, and the devices, for `d2lrnn doctor` and the runs."""
     gpus = [device.device_kind for device in _gpus()]

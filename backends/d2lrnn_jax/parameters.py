@@ -15,7 +15,7 @@ from d2lrnn.errors import ArgumentError
 from d2lrnn.module import methods_of
 from d2lrnn.weights import draw, path_below, prefix_of
 
-from .ops import cpu, get_key, int32, zeros
+from .ops import cpu, get_key, int32, once, zeros
 from .weights import book_path
 
 
@@ -94,7 +94,7 @@ class Parameters:
             key = get_key() if seed is None else jax.random.key(seed)
         keys = dict(zip(("params", "dropout"), jax.random.split(key), strict=True))
         dummy_input, keys = jax.device_put((tuple(dummy_input), keys), cpu())
-        return {"params": {}} | unfreeze(jax.jit(model.apply_init)(dummy_input, keys))
+        return {"params": {}} | unfreeze(once(model.apply_init, dummy_input, keys))
 
     def set_weights(self, weights):
         """`Module.set_weights`; a model that is given all its weights draws none, which takes compiling."""

@@ -143,7 +143,7 @@ def write(trainer: Any, path: str, also: Sequence[Any] = ()) -> None:
     arrays = {f"model/{name}": array for name, array in model.get_weights().items()}
     arrays |= {f"optimizer/{name}": a for name, a in trainer.optimizer_state().items()}
     apart = folded(own.layout(model), own.arrays(model))
-    arrays |= {f"bias/{path}": array for path, array in apart.items()}
+    arrays |= {f"bias/{place}": array for place, array in apart.items()}
     state = {
         "epoch": len(trainer.history),
         "history": trainer.history,

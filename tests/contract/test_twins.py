@@ -73,7 +73,9 @@ def trained(layers, vocab_size, data, monkeypatch, plain, max_epochs=1, **option
 
 
 @with_a_choice
-@pytest.mark.parametrize("vocab_size, activation", zip(VOCAB_SIZES, ("relu", "tanh"), strict=True))
+@pytest.mark.parametrize(
+    "vocab_size, activation", [*zip(VOCAB_SIZES, ("relu", "tanh"), strict=True)]
+)
 def test_loss_and_gradients(layers, vocab_size, activation, monkeypatch):
     data = Tokens(vocab_size, BATCH_SIZE)
     (trainer, before, after), (plain, _, expected) = (

@@ -123,7 +123,7 @@ class Module(HyperParameters):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """The optimiser that `optimizer_name` names, at the learning rate `lr` (book, section 12)."""
+        """The optimiser that `optimizer_name` names, at the learning rate `lr` (book, chapter 12)."""
         return backend.active().optimizers.make(self)
 
     # Plots ------------------------------------------------------------------------------------------

@@ -40,6 +40,13 @@ def is_as_drawn(parameter):
     return bool((parameter.data() == drawn.as_in_ctx(parameter.data().ctx)).all())
 
 
+def own_gradients(model):
+    """The gradient of each parameter of `model` that is trained."""
+    params = model.parameters()
+    arrays = params if isinstance(params, list) else [p.data() for p in params.values()]
+    return [array.grad for array in arrays]
+
+
 class Parameters(Initialized):
     """What a block does with its parameters: those of gluon layers, and arrays that are attributes (`W_xh`).
 

@@ -20,6 +20,7 @@ from d2lrnn import backend
 from d2lrnn.errors import WorkerError
 
 from .ops import from_numpy, numpy, to
+from .parameters import own_gradients
 from .weights import own
 
 SILENCE = 300  # seconds without an answer after which another worker is taken for dead
@@ -105,12 +106,7 @@ class Replicas:
 
     def gradients(self):
         """Of each parameter that is trained, the gradient on each device."""
-        of_each = []
-        for model in self.models:
-            params = model.parameters()
-            arrays = params if isinstance(params, list) else [p.data() for p in params.values()]
-            of_each.append([array.grad for array in arrays])
-        return list(zip(*of_each, strict=True))
+        return list(zip(*map(own_gradients, self.models), strict=True))
 
     def send_weights(self):
         """Give the copies the weights of the model."""

@@ -12,6 +12,7 @@ from d2lrnn.module import nested
 
 from . import devices
 from .ops import concat, cpu, numpy, reshape, stack, to
+from .parameters import own_gradients
 
 drawing = threading.RLock()  # MXNet's global stream is one for all threads
 
@@ -45,9 +46,7 @@ class Trainer(devices.OnDevices):
 
     def clip_gradients(self, grad_clip_val, model):
         """Scale the gradients g by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
-        params = model.parameters()
-        arrays = params if isinstance(params, list) else [p.data() for p in params.values()]
-        gradients = [array.grad for array in arrays]
+        gradients = own_gradients(model)
         everything = concat([reshape(g, -1) for g in gradients])
         # np.linalg.norm adds up naively: it loses digits of long vectors.
         norm = np.sqrt(np.dot(everything, everything))

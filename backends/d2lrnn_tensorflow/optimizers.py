@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from d2lrnn import optimizers as core
 from d2lrnn.errors import ArgumentError
-from d2lrnn.optimizers import numbers_of
 from d2lrnn.weights import shapes_of
 
 from .ops import numpy
@@ -56,7 +55,7 @@ def memory(optim):
 def state(trainer):
     """All that decides the next steps, as arrays by name."""
     variables = memory(trainer.optim).items()
-    return {**numbers_of(trainer.optim), **{name: numpy(v) for name, v in variables}}
+    return {**core.numbers_of(trainer.optim), **{name: numpy(v) for name, v in variables}}
 
 
 def set_state(trainer, arrays):

@@ -10,6 +10,7 @@ from tensorflow.python.eager.context import context  # tf.random's stream can be
 from d2lrnn import trainer as core
 from d2lrnn.data import Minibatches
 from d2lrnn.module import is_library_code, nested
+from d2lrnn.optimizers import numbers_of
 
 from . import devices, optimizers, strategy
 from .epoch import Epoch
@@ -76,7 +77,7 @@ class Trainer(devices.OnDevices):
 
     def own_epoch(self, train):
         # What is no variable is a constant of the graph: changed by hand, it makes another.
-        settings = id(self.optim), self.gradient_clip_val, optimizers.numbers_of(self.optim)
+        settings = id(self.optim), self.gradient_clip_val, numbers_of(self.optim)
         made_of = train and str(settings)
         if made_of not in self._epochs:
             self._epochs[made_of] = self._epoch_of(train)

@@ -15,6 +15,7 @@ from d2lrnn.comparison.architecture import Architecture, architecture, complete
 from d2lrnn.comparison.measures import Measures, measure
 from d2lrnn.errors import ArgumentError, RunError, UserError
 from d2lrnn.run import Run
+from d2lrnn.weights import shapes_of
 
 FAILED = "failed.json"  # {"backend": ..., "error": ...}: what is left where a training never began
 
@@ -151,7 +152,7 @@ def _whole(run: Run) -> Run:
         final = initial if run.diverged else run.weights
     except UserError as error:
         raise RunError(f"The run {run.path} is damaged: {error}") from error
-    if {n: w.shape for n, w in initial.items()} != {n: w.shape for n, w in final.items()}:
+    if shapes_of(initial) != shapes_of(final):
         raise RunError(
             f"The run {run.path} is damaged: its initial and final weights differ in name or shape."
         )

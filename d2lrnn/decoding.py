@@ -90,20 +90,20 @@ def continuation(
         for remaining in reversed(range(num_preds)):
             logits[unk] = -math.inf  # never predicted
             index = int(choose(logits))
-            _check_finite(logits[index])  # a NaN, if there is one, is chosen
+            if not math.isfinite(logits[index]):  # a NaN, if there is one, is chosen
+                raise _not_finite()
             new.append(index)
             if remaining:
                 logits, state = step(index, state)
     return joiner.join([typed, *vocab.to_tokens(new)])
 
 
-def _check_finite(largest: Array) -> None:
-    """Raise an ArgumentError unless the largest logits are numbers."""
-    if not np.isfinite(largest).all():
-        raise ArgumentError(
-            "The model's logits are not finite: its weights are broken, probably by a "
-            "training that diverged. Train it anew with a smaller lr or with clipping."
-        )
+def _not_finite() -> ArgumentError:
+    """The error of a model whose largest logit is no number."""
+    return ArgumentError(
+        "The model's logits are not finite: its weights are broken, probably by a "
+        "training that diverged. Train it anew with a smaller lr or with clipping."
+    )
 
 
 def check_prompt(
@@ -220,7 +220,8 @@ def beam_search(
         logits, state = step(tokens, state)
         logits = np.asarray(logits, np.float64)
         largest = logits.max(axis=-1, keepdims=True)
-        _check_finite(largest)
+        if not np.isfinite(largest).all():
+            raise _not_finite()
         log_p = logits - largest - np.log(np.exp(logits - largest).sum(axis=-1, keepdims=True))
         vocab_size = logits.shape[-1]
         total = (scores[:, :, None] + log_p.reshape(n, beams, -1)).reshape(n, -1)

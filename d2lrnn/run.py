@@ -71,7 +71,7 @@ _FILES = (
 
 
 class Run:
-    """The folder of a training; `create` makes one, `open` reads one, whichever backend wrote it.
+    """The folder of a training; `create` and `start` make one, `open` reads one, whichever backend wrote it.
 
     Attributes:
         path: the folder.
@@ -96,20 +96,15 @@ class Run:
         data: Any,
         device: Any = "cpu",
     ) -> Run:
-        """Make the folder `path` for a training that begins now, and hold it until `release`.
+        """The run of a training that begins now; nothing is written before `start`.
 
         Args:
             path: a folder that does not exist yet, or in which no run was begun.
             options: those of `d2lrnn train`.
             data: the data module that is trained on.
             device: where the model is trained.
-
-        Raises:
-            RunError: `path` exists already.
-            WriteError: it cannot be written.
         """
-        check_free(path)
-        run = cls(
+        return cls(
             Path(path),
             {
                 "format": FORMAT,
@@ -128,12 +123,20 @@ class Run:
                 "interrupted": False,
             },
         )
-        atomic.make_folder(run.path)
-        with run._taken():
-            check_free(run.path)  # again, now that nobody else can begin one there
-            run._write("config.json", run.config)
-            run._write_missing(data)
-        return run
+
+    def start(self, data: Any) -> None:
+        """Make the folder, and hold it until `release`.
+
+        Raises:
+            RunError: it exists already.
+            WriteError: it cannot be written.
+        """
+        check_free(self.path)
+        atomic.make_folder(self.path)
+        with self._taken():
+            check_free(self.path)  # again, now that nobody else can begin one there
+            self._write("config.json", self.config)
+            self._write_missing(data)
 
     def resume(self, options: Mapping[str, Any], data: Any, device: Any = "cpu") -> None:
         """Take the run up again where it stands, and hold it until `release`; see `create`.
@@ -244,7 +247,7 @@ class Run:
             raise RunError(
                 f"There is no folder {run.path}. `{shell.d2lrnn()} train` makes runs, in runs/."
             )
-        if not (run.path / "config.json").is_file():
+        if not run.is_begun:
             message = f"The folder {run.path} is no run of d2lrnn: it has no config.json."
             if is_free(run.path):
                 message += (
@@ -308,6 +311,11 @@ class Run:
     def is_in_training(self) -> bool:
         """Whether a process holds it."""
         return atomic.is_held(self.path)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether its first file is there, from which it can be finished."""
+        return (self.path / "config.json").is_file()
 
     @property
     def how_to_go_on(self) -> str:

@@ -75,6 +75,10 @@ class Training:
                 self._begin()
                 heard.raise_lost()
                 return self._train()
+            except WriteError as error:
+                if self.run is None or not self.run.is_begun:
+                    raise
+                raise WriteError(f"{error}\n{self.run.how_to_go_on}") from error
             finally:
                 if self.run is not None:
                     self.run.release()
@@ -83,7 +87,7 @@ class Training:
     def how_to_go_on(self) -> str:
         """What to say when it was broken off."""
         run = self.run or (self.earlier if self.path is None else None)
-        return f"Interrupted. {run.how_to_go_on}" if run else _NOTHING_YET
+        return f"Interrupted. {run.how_to_go_on}" if run and run.is_begun else _NOTHING_YET
 
     @property
     def is_first(self) -> bool:
@@ -162,6 +166,7 @@ class Training:
             options["resume"] = self.earlier and str(self.earlier.path.absolute())
             path = self.path or default_path(backend.name())
             self.run = Run.create(path, options, self.data, device)
+            self.run.start(self.data)
         self.run.begin(self.model)
         if options.get("log"):
             self.trainer.logs.append(LOGS[options["log"]](self.run.path))
@@ -197,8 +202,8 @@ class Training:
                     ended_early=trainer.ended_early,
                     **scores,
                 )
-        except WriteError as error:
-            raise WriteError(f"{error}\n{run.how_to_go_on}") from error
+        except WriteError:
+            raise
         except Exception as error:
             refused = isinstance(error, UserError) and not isinstance(error, TrainingDiverged)
             if run is not self.earlier or not refused:  # what could not be taken up is as it was

@@ -78,8 +78,14 @@ def path(tmp_path):
     return tmp_path / "runs" / "one"
 
 
-def finished(path, data, options=OPTIONS, **settings):
+def created(path, options, data):
     run = Run.create(path, options, data)
+    run.start(data)
+    return run
+
+
+def finished(path, data, options=OPTIONS, **settings):
+    run = created(path, options, data)
     model = Model()
     model.weights["rnn.b_h"][:] = [1, 2, 3]
     run.finish(model, HISTORY, SAMPLES, **settings)
@@ -143,7 +149,7 @@ def test_the_plot_has_names_and_is_the_same_each_time(tmp_path):
 
 @pytest.mark.filterwarnings("error")
 def test_a_perplexity_that_no_axis_holds_ends_no_training(path, data):
-    run = Run.create(path, OPTIONS, data)
+    run = created(path, OPTIONS, data)
     huge = [
         {"epoch": i, "train_ppl": p, "val_ppl": p, "seconds": 0.1}
         for i, p in enumerate((1.7e308, 3.0, 2.0), 1)
@@ -155,9 +161,9 @@ def test_a_perplexity_that_no_axis_holds_ends_no_training(path, data):
 def test_the_sha1_tells_data_apart(tmp_path, data):
     runs = []
     for name in ("a", "b"):
-        runs.append(Run.create(tmp_path / name, OPTIONS, data))
+        runs.append(created(tmp_path / name, OPTIONS, data))
     data.corpus = data.corpus[:-1]
-    runs.append(Run.create(tmp_path / "c", OPTIONS, data))
+    runs.append(created(tmp_path / "c", OPTIONS, data))
     first, second, other = [run.config["data"]["sha1"] for run in runs]
     assert first == second != other
     assert len(first) == 40
@@ -201,23 +207,23 @@ def test_an_interrupted_run_can_be_used(path, data):
 def test_a_run_is_never_overwritten(path, data):
     finished(path, data)
     with pytest.raises(RunError, match=r"one exists already.*--run"):
-        Run.create(path, OPTIONS, data)
+        created(path, OPTIONS, data)
     assert Run.open(path).config["status"] == "finished"
 
 
 def test_the_name_is_taken_at_the_start(path, data):
-    Run.create(path, OPTIONS, data)
+    created(path, OPTIONS, data)
     with pytest.raises(RunError, match="exists already"):
-        Run.create(path, OPTIONS, data)
+        created(path, OPTIONS, data)
 
 
 def test_a_file_in_the_way(path, data):
     path.parent.mkdir()
     path.write_text("mine")
     with pytest.raises(RunError, match="exists already"):
-        Run.create(path, OPTIONS, data)
+        created(path, OPTIONS, data)
     with pytest.raises(WriteError, match="below cannot be written"):
-        Run.create(path / "below", OPTIONS, data)
+        created(path / "below", OPTIONS, data)
     assert path.read_text() == "mine"
 
 
@@ -237,7 +243,7 @@ def test_default_names_do_not_collide(tmp_path, monkeypatch):
 
 
 def test_a_run_that_has_not_finished(path, data):
-    run = Run.create(path, OPTIONS, data)
+    run = created(path, OPTIONS, data)
     with pytest.raises(RunError, match="has not finished: it is still in training"):
         Run.open(path)
     run.release()  # as when its process ends
@@ -248,7 +254,7 @@ def test_a_run_that_has_not_finished(path, data):
 
 
 def test_an_unfinished_run_has_the_weights_of_its_checkpoint(path, data):
-    run = Run.create(path, OPTIONS, data)
+    run = created(path, OPTIONS, data)
     assert run.epochs_of(run.checkpoint) == 0
     weights = {name: np.ones(shape, np.float32) for name, shape in shapes(OPTIONS, 5).items()}
     arrays = {f"model/{n}": a for n, a in weights.items()} | {"optimizer/0/m": np.ones(2)}
@@ -263,7 +269,7 @@ def test_an_unfinished_run_has_the_weights_of_its_checkpoint(path, data):
 
 
 def test_a_run_is_taken_up_by_one_at_a_time(path, data):
-    run = Run.create(path, OPTIONS, data)
+    run = created(path, OPTIONS, data)
     other = Run.open(path, unfinished=True)
     with pytest.raises(RunError, match="is in training, in another process"):
         other.resume(OPTIONS, data)
@@ -280,12 +286,12 @@ def test_a_folder_in_which_no_run_was_begun_can_be_used(path, data):
     (path / ".config.json.0123456789abcdef.part").write_text("{")
     with pytest.raises(RunError, match="begin it again by the same command"):
         Run.open(path)
-    Run.create(path, OPTIONS, data)
+    created(path, OPTIONS, data)
     assert not list(path.glob(".*.part"))
 
 
 def test_what_is_missing_is_written_when_a_run_is_taken_up(path, data):
-    run = Run.create(path, OPTIONS, data)
+    run = created(path, OPTIONS, data)
     run.release()
     for name in ("vocab.json", "versions.json"):
         (path / name).unlink()
@@ -295,7 +301,7 @@ def test_what_is_missing_is_written_when_a_run_is_taken_up(path, data):
 
 
 def test_a_failed_run_tells_its_error(path, data):
-    run = Run.create(path, OPTIONS, data)
+    run = created(path, OPTIONS, data)
     run.fail(ArithmeticError("the loss became nan"), HISTORY[:1])
     assert json.loads((path / "config.json").read_text())["status"] == "failed"
     assert len(json.loads((path / "history.json").read_text())) == 1
@@ -305,7 +311,7 @@ def test_a_failed_run_tells_its_error(path, data):
 
 
 def test_a_run_that_diverged_can_be_opened_for_its_history(path, data):
-    run = Run.create(path, OPTIONS, data)
+    run = created(path, OPTIONS, data)
     run.fail(TrainingDiverged("the loss became nan"), HISTORY[:1])
     with pytest.raises(RunError, match="failed: the loss became nan"):
         Run.open(path)
@@ -369,7 +375,7 @@ def test_a_damaged_file_is_named(path, data, name, content, message):
 
 
 def test_the_weights_are_written_first_and_the_plots_last(path, data, inject):
-    run = Run.create(path, OPTIONS, data)
+    run = created(path, OPTIONS, data)
     written = []
     inject().told = written
     run.finish(Model(), HISTORY, SAMPLES)

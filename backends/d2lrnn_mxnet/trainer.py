@@ -13,6 +13,7 @@ from d2lrnn.module import nested
 from . import devices
 from .ops import concat, cpu, numpy, reshape, stack, to
 from .parameters import own_gradients
+from .weights import assign, own
 
 drawing = threading.RLock()  # MXNet's global stream is one for all threads
 
@@ -40,6 +41,27 @@ class Trainer(devices.OnDevices):
             self.clip_gradients(self.gradient_clip_val, self.model)
         self.optim.step(1)  # the loss is a mean already
         return loss.detach()
+
+    def own_epoch(self, train):
+        """By the twin or, where its numbers leave float32, once more from the start, by the plain model.
+
+        So the host need not wait for each loss before the gradients are asked for.
+        """
+        if self.batch_loss == self.model.batch_loss:
+            return super().own_epoch(train)
+        weights = own(self.model) if train else {}
+        before = {path: array.copy() for path, array in weights.items()}
+        state = self.optimizer_state() if train else {}
+        losses = super().own_epoch(train)
+        sums = self.to_host([(0 * array).sum() for array in weights.values()])
+        if onp.isfinite(losses).all() and not sums.any():  # of NaN and infinity
+            return losses
+        if train:
+            assign(self.model, before)
+            self.optim = self.model.configure_optimizers()
+            self.set_optimizer_state(state)
+        with self.without_twins():
+            return super().own_epoch(train)
 
     def evaluate(self, loss_of, batch):
         return loss_of(batch)

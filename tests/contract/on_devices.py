@@ -115,6 +115,20 @@ def dropout(folder):
     }
 
 
+# Numbers beyond float32 -------------------------------------------------------------------------------
+
+
+def losses_of_the_improbable(folder):
+    """The training losses on one device and on two, from weights that give labels the probability 0."""
+    found = []
+    for devices in 1, 2:
+        random, (model, data) = np.random.RandomState(0), language_model("RNN", folder)
+        weights = model.get_weights()
+        model.set_weights({n: 300 * random.randn(*w.shape) for n, w in weights.items()})
+        found.append([row["train_loss"] for row in fit(devices, model, data, 2).history])
+    return found
+
+
 # Checkpoints ------------------------------------------------------------------------------------------
 
 
@@ -141,6 +155,7 @@ def main(folder, everything):
         print("30 epochs", *how_far_apart(cases(folder, False)["GRU"], 30)[:2])
     minibatches.BLOCK = A_BLOCK
     found |= {"dropout": dropout(folder), "resumed": resumed(folder, weights["GRU"])}
+    found["improbable"] = losses_of_the_improbable(folder)
     (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
 
 

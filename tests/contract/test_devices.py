@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_models import make_model
 
@@ -45,6 +46,13 @@ def test_each_device_drops_its_own_as_the_seed_and_the_epoch_decide(found):
     assert abs(losses["first"][0] - losses["first"][1]) > 1e-5
     # Were the draws of both the same, it would not matter which has which half of the minibatch.
     assert abs(losses["first"][0] - losses["swapped"][0]) > 1e-5
+
+
+def test_a_label_that_is_too_improbable_for_float32(found):
+    """Graphs that are infinite there are not trained by, on each device."""
+    one, two = found["improbable"]
+    assert one[0] > 100
+    np.testing.assert_allclose(two, one, rtol=1e-5)
 
 
 def test_a_training_on_two_continues_on_two_bit_for_bit_and_on_one(found):

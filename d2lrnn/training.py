@@ -202,7 +202,7 @@ class Training:
                     ended_early=trainer.ended_early,
                     **scores,
                 )
-        except WriteError:
+        except WriteError:  # the run can be finished
             raise
         except Exception as error:
             refused = isinstance(error, UserError) and not isinstance(error, TrainingDiverged)

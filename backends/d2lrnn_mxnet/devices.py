@@ -5,8 +5,6 @@ device, by the model's own optimiser (in gluon's terms, `update_on_kvstore=False
 weights go to the copies. MXNet's engine runs operations of different devices at the same time.
 """
 
-from contextlib import contextmanager
-
 from mxnet import autograd
 
 from d2lrnn import trainer as core
@@ -35,24 +33,13 @@ class OnDevices(core.Trainer):
         loader = self.train_dataloader if train else self.val_dataloader
         run = self.update_shares if train else self.evaluate_shares
         self.replicas.send_weights()
+        self.replicas.take_twins(self.batch_loss != self.model.batch_loss)
         losses = [
             run(self.replicas.own_part(shares), block.arrays)
             for block in loader.blocks()
             for shares in self.shares(block)
         ]
         return self.replicas.over_all(self.to_host(losses))
-
-    @contextmanager
-    def without_twins(self):
-        """Take the plain models' losses, while it lasts."""
-        twins = self.batch_loss, self.replicas and self.replicas.losses
-        self.batch_loss = self.model.batch_loss
-        if self.replicas:
-            self.replicas.losses = [replica.batch_loss for replica in self.replicas.models]
-        yield
-        self.batch_loss = twins[0]
-        if self.replicas:
-            self.replicas.losses = twins[1]
 
     def update_shares(self, shares, arrays):
         """`update`, of a minibatch that is cut over several devices."""

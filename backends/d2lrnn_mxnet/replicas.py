@@ -72,12 +72,17 @@ class Replicas:
         self.models = [model, *(copy.deepcopy(model) for _ in devices[1:])]
         for replica, device in zip(self.models, devices, strict=True):
             replica.reset_ctx(device)
-        self.losses = [backend.twin(replica) or replica.batch_loss for replica in self.models]
+        self.plain = [replica.batch_loss for replica in self.models]
+        self.twins = [backend.twin(replica) or replica.batch_loss for replica in self.models]
         self.of_devices = None if launched() else mxnet.kv.create("device")
         self.keys = [self.new_key(gradient[0]) for gradient in self.gradients()]
         if launched():  # all begin with the weights of the first
             for array in own(model).values():
                 self.store.pull(self.new_key(array), out=array)
+
+    def take_twins(self, whether):
+        """Compute the losses by the twins, where there are any, or by the plain models."""
+        self.losses = self.twins if whether else self.plain
 
     @property
     def store(self):

@@ -60,8 +60,11 @@ class Trainer(devices.OnDevices):
             assign(self.model, before)
             self.optim = self.model.configure_optimizers()
             self.set_optimizer_state(state)
-        with self.without_twins():
+        twin, self.batch_loss = self.batch_loss, self.model.batch_loss
+        try:
             return super().own_epoch(train)
+        finally:
+            self.batch_loss = twin
 
     def evaluate(self, loss_of, batch):
         return loss_of(batch)

@@ -102,8 +102,12 @@ def at_most(most: int, found: re.Match[str]) -> str:
     return f"max_epochs={min(int(found[1]), most)}"
 
 
+def trainings(path: Path) -> int:
+    return path.read_text(encoding="utf-8").count("max_epochs=")
+
+
 def execute_all(paths: list[Path], folder: Path, jobs: int) -> int:
-    longest_first = sorted(paths, key=lambda path: path.stat().st_size, reverse=True)
+    longest_first = sorted(paths, key=trainings, reverse=True)
     failed = []
     with ProcessPoolExecutor(jobs) as pool:
         running = {pool.submit(execute, path, folder): path.name for path in longest_first}

@@ -107,7 +107,7 @@ XLA_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 @nox.session
 def environments(session: nox.Session) -> None:
     """Make all environments, two at a time; a session by itself makes those that it needs."""
-    names = ["core", *backends(session)]
+    names = [*largest_first(backends(session)), "core"]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(partial(environment, session), names))
 
@@ -200,6 +200,7 @@ def exchange(session: nox.Session) -> None:
     def said(name: str, command: tuple[str, ...]) -> str:
         return run(session, pythons[name], *command, silent=True, D2LRNN_BACKEND=name, **env)
 
+    names = largest_first(names)
     with ThreadPoolExecutor(1 if has_gpu() else 2) as pool:
         for command in train, read:
             for output in pool.map(said, names, [command] * len(names)):
@@ -660,6 +661,11 @@ def inputs(*constraints: str) -> list[str]:
         hashlib.sha256(text.encode()).hexdigest()
         for text in (json.dumps(packaging, sort_keys=True), *texts)
     ]
+
+
+def largest_first(names: Iterable[str]) -> list[str]:
+    """Of frameworks of which two are at work at a time: the largest takes longest, and so begins first."""
+    return sorted(names, key=lambda name: FRAMEWORKS[name].megabytes, reverse=True)
 
 
 @cache

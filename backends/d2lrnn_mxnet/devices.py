@@ -27,13 +27,18 @@ class OnDevices(core.Trainer):
         """Put copies of `model`, which is on the first of the devices, on the others."""
         self.replicas = Replicas(model, devices) if self.num_shares > 1 else None
 
+    @property
+    def has_twin(self):
+        """Whether `batch_loss` is a twin's, and not the plain model's."""
+        return self.batch_loss != self.model.batch_loss
+
     def own_epoch(self, train):
         if self.replicas is None:
             return super().own_epoch(train)
         loader = self.train_dataloader if train else self.val_dataloader
         run = self.update_shares if train else self.evaluate_shares
         self.replicas.send_weights()
-        self.replicas.take_twins(self.batch_loss != self.model.batch_loss)
+        self.replicas.take_twins(self.has_twin)
         losses = [
             run(self.replicas.own_part(shares), block.arrays)
             for block in loader.blocks()

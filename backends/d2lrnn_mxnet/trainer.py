@@ -47,7 +47,7 @@ class Trainer(devices.OnDevices):
 
         So the host need not wait for each loss before the gradients are asked for.
         """
-        if self.batch_loss == self.model.batch_loss:
+        if not self.has_twin:
             return super().own_epoch(train)
         weights = own(self.model) if train else {}
         before = {path: array.copy() for path, array in weights.items()}

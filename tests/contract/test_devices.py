@@ -49,7 +49,7 @@ def test_each_device_drops_its_own_as_the_seed_and_the_epoch_decide(found):
 
 
 def test_a_label_that_is_too_improbable_for_float32(found):
-    """Graphs that are infinite there are not trained by, on each device."""
+    """Where a graph's loss is infinite, each device trains by the plain model."""
     one, two = found["improbable"]
     assert one[0] > 100
     np.testing.assert_allclose(two, one, rtol=1e-5)

@@ -138,9 +138,46 @@ def recurrent_parts(
         )
 
 
+def names_of_dense(path: str, has_bias: bool) -> tuple[str, ...]:
+    """The book's names of the matrix and the bias of a fully connected layer at `path`; none if it has none.
+
+    It is a model's output layer, or a matrix of additive attention (section 11.3), which has no bias.
+    """
+    prefix, name = prefix_of(path), path.split(".")[-1]
+    if name in OUTPUT_LAYERS:
+        return f"{prefix}W_hq", f"{prefix}b_q"
+    return (path,) if name in ATTENTION and not has_bias else ()
+
+
 def gates_of(prefix: str, letter: str, gates: str) -> tuple[str, ...]:
     """The names of `gates` side by side: `W_xi`, `W_xf`, ... for the letter 'W_x'."""
     return tuple(f"{prefix}{letter}{gate}" for gate in gates)
+
+
+def layout_of(named: Iterable[Piece], paths: Iterable[str]) -> list[Piece]:
+    """The layout of the arrays at `paths`: the pieces of these that `named` has, then the others.
+
+    These are parameters that a module has made itself, see `name_by_hand`.
+    """
+    own = dict.fromkeys(paths)
+    pieces = {piece.path: piece for piece in named if piece.path in own}
+    for path in own:
+        start, _, name = path.rpartition(".")
+        pieces.setdefault(path, Piece(path, (name_by_hand(start, name),)))
+    return unambiguous(pieces.values())
+
+
+def activation_of(of_framework: Iterable[Any], layers: Iterable[Any]) -> dict[str, str]:
+    """The activation of a model's recurrent layers, if they have one.
+
+    Args:
+        of_framework: the activations of the framework's own layers in the model.
+        layers: all its layers, of which those from scratch have an attribute `activation`.
+    """
+    scratch = [one for one in layers if hasattr(one, "W_xh") and not hasattr(one, "W_xz")]
+    kinds = {*of_framework, *(getattr(one, "activation", None) for one in scratch)}
+    kinds = {kind for kind in kinds if isinstance(kind, str)}  # a reader's may be a function
+    return {"activation": kinds.pop()} if len(kinds) == 1 else {}
 
 
 def unambiguous(layout: Iterable[Piece]) -> list[Piece]:
@@ -150,6 +187,43 @@ def unambiguous(layout: Iterable[Piece]) -> list[Piece]:
     if len(set(names)) == len(names):
         return pieces
     return [Piece(piece.path, (piece.path,)) for piece in pieces]
+
+
+# Where the parts of a model stand ------------------------------------------------------------------
+
+
+def items_of(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and values of `attributes`; a list, tuple or dict is given item by item: `blocks.0`."""
+    for name, value in attributes.items():
+        if isinstance(value, dict) and name != "hparams":
+            yield from ((f"{name}.{key}", item) for key, item in value.items())
+        elif isinstance(value, list | tuple):
+            yield from ((f"{name}.{index}", item) for index, item in enumerate(value))
+        else:
+            yield name, value
+
+
+def layers_in(
+    model: Any,
+    kind: type,
+    attributes: Callable[[Any], Iterable[tuple[str, Any]]],
+    path: str = "",
+    seen: set[int] | None = None,
+) -> Iterator[tuple[str, Any]]:
+    """`model` and the layers inside it, each once, by the dotted path of the attributes that lead there.
+
+    Args:
+        model: of a framework that does not tell by itself where all its layers are.
+        kind: what a layer is: the framework's base class.
+        attributes: of a layer, names and values.
+    """
+    seen = set() if seen is None else seen
+    seen.add(id(model))
+    yield path, model
+    for name, value in attributes(model):
+        if isinstance(value, kind) and id(value) not in seen:
+            below = f"{path}.{name}" if path else name
+            yield from layers_in(value, kind, attributes, below, seen)
 
 
 # Files ------------------------------------------------------------------------------------------

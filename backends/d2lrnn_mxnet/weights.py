@@ -7,7 +7,7 @@ from mxnet import gluon, init, np
 from mxnet.gluon import nn, rnn
 
 from d2lrnn import weights as core
-from d2lrnn.weights import ATTENTION, OUTPUT_LAYERS, Piece, prefix_of, seed_at
+from d2lrnn.weights import Piece, prefix_of, seed_at
 
 from .ops import numpy
 
@@ -15,21 +15,15 @@ GATES = {rnn.RNN: "h", rnn.LSTM: "ifco", rnn.GRU: "rzn"}  # side by side in a pa
 SCALE = 0.07  # of gluon's own initial weights, Uniform(-0.07, 0.07)
 
 
-def layers(block, path="", seen=None):
-    """The blocks in `block` by their path, each once; also in lists and dicts, where gluon does not look."""
-    seen = set() if seen is None else seen
-    if id(block) in seen:
-        return
-    seen.add(id(block))
-    yield path, block
-    start = f"{path}." if path else ""
-    for name, value in {**vars(block), **block._children}.items():
-        if isinstance(value, nn.Block):
-            yield from layers(value, start + name, seen)
-        elif isinstance(value, (list, tuple, dict)) and name != "hparams" and name[0] != "_":
-            for key, part in (value if isinstance(value, dict) else dict(enumerate(value))).items():
-                if isinstance(part, nn.Block):
-                    yield from layers(part, f"{start}{name}.{key}", seen)
+def layers(model):
+    """The blocks in `model` by their path, each once; also in lists and dicts, where gluon does not look."""
+
+    def attributes(block):
+        own = vars(block).items()
+        public = {n: value for n, value in own if n[0] != "_" or isinstance(value, nn.Block)}
+        return core.items_of({**public, **block._children})
+
+    return core.layers_in(model, nn.Block, attributes)
 
 
 def places(model):
@@ -65,28 +59,21 @@ def own(model):
 
 def layout(model):
     """The canonical weights in each array of `model`; a tied one comes once."""
-    pieces = [piece for path, block in layers(model) for piece in pieces_of(path, block)]
-    found = places(model)
-    return core.unambiguous(piece for piece in pieces if piece.path in found)
+    named = (piece for path, block in layers(model) for piece in pieces_of(path, block))
+    return core.layout_of(named, places(model))
 
 
 def pieces_of(path, block):
     """The pieces of the arrays of `block` itself; `path` is where it stands in the model."""
     start, prefix = f"{path}." if path else "", prefix_of(path)
-    last = path.split(".")[-1] if type(block) is nn.Dense and block.act is None else ""
     if type(block) in GATES and has_equations(block):
         yield from recurrent_pieces(start, prefix, block)
-    elif last in OUTPUT_LAYERS:
-        yield Piece(f"{start}weight", (f"{prefix}W_hq",), transposed=True)
-        yield Piece(f"{start}bias", (f"{prefix}b_q",))
+    elif type(block) is nn.Dense and block.act is None:
+        names = core.names_of_dense(path, block.bias is not None)
+        for array, name in zip(("weight", "bias"), names, strict=False):
+            yield Piece(start + array, (name,), transposed=array == "weight")
     elif type(block) is nn.Embedding:
         yield Piece(f"{start}weight", (f"{prefix}W",))
-    elif last in ATTENTION and block.bias is None:
-        yield Piece(f"{start}weight", (path,), transposed=True)
-    else:
-        for name, value in vars(block).items():
-            if isinstance(value, np.ndarray | gluon.Parameter):
-                yield Piece(start + name, (core.name_by_hand(path, name),))
 
 
 def has_equations(layer):
@@ -127,9 +114,7 @@ def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
     blocks = [block for _, block in layers(model)]
     kinds = {block._mode.removeprefix("rnn_") for block in blocks if type(block) is rnn.RNN}
-    kinds |= {getattr(block, "activation", None) for block in blocks if hasattr(block, "W_xh")}
-    (kind,) = kinds if len(kinds) == 1 else (None,)
-    return {"activation": kind} if isinstance(kind, str) else {}  # a reader's may be a function
+    return core.activation_of(kinds, blocks)
 
 
 def has_sizes(model):

@@ -4,24 +4,18 @@ import torch
 from torch import nn
 
 from d2lrnn import weights as core
-from d2lrnn.weights import ATTENTION, OUTPUT_LAYERS, Piece, prefix_of
+from d2lrnn.weights import Piece, prefix_of
 
 from .ops import numpy
 
 GATES = {nn.RNN: "h", nn.LSTM: "ifco", nn.GRU: "rzn"}  # side by side in a parameter
+layers = nn.Module.named_modules  # of a model, by path
 
 
 def layout(model):
     """The canonical weights in each tensor of `model`; a tied one comes once."""
-    named = [piece for path, module in model.named_modules() for piece in pieces_of(path, module)]
-    own = dict(tensors(model))
-    pieces = [piece for piece in named if piece.path in own]
-    done = {piece.path for piece in pieces}
-    others = {
-        path: core.name_by_hand(*path.rpartition(".")[::2]) for path in own if path not in done
-    }
-    pieces += [Piece(path, (name,)) for path, name in others.items()]
-    return core.unambiguous(pieces)
+    named = (piece for path, module in model.named_modules() for piece in pieces_of(path, module))
+    return core.layout_of(named, dict(tensors(model)))
 
 
 def pieces_of(path, module):
@@ -29,13 +23,12 @@ def pieces_of(path, module):
     start, prefix = f"{path}." if path else "", prefix_of(path)
     if type(module) in GATES and has_equations(module):
         yield from recurrent_pieces(start, prefix, module)
-    elif type(module) is nn.Linear and path.split(".")[-1] in OUTPUT_LAYERS:
-        yield Piece(f"{start}weight", (f"{prefix}W_hq",), transposed=True)
-        yield Piece(f"{start}bias", (f"{prefix}b_q",))
+    elif type(module) is nn.Linear:
+        names = core.names_of_dense(path, module.bias is not None)
+        for array, name in zip(("weight", "bias"), names, strict=False):
+            yield Piece(start + array, (name,), transposed=array == "weight")
     elif type(module) is nn.Embedding:
         yield Piece(f"{start}weight", (f"{prefix}W",))
-    elif type(module) is nn.Linear and path.split(".")[-1] in ATTENTION and module.bias is None:
-        yield Piece(f"{start}weight", (path,), transposed=True)
 
 
 def has_equations(layer):
@@ -96,9 +89,7 @@ def assign(model, arrays):
 def settings(model):
     """What the weights of `model` do not tell: the activation of its recurrent layers, if they have one."""
     kinds = {m.nonlinearity for m in model.modules() if type(m) is nn.RNN}
-    by_hand = {getattr(m, "activation", None) for m in model.modules() if hasattr(m, "W_xh")}
-    kinds |= {kind for kind in by_hand if isinstance(kind, str)}  # a reader's may be a function
-    return {"activation": kinds.pop()} if len(kinds) == 1 else {}
+    return core.activation_of(kinds, model.modules())
 
 
 def has_sizes(model):
@@ -110,8 +101,3 @@ def has_hooks(model):
     """Whether a reader has hooked something into a pass of `model` or of a module in it, or replaced one."""
     kinds = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
     return any("forward" in vars(m) or any(getattr(m, k) for k in kinds) for m in model.modules())
-
-
-def layers(model):
-    """The modules of `model` by their path."""
-    return model.named_modules()

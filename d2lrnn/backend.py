@@ -138,7 +138,7 @@ def select(wanted: str) -> ModuleType:
 def twin(model: Any) -> Callable[..., Any] | None:
     """A faster function equal to `model.batch_loss`, if the backend has one for this model."""
     package = active().__name__
-    for name in "fast", "fast_translation":
+    for name in "fast", "fast_gated", "fast_translation":
         if importlib.util.find_spec(f"{package}.{name}") is not None:
             module = importlib.import_module(f"{package}.{name}")
             faster: Callable[..., Any] | None = module.twin(model)

@@ -13,7 +13,7 @@ from d2lrnn.translation import Translator
 from d2lrnn.weights import gates_of, recurrent_parts
 
 from .attention import masked_softmax
-from .fast import CELLS
+from .fast_gated import CELLS
 from .module import cross_entropy_of
 from .weights import layout
 

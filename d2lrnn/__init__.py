@@ -35,11 +35,19 @@ _CORE = {
     "beam_search": "decoding",
     "bleu": "translation",
     "corpus_scores": "translation",
+    "try_gpu": "backend",
     "DATA_URL": "data",
     "Vocab": "data",
     "download": "data",
     "extract": "data",
+    "DataModule": "data",
+    "MTFraEng": "data",
+    "PairFile": "data",
+    "TextFile": "data",
+    "TimeMachine": "data",
 }
+# Of these the minibatches are tensors of the active backend, which is loaded for them.
+_OF_TENSORS = "DataModule", "MTFraEng", "PairFile", "TextFile", "TimeMachine"
 
 
 def __getattr__(name: str) -> Any:
@@ -47,7 +55,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _CORE:
         value = getattr(importlib.import_module(f"d2lrnn.{_CORE[name]}"), name)
-        globals()[name] = value
+        if name in _OF_TENSORS:
+            backend.active()
+        else:
+            globals()[name] = value
         return value
     if backend.loaded() and name in backend.active().__all__:
         return getattr(backend.active(), name)

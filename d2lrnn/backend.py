@@ -31,13 +31,12 @@ TENSOR_FUNCTIONS = (
     "linspace log matmul meshgrid normal numpy ones ones_like rand randn reduce_mean reduce_sum repeat "
     "reshape sigmoid sin sinh size stack swapaxes tanh tensor to transpose zeros zeros_like"
 ).split()
-DEVICES = "cpu gpu num_gpus try_gpu".split()
+DEVICES = "cpu gpu num_gpus".split()
 CLASSES = (
-    "AdditiveAttention AttentionDecoder BiGRU BiLSTM BiRNNScratch Classifier DataModule Decoder "
-    "DotProductAttention Encoder EncoderDecoder GRU GRUScratch LinearRegression LinearRegressionScratch "
-    "LSTM LSTMScratch masked_softmax Module MTFraEng nn_Module PairFile RNN RNNLM RNNLMScratch "
-    "RNNScratch Seq2Seq Seq2SeqAttentionDecoder Seq2SeqDecoder Seq2SeqEncoder SGD StackedRNNScratch "
-    "SyntheticRegressionData TextFile TimeMachine Trainer"
+    "AdditiveAttention AttentionDecoder BiGRU BiLSTM BiRNNScratch Classifier Decoder DotProductAttention "
+    "Encoder EncoderDecoder GRU GRUScratch LinearRegression LinearRegressionScratch LSTM LSTMScratch "
+    "masked_softmax Module nn_Module RNN RNNLM RNNLMScratch RNNScratch Seq2Seq Seq2SeqAttentionDecoder "
+    "Seq2SeqDecoder Seq2SeqEncoder SGD StackedRNNScratch SyntheticRegressionData Trainer"
 ).split()
 REQUIRED = (*TENSOR_FUNCTIONS, *DEVICES, *CLASSES, "versions")
 
@@ -135,6 +134,12 @@ def select(wanted: str) -> ModuleType:
     return package
 
 
+def try_gpu(i: int = 0) -> Any:
+    """The GPU of index `i` if there is one, otherwise the CPU (book, section 6.7)."""
+    package = active()
+    return package.gpu(i) if package.num_gpus() > i else package.cpu()
+
+
 def twin(model: Any) -> Callable[..., Any] | None:
     """A faster function equal to `model.batch_loss`, if the backend has one for this model."""
     package = active().__name__
@@ -208,7 +213,7 @@ def _load(point: EntryPoint) -> ModuleType:
         raise _broken(point, error) from error
     lacking = [
         required
-        for required in (*REQUIRED, "optimizers", "weights", "__all__")
+        for required in (*REQUIRED, "ops", "optimizers", "weights", "__all__")
         if not hasattr(package, required)
     ]
     if lacking:

@@ -163,11 +163,9 @@ def as_array(name: str, values: Any) -> np.ndarray[Any, Any]:
 
 def on_host(tensor: Any, name: str = "batch") -> np.ndarray[Any, Any]:
     """A tensor of the framework, or what NumPy makes an array of, as an array."""
-    is_tensor = hasattr(tensor, "shape") and not isinstance(tensor, np.ndarray | np.generic)
-    array: np.ndarray[Any, Any] = (
-        backend.active().numpy(tensor) if is_tensor else as_array(name, tensor)
-    )
-    return array
+    if backend.loaded() and backend.active().ops.is_tensor(tensor):
+        tensor = backend.active().numpy(tensor)
+    return as_array(name, tensor)
 
 
 def check_tokens(
@@ -202,6 +200,14 @@ def check_numbers(name: str, values: Any) -> np.ndarray[Any, Any]:
             f"dtype {array.dtype}."
         )
     return array
+
+
+def numeric(array: Any) -> np.ndarray[Any, Any]:
+    """`array` in NumPy; `ArgumentError` unless it holds numbers or truth values."""
+    found: np.ndarray[Any, Any] = np.asarray(array)
+    if found.dtype.kind not in "biuf":
+        raise ArgumentError(f"array of dtype {found.dtype}: expected numbers.")
+    return found
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:

@@ -261,6 +261,23 @@ class Module(HyperParameters):
         )
 
 
+class Classifier:
+    """What a model of classes has besides its loss (book, section 4.3)."""
+
+    def accuracy(self, Y_hat: Any, Y: Any, averaged: bool = True) -> Any:
+        """How often the largest logit is the class, or for each example whether it is.
+
+        Args:
+            Y_hat: logits (..., num_classes).
+            Y: classes (...).
+            averaged: whether to return the mean, or 1 or 0 for each.
+        """
+        d2l = backend.active()
+        classes = d2l.astype(d2l.argmax(Y_hat, -1), Y.dtype)
+        hits = d2l.astype(classes == d2l.reshape(Y, classes.shape), d2l.float32)
+        return d2l.reduce_mean(hits) if averaged else hits
+
+
 # Who wrote what -------------------------------------------------------------------------------------
 
 

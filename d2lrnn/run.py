@@ -42,7 +42,7 @@ from typing import Any, Literal
 import numpy as np
 
 from d2lrnn import __version__, atomic, backend, checkpoints, decoding, models, schema, shell
-from d2lrnn.data import Tokenizer, Vocab
+from d2lrnn.data import MTFraEng, Tokenizer, Vocab
 from d2lrnn.errors import ArgumentError, DataError, RunError, TrainingDiverged, WeightsError
 from d2lrnn.weights import (
     Weights,
@@ -479,8 +479,8 @@ class Run:
             raise RunError(f"{file} and config.json are not of the same run. {error}") from error
 
     def pairs(self) -> Any:
-        """Data of the active backend without sentences, by which a translator reads those it is given."""
-        data = backend.active().MTFraEng(num_steps=self.config["options"]["num_steps"])
+        """Data without sentences, by which a translator reads those that it is given."""
+        data = MTFraEng(num_steps=self.config["options"]["num_steps"])
         data.src_vocab, data.tgt_vocab = self.vocabs
         return data
 

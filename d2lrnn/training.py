@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from d2lrnn import backend, interrupts, shell
+from d2lrnn import backend, data, interrupts, shell
 from d2lrnn.errors import RunError, TrainingDiverged, UserError, WriteError
 from d2lrnn.logs import LOGS, check_log
 from d2lrnn.models import MODELS, build_for
@@ -112,7 +112,7 @@ class Training:
         if self.path is not None and self.is_first:
             check_free(self.path)
         self.say(f"Backend: {backend.name()} ({d2l.versions()['framework']})")
-        self.data = data_of(d2l, options)
+        self.data = data_of(options)
         smaller = options["batch_size"] is None and self.data.batch_size < BATCH_SIZE
         names = ("num_train", "num_val", "batch_size")
         options.update({name: getattr(self.data, name) for name in names})
@@ -233,23 +233,23 @@ class Training:
         return [self.model.predict(p, self.num_preds, self.data.vocab) for p in prefixes]
 
 
-def data_of(library: Any, options: dict[str, Any]) -> Any:
-    """The text that `options` name, as a data module of `library`: of a backend, or `d2lrnn.data`."""
+def data_of(options: dict[str, Any]) -> Any:
+    """The text that `options` name, as a data module."""
     settings = {name: options[name] for name in ("num_steps", "num_train", "num_val", "seed")}
     settings["batch_size"] = options["batch_size"] or BATCH_SIZE
     if MODELS[options["model"]].translates:
         if options["pairs"] is not None:
-            return library.PairFile(options["pairs"], **settings)
-        return library.MTFraEng(**settings)
+            return data.PairFile(options["pairs"], **settings)
+        return data.MTFraEng(**settings)
     settings |= {name: options[name] for name in ("tokens", "min_freq")}
     # Runs of an earlier d2lrnn kept neither.
     settings |= {n: bool(options.get(n)) for n in ("keep_case", "keep_punctuation")}
     if options["text"] is None:
-        return library.TimeMachine(**settings)
-    data = library.TextFile(options["text"], **settings)
+        return data.TimeMachine(**settings)
+    own = data.TextFile(options["text"], **settings)
     if options["batch_size"] is None:
-        data.batch_size = max(min(BATCH_SIZE, data.num_train // MINIBATCHES), 1)
-    return data
+        own.batch_size = max(min(BATCH_SIZE, own.num_train // MINIBATCHES), 1)
+    return own
 
 
 def _told(data: Any, translates: bool, smaller: bool) -> Iterator[str]:

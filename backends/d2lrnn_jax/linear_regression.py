@@ -8,10 +8,11 @@ from flax import linen as nn
 from jax import numpy as jnp
 
 from d2lrnn.arguments import check
+from d2lrnn.data import DataModule
 from d2lrnn.hyperparameters import HyperParameters, check_labels, check_numbers
 from d2lrnn.weights import draw
 
-from .module import DataModule, Module
+from .module import Module
 from .ops import from_numpy, matmul, reduce_mean, reshape
 from .parameters import seeded
 

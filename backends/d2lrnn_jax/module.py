@@ -1,4 +1,4 @@
-"""`Module`, `Classifier` and the data, in Flax (book, chapters 3 and 4)."""
+"""`Module` and `Classifier`, in Flax (book, chapters 3 and 4)."""
 
 import inspect
 
@@ -7,7 +7,6 @@ from flax import linen as nn
 from flax.core import Scope
 from jax import numpy as jnp
 
-from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.hyperparameters import check_fields
 
@@ -115,8 +114,7 @@ class Classifier(Module):
     def accuracy(self, params, X, Y, state, averaged=True):
         """How often the largest logit is the class, or for each example whether it is."""
         Y_hat = state.apply_fn({"params": params, "batch_stats": state.batch_stats}, *X)
-        hits = (Y_hat.argmax(-1) == reshape(Y, Y_hat.shape[:-1])).astype(jnp.float32)
-        return reduce_mean(hits) if averaged else hits
+        return core.Classifier.accuracy(self, Y_hat, Y, averaged)
 
 
 def cross_entropy_of(logits, Y):
@@ -128,26 +126,3 @@ def cross_entropy_of(logits, Y):
     logits = logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True))  # no exp overflows
     of_labels = jnp.take_along_axis(logits, jnp.expand_dims(Y, -1), -1)[..., 0]
     return jnp.log(reduce_sum(exp(logits), -1)) - of_labels
-
-
-class DataModule(core_data.DataModule):
-    """Minibatches as JAX arrays."""
-
-    def tensor(self, array, device=None):
-        return from_numpy(array, device)
-
-
-class TextFile(core_data.TextFile, DataModule):
-    __doc__ = core_data.TextFile.__doc__
-
-
-class TimeMachine(core_data.TimeMachine, DataModule):
-    __doc__ = core_data.TimeMachine.__doc__
-
-
-class PairFile(core_data.PairFile, DataModule):
-    __doc__ = core_data.PairFile.__doc__
-
-
-class MTFraEng(core_data.MTFraEng, DataModule):
-    __doc__ = core_data.MTFraEng.__doc__

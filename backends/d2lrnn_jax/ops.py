@@ -20,7 +20,7 @@ from jax.numpy import (  # noqa: F401
 # fmt: on
 # isort: on
 
-from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import numeric
 
 batch_matmul = jnp.matmul
 concat = jnp.concatenate
@@ -75,16 +75,15 @@ def num_gpus():
     return len(_gpus())
 
 
-def try_gpu(i=0):
-    """The GPU of index `i` if there is one, otherwise the CPU (book, section 6.7)."""
-    return gpu(i) if num_gpus() > i else cpu()
-
-
 def _gpus():
     try:
         return jax.local_devices(backend="gpu")
     except RuntimeError:  # this JAX knows no GPU
         return []
+
+
+def is_tensor(x):
+    return isinstance(x, jax.Array)
 
 
 def from_numpy(array, device=None):
@@ -94,9 +93,7 @@ def from_numpy(array, device=None):
 
 def typed(array):
     """`array` still in NumPy, but of JAX's own types: whole numbers int32 and reals float32."""
-    array = np.asarray(array)
-    if array.dtype.kind not in "biuf":
-        raise ArgumentError(f"array of dtype {array.dtype}: expected numbers.")
+    array = numeric(array)
     dtype = {"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int32)
     return array.astype(dtype, copy=False)
 

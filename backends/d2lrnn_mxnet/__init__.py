@@ -38,8 +38,6 @@ mxnet.npx.set_np()  # NumPy's semantics of shapes and arrays, as in the book
 mxnet.util.set_np_shape(2)  # 2: in all threads
 mxnet.util._NumpyArrayScope._current = EveryThread()
 
-# isort: off
-# fmt: off
 from . import optimizers, weights
 from .attention import (
     AdditiveAttention, AttentionDecoder, DotProductAttention, Seq2SeqAttentionDecoder, masked_softmax,
@@ -49,18 +47,16 @@ from .deep_rnn import StackedRNNScratch
 from .gru import GRU, GRUScratch
 from .linear_regression import SGD, LinearRegression, LinearRegressionScratch, SyntheticRegressionData
 from .lstm import LSTM, LSTMScratch
-from .module import Classifier, DataModule, Module, MTFraEng, PairFile, TextFile, TimeMachine, nn_Module
+from .module import Classifier, Module, nn_Module
 from .ops import (
     abs, arange, argmax, astype, batch_matmul, concat, cos, cosh, cpu, exp, expand_dims, eye, float32, gpu,
     int32, int64, linspace, log, matmul, meshgrid, normal, num_gpus, numpy, ones, ones_like, rand, randn,
     reduce_mean, reduce_sum, repeat, reshape, sigmoid, sin, sinh, size, stack, swapaxes, tanh, tensor, to,
-    transpose, try_gpu, versions, zeros, zeros_like,
+    transpose, versions, zeros, zeros_like,
 )
 from .rnn import RNN, RNNLM
 from .rnn_scratch import RNNLMScratch, RNNScratch
 from .seq2seq import Decoder, Encoder, EncoderDecoder, Seq2Seq, Seq2SeqDecoder, Seq2SeqEncoder
 from .trainer import Trainer
-# fmt: on
-# isort: on
 
 __all__ = [*REQUIRED]

@@ -4,10 +4,11 @@ from mxnet import gluon, init, np
 from mxnet.gluon import nn
 
 from d2lrnn.arguments import check
+from d2lrnn.data import DataModule
 from d2lrnn.hyperparameters import HyperParameters, check_labels, check_numbers
 from d2lrnn.weights import draw
 
-from .module import DataModule, Module
+from .module import Module
 from .ops import from_numpy, matmul, reduce_mean, reshape, zeros
 
 

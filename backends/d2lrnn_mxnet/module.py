@@ -1,12 +1,11 @@
-"""`Module`, `Classifier`, `SGD` and the data modules, in MXNet (book, chapters 3 and 4)."""
+"""`Module` and `Classifier`, in MXNet (book, chapters 3 and 4)."""
 
 from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
-from d2lrnn import data as core_data
 from d2lrnn import module as core
 
-from .ops import astype, from_numpy, numpy, reshape
+from .ops import from_numpy, numpy, reshape
 from .parameters import Parameters
 from .weights import own
 
@@ -50,7 +49,7 @@ class Module(Parameters, core.Module, nn.Block):
         return loss.item(), gradients
 
 
-class Classifier(Module):
+class Classifier(core.Classifier, Module):
     """A model with the cross-entropy as its loss (book, section 4.3)."""
 
     def loss(self, Y_hat, Y, averaged=True):
@@ -58,11 +57,6 @@ class Classifier(Module):
         logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
         losses = cross_entropy(logits, reshape(Y, -1))  # (tokens,)
         return losses.mean() if averaged else losses
-
-    def accuracy(self, Y_hat, Y, averaged=True):
-        """How often the largest logit is the class, or for each example whether it is."""
-        hits = astype(astype(Y_hat.argmax(-1), Y.dtype) == reshape(Y, Y_hat.shape[:-1]), np.float32)
-        return hits.mean() if averaged else hits
 
 
 def cross_entropy(logits, classes):
@@ -76,29 +70,3 @@ def cross_entropy(logits, classes):
         p = npx.pick(npx.softmax(logits), classes)
         correction = np.where(p > 1e-30, np.log(p) - log_p, np.zeros_like(p))
     return -(log_p + correction)
-
-
-class DataModule(core_data.DataModule):
-    """Minibatches as MXNet arrays."""
-
-    def tensor(self, array, device=None):
-        return from_numpy(array, device)
-
-    def array(self, tensor):
-        return numpy(tensor) if isinstance(tensor, np.ndarray) else super().array(tensor)
-
-
-class TextFile(core_data.TextFile, DataModule):
-    __doc__ = core_data.TextFile.__doc__
-
-
-class TimeMachine(core_data.TimeMachine, DataModule):
-    __doc__ = core_data.TimeMachine.__doc__
-
-
-class PairFile(core_data.PairFile, DataModule):
-    __doc__ = core_data.PairFile.__doc__
-
-
-class MTFraEng(core_data.MTFraEng, DataModule):
-    __doc__ = core_data.MTFraEng.__doc__

@@ -3,7 +3,6 @@
 import platform
 
 import mxnet
-import numpy as onp
 from mxnet import np, npx
 
 # isort: off
@@ -17,6 +16,7 @@ from mxnet.numpy import (  # noqa: F401
 from mxnet.numpy.random import normal, rand, randn  # noqa: F401
 
 from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import numeric
 
 batch_matmul = npx.batch_dot
 concat = np.concatenate
@@ -34,6 +34,10 @@ def zeros(shape, **options):
 
 def astype(x, dtype):
     return x.astype(dtype)
+
+
+def is_tensor(x):
+    return isinstance(x, mxnet.nd.NDArray)
 
 
 def numpy(x):
@@ -63,16 +67,9 @@ def gpu(i=0):
     return npx.gpu(i)
 
 
-def try_gpu(i=0):
-    """The GPU of index `i` if there is one, otherwise the CPU (book, section 6.7)."""
-    return gpu(i) if num_gpus() > i else cpu()
-
-
 def from_numpy(array, device=None):
     """A NumPy array as a tensor; indices become int32, which all MXNet operators take, and reals float32."""
-    array = onp.asarray(array)
-    if array.dtype.kind not in "biuf":
-        raise ArgumentError(f"array of dtype {array.dtype}: expected numbers.")
+    array = numeric(array)
     dtype = {"f": float32, "b": np.bool}.get(array.dtype.kind, int32)
     return np.array(array, dtype=dtype, ctx=device)
 

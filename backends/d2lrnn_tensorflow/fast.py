@@ -11,7 +11,8 @@ from d2lrnn.language_model import NAMES, LanguageModel
 
 from .ops import swapaxes, zeros
 from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED
-from .weights import layers, layout, settings, variables
+from .variables import layers, variables
+from .weights import layout, settings
 
 
 def recurrence(X, W_xh, W_hh, b_h, activation):

@@ -6,7 +6,8 @@ from tensorflow import keras
 from .ops import matmul, sigmoid, tanh
 from .rnn import RNN
 from .rnn_scratch import RNNScratch
-from .weights import directions, recurrent_options
+from .variables import recurrent_options
+from .weights import directions
 
 
 class GRUScratch(RNNScratch):

@@ -4,12 +4,13 @@ import tensorflow as tf
 from tensorflow.keras.initializers import RandomNormal
 
 from d2lrnn.arguments import check
+from d2lrnn.data import DataModule
 from d2lrnn.hyperparameters import HyperParameters, check_labels, check_numbers
 from d2lrnn.weights import draw
 
-from .module import DataModule, Module
+from .module import Module
 from .ops import astype, float32, from_numpy, matmul, reduce_mean, reshape, zeros
-from .weights import drawn
+from .variables import drawn
 
 
 class SyntheticRegressionData(DataModule):

@@ -5,7 +5,7 @@ from tensorflow import keras
 from .ops import matmul, sigmoid, tanh
 from .rnn import RNN
 from .rnn_scratch import RNNScratch
-from .weights import recurrent_options
+from .variables import recurrent_options
 
 
 class LSTMScratch(RNNScratch):

@@ -1,19 +1,17 @@
-"""`Module`, `Classifier` and the data modules, in TensorFlow (book, chapters 3 and 4)."""
+"""`Module` and `Classifier`, in TensorFlow (book, chapters 3 and 4)."""
 
 import contextlib
-import copyreg
 from functools import partial
 
 import tensorflow as tf
 
-from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.errors import UserError
 
+from .copies import Kept
 from .graph import Traced
-from .ops import argmax, astype, cpu, device_name, from_numpy, numpy, reduce_mean, reshape
-from .variables import Kept, dense, distinct, plain, storage
-from .weights import has_sizes, is_held, own_variables, variables
+from .ops import cpu, device_name, from_numpy, numpy, reduce_mean, reshape
+from .variables import dense, distinct, has_sizes, is_held, own_variables, storage, variables
 
 nn_Module = tf.keras.Model  # the book's name of what a model is made of
 
@@ -40,25 +38,6 @@ class Module(Kept, core.Module, tf.keras.Model):
         del self.build  # Keras's wrapper, after which no reader could put another layer inside
         self.built = True  # layers inside build themselves; Keras need not trace forward for them
         self.save_hyperparameters()
-
-    def __reduce__(self):
-        return copyreg.__newobj__, (type(self),), self.__getstate__()
-
-    def __getstate__(self):
-        """What a copy is made of: not what Keras notes down, which it does anew; and what is held at zero."""
-        new, own = Module(), super().__getstate__()
-        noted = vars(new).keys() - {"hparams", *new.hparams}
-        held = [path for path, variable in variables(self).items() if is_held(variable)]
-        return {name: plain(own[name]) for name in own if name not in noted}, held
-
-    def __setstate__(self, state):
-        Module.__init__(self)
-        # By itself, or Keras would train layers in it.
-        vars(self)["hparams"] = state[0].pop("hparams")
-        for name, value in state[0].items():
-            setattr(self, name, value)
-        for path in state[1]:
-            variables(self)[path].held = True
 
     def call(self, *args, training=None):
         try:
@@ -134,7 +113,7 @@ class Module(Kept, core.Module, tf.keras.Model):
         return float(loss), {p: g[0] if is_held(trained[p]) else g for p, g in found.items()}
 
 
-class Classifier(Module):
+class Classifier(core.Classifier, Module):
     """A model with the cross-entropy as its loss (book, section 4.3)."""
 
     def loss(self, Y_hat, Y, averaged=True):
@@ -142,31 +121,3 @@ class Classifier(Module):
         logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(reshape(Y, (-1,)), logits)
         return reduce_mean(losses) if averaged else losses
-
-    def accuracy(self, Y_hat, Y, averaged=True):
-        """How often the largest logit is the class, or for each example whether it is."""
-        hits = astype(astype(argmax(Y_hat, -1), Y.dtype) == Y, tf.float32)
-        return reduce_mean(hits) if averaged else hits
-
-
-class DataModule(core_data.DataModule):
-    """Minibatches as TensorFlow tensors."""
-
-    def tensor(self, array, device=None):
-        return from_numpy(array, device)
-
-
-class TextFile(core_data.TextFile, DataModule):
-    __doc__ = core_data.TextFile.__doc__
-
-
-class TimeMachine(core_data.TimeMachine, DataModule):
-    __doc__ = core_data.TimeMachine.__doc__
-
-
-class PairFile(core_data.PairFile, DataModule):
-    __doc__ = core_data.PairFile.__doc__
-
-
-class MTFraEng(core_data.MTFraEng, DataModule):
-    __doc__ = core_data.MTFraEng.__doc__

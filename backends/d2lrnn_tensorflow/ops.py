@@ -11,14 +11,14 @@ import tensorflow as tf
 # isort: off
 # fmt: off
 from tensorflow import (  # noqa: F401
-    abs, cos, cosh, exp, expand_dims, eye, float32, int32, int64, linspace, matmul, meshgrid, ones,
-    ones_like, reduce_mean, reduce_sum, repeat, sigmoid, sin, sinh, stack, tanh, transpose, zeros,
+    abs, cos, cosh, exp, expand_dims, eye, float32, int32, int64, is_tensor, linspace, matmul, meshgrid,
+    ones, ones_like, reduce_mean, reduce_sum, repeat, sigmoid, sin, sinh, stack, tanh, transpose, zeros,
     zeros_like,
 )
 # fmt: on
 # isort: on
 
-from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import numeric
 
 arange = tf.range
 astype = tf.cast
@@ -74,20 +74,15 @@ def cpu():
 
 
 def gpu(i=0):
-    """The GPU of index `i`, whether it exists or not."""
+    """The GPU of index `i`, whether it exists or not.
+
+    It is used as `with d2l.gpu(): ...`; what is made inside the block is there.
+    """
     return tf.device(f"/GPU:{i}")
 
 
 def num_gpus():
     return len(tf.config.list_logical_devices("GPU"))
-
-
-def try_gpu(i=0):
-    """The GPU of index `i` if there is one, otherwise the CPU (book, section 6.7).
-
-    It is used as `with d2l.try_gpu(): ...`; what is made inside the block is there.
-    """
-    return gpu(i) if num_gpus() > i else cpu()
 
 
 def device_name(device):
@@ -101,9 +96,7 @@ def from_numpy(array, device=None):
 
     Not int32, which TensorFlow keeps in the host's memory even where there is a GPU.
     """
-    array = np.asarray(array)
-    if array.dtype.kind not in "biuf":
-        raise ArgumentError(f"array of dtype {array.dtype}: expected numbers.")
+    array = numeric(array)
     dtype = {"f": tf.float32, "b": tf.bool}.get(array.dtype.kind, tf.int64)
     with contextlib.nullcontext() if device is None else device:
         return tf.constant(array, dtype)

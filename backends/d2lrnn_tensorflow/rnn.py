@@ -3,7 +3,6 @@
 from inspect import signature
 
 import tensorflow as tf
-from tensorflow.keras.initializers import GlorotUniform
 from tensorflow.keras.layers import Dense, Dropout, SimpleRNN
 
 from d2lrnn.arguments import checked
@@ -14,7 +13,8 @@ from .deep_rnn import run_layers
 from .module import Module
 from .ops import stack, swapaxes
 from .rnn_scratch import RNNLMScratch
-from .weights import arrays, assign, has_sizes, recurrent_options, stream
+from .variables import glorot, has_sizes, recurrent_options
+from .weights import arrays, assign
 
 
 class RNN(Module):
@@ -82,7 +82,7 @@ class RNNLM(RNNLMScratch):
     def init_params(self):
         if isinstance(self.rnn, RNN) and not has_sizes(self.rnn):
             self.rnn.build(self.vocab_size)
-        self.linear = Dense(self.vocab_size, kernel_initializer=GlorotUniform(stream(self.seed, 2)))
+        self.linear = Dense(self.vocab_size, kernel_initializer=glorot(self.seed, 2))
         self.linear.build((None, None, self.rnn.num_hiddens))
 
     def output_layer(self, hiddens):

@@ -9,7 +9,8 @@ from d2lrnn.weights import initial
 
 from .module import Classifier, Module
 from .ops import matmul, stack, swapaxes, zeros
-from .weights import arrays, drawn
+from .variables import drawn
+from .weights import arrays
 
 LONGEST_UNROLLED = 64  # steps; unrolling is a little faster, but its graph takes long to make
 ACTIVATIONS = {"tanh": tf.tanh, "relu": tf.nn.relu}

@@ -1,4 +1,4 @@
-"""Which devices train together in TensorFlow, and a model's variables on each of them.
+"""Which devices train together in TensorFlow, and a model's variables and random streams on each of them.
 
 MirroredStrategy goes over the devices of this process, MultiWorkerMirroredStrategy over those of all, where
 TF_CONFIG tells of others.
@@ -8,12 +8,16 @@ import contextlib
 import functools
 import json
 import os
+import random
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager.context import context  # tf.random's stream can be read nowhere else
 
 from d2lrnn.errors import ArgumentError
 
-from .variables import remake
+from .ops import numpy
+from .variables import remake, storage
 
 
 def start(devices):
@@ -80,6 +84,28 @@ def is_spread(variable):
 def copies(variable):
     """Those of `variable` on the devices of this process."""
     return variable.values if is_spread(variable) else [variable]
+
+
+@contextlib.contextmanager
+def seeded(model, seed, epoch):
+    """Draw from `seed` and `epoch` inside the block, on each device other numbers; leave all as it was."""
+    draw = np.random.RandomState([seed, epoch]).randint
+    weights = {id(variable) for variable in model.weights}
+    states = [v for v in model.variables if id(v) not in weights]  # of Keras's generators
+    before = [numpy(state) for state in states]
+    stream = vars(context())  # TensorFlow's own, of `tf.random`
+    kept = {name: stream.get(name) for name in ("_seed", "_rng")}
+    for state in states:
+        state.assign([draw(2**31), 0])
+        for i, own in enumerate(copies(storage(state))[1:], 1):
+            own.assign([np.random.RandomState([seed, epoch, i]).randint(2**31), 0])
+    stream |= {"_seed": (own := draw(2**31)), "_rng": random.Random(own)}
+    try:
+        yield
+    finally:
+        stream |= kept
+        for state, array in zip(states, before, strict=True):
+            state.assign(array)
 
 
 def summed(value):

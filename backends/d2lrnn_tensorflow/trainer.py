@@ -1,11 +1,7 @@
 """`Trainer` in TensorFlow (book, sections 3.2.4 and 9.5.3)."""
 
-import contextlib
-import random
-
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager.context import context  # tf.random's stream can be read nowhere else
 
 from d2lrnn import trainer as core
 from d2lrnn.data import Minibatches
@@ -15,8 +11,7 @@ from d2lrnn.optimizers import numbers_of
 from . import devices, optimizers, strategy
 from .epoch import Epoch
 from .ops import from_numpy, numpy, to
-from .variables import dense, move, storage
-from .weights import has_sizes
+from .variables import dense, has_sizes, move
 
 
 class Trainer(devices.OnDevices):
@@ -28,7 +23,7 @@ class Trainer(devices.OnDevices):
         self.model = model
         model.trainer = self
         self._epochs = {}
-        context().clear_kernel_cache()  # which holds the states of streams, for seeded_epoch
+        strategy.context().clear_kernel_cache()  # which holds the states of streams, for seeded_epoch
         loader = self.train_dataloader
         with self.device:
             # Sizes that are not known follow from an example.
@@ -107,25 +102,8 @@ class Trainer(devices.OnDevices):
         scale = tf.minimum(1.0, grad_clip_val / tf.linalg.global_norm(grads))
         return [None if g is None else scale * g for g in grads]
 
-    @contextlib.contextmanager
     def seeded_epoch(self, seed, epoch):
-        draw = np.random.RandomState([seed, epoch]).randint
-        weights = {id(variable) for variable in self.model.weights}
-        states = [v for v in self.model.variables if id(v) not in weights]  # of Keras's generators
-        before = [numpy(state) for state in states]
-        stream = vars(context())  # TensorFlow's own, of `tf.random`
-        kept = {name: stream.get(name) for name in ("_seed", "_rng")}
-        for state in states:
-            state.assign([draw(2**31), 0])
-            for i, own in enumerate(strategy.copies(storage(state))[1:], 1):
-                own.assign([np.random.RandomState([seed, epoch, i]).randint(2**31), 0])
-        stream |= {"_seed": (own := draw(2**31)), "_rng": random.Random(own)}
-        try:
-            yield
-        finally:
-            stream |= kept
-            for state, array in zip(states, before, strict=True):
-                state.assign(array)
+        return strategy.seeded(self.model, seed, epoch)
 
     def to_host(self, scalars):
         scalars = [tf.reshape(tf.cast(scalar, tf.float64), ()) for scalar in scalars]

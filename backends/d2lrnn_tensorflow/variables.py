@@ -1,11 +1,63 @@
-"""The variables of a model: TensorFlow's own, Keras's, their gradients, and where they are and are kept."""
+"""The variables of a model, TensorFlow's own and Keras's: by path, where they are, and how they begin."""
 
 import tensorflow as tf
+from tensorflow.keras import layers as kl
+from tensorflow.keras.initializers import GlorotUniform, Orthogonal
 
-from d2lrnn.errors import WeightsError
+from d2lrnn import weights as core
 
-from .ops import device_name, numpy
-from .weights import attributes, is_held, layers, variables
+from .ops import device_name
+
+
+def variables(model, deep=True):
+    """The variables of `model`, each once, by path: the attributes that lead to it; or its own alone."""
+    found = {}  # by identity: several attributes may name one
+    for path, layer in layers(model) if deep else [("", model)]:
+        for name, variable in own_variables(layer):
+            found.setdefault(id(variable), (f"{path}.{name}" if path else name, variable))
+    return dict(found.values())
+
+
+def own_variables(layer):
+    """The variables, by name, that are attributes of `layer`, or stand in a list that is one."""
+    return [
+        (name.removeprefix("_"), value)  # `_kernel`, as some layers of Keras's call it
+        for name, value in attributes(layer)
+        if hasattr(type(value), "assign") and isinstance(value, tf.Variable | tf.keras.Variable)
+    ]
+
+
+def attributes(layer):
+    """Names and values of the attributes, Keras's records last; a list or dict is given item by item."""
+
+    def rank(item):
+        return item[0].startswith("_"), isinstance(item[1], list | dict)
+
+    return core.items_of(dict(sorted(vars(layer).items(), key=rank)))
+
+
+def layers(model):
+    """`model` and the layers inside it, each once, by path."""
+
+    def named(layer):  # those of a Sequential by number
+        return ((name.removeprefix("_layers."), value) for name, value in attributes(layer))
+
+    return core.layers_in(model, kl.Layer, named)
+
+
+def is_held(variable):
+    """Whether the second row of `variable` is held at zero."""
+    return getattr(variable, "held", False)
+
+
+def has_sizes(model):
+    """Whether every layer has its variables; those of Keras's may wait for their first input."""
+    return all(layer.built for _, layer in layers(model))
+
+
+def has_hooks(model):
+    """Whether a reader has put another `call` into `model`, or into a layer inside it."""
+    return any("call" in vars(layer) for _, layer in layers(model))
 
 
 def distinct(known, named):
@@ -64,58 +116,31 @@ def remake(model, make, is_there):
                 value[:] = [made.get(id(item), item) for item in value]
 
 
-class Weights(dict):
-    """Weights by name and, as Keras lists them, by number: the book's `get_weights()[0]` (section 3.5)."""
-
-    def __missing__(self, key):
-        if isinstance(key, int):
-            return self.listed[key]
-        raise KeyError(key)
+# Initial weights ----------------------------------------------------------------------------------
 
 
-class Kept:
-    """What Keras does with the variables it knows, done with all that a model has at the moment."""
-
-    def __setattr__(self, name, value):
-        """Keras would go on training a layer in whose place another is put."""
-        before = vars(self).get(name)
-        super().__setattr__(name, value)
-        if isinstance(before, list | tf.keras.layers.Layer):
-            kept = {id(v) for n, v in attributes(self) if not n.startswith("_layers.")}
-            for old in before if isinstance(before, list) else [before]:
-                if id(old) not in kept:
-                    self._tracker.untrack(old)
-
-    def get_weights(self):
-        weights = Weights(super().get_weights())
-        weights.listed = tf.keras.Model.get_weights(self)
-        return weights
-
-    def set_weights(self, weights):
-        if isinstance(weights, list):  # in Keras's order
-            return tf.keras.Model.set_weights(self, weights)
-        super().set_weights(weights)
-
-    def save_own_variables(self, store):
-        for name, variable in variables(self, deep=False).items():
-            store[name] = numpy(variable)
-
-    def load_own_variables(self, store):
-        own = variables(self, deep=False)
-        if own.keys() != set(store.keys()):
-            raise WeightsError(f"{self.name} has {sorted(own)}, the file {sorted(store.keys())}.")
-        for name, variable in own.items():
-            variable.assign(store[name])
+def stream(seed, index):
+    """The seed of one of several independent initialisers; None stays None."""
+    return None if seed is None else 3 * int(seed) + index
 
 
-def plain(value):
-    """Lists and the like as Python's own, without what Keras and TensorFlow note down in them.
+def glorot(seed, index):
+    """Keras's own initialiser of matrices, drawing from one of the streams of `seed`."""
+    return GlorotUniform(seed=stream(seed, index))
 
-    Of a tensor that a layer noted down in a graph nothing can be copied: it has no numbers.
-    """
-    if tf.is_symbolic_tensor(value):
-        return None
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    kind = next((kind for kind in (list, tuple, set) if isinstance(value, kind)), None)
-    return value if kind is None or hasattr(value, "_fields") else kind(map(plain, value))
+
+def drawn(name, shape, sigma, seed):
+    """A variable drawn from N(0, sigma^2) by its `name` and `seed`."""
+    return tf.Variable(core.draw(name, shape, sigma, seed))
+
+
+def recurrent_options(seed, start):
+    """Of a recurrent layer of Keras's: what it draws from at `start`, its place, and that it returns all."""
+    seed = core.seed_at(seed, start)
+    return {
+        "kernel_initializer": glorot(seed, 0),
+        "recurrent_initializer": Orthogonal(seed=stream(seed, 1)),
+        "seed": stream(seed, 0),  # of dropout inside, which is off
+        "return_sequences": True,
+        "return_state": True,
+    }

@@ -5,10 +5,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from d2lrnn.arguments import check
+from d2lrnn.data import DataModule
 from d2lrnn.hyperparameters import HyperParameters, check_labels, check_numbers
 from d2lrnn.weights import draw
 
-from .module import DataModule, Module
+from .module import Module
 from .ops import float32, from_numpy, matmul, reduce_mean, reshape, zeros
 
 

@@ -1,4 +1,4 @@
-"""`Module`, `Classifier` and the data modules, in PyTorch (book, chapters 3 and 4)."""
+"""`Module` and `Classifier`, in PyTorch (book, chapters 3 and 4)."""
 
 import contextlib
 import threading
@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from d2lrnn import data as core_data
 from d2lrnn import module as core
 from d2lrnn.errors import WeightsError
 
@@ -64,7 +63,7 @@ def check_state_dict(module, prefix, keep_vars):
         )
 
 
-class Classifier(Module):
+class Classifier(core.Classifier, Module):
     """A model with the cross-entropy as its loss (book, section 4.3)."""
 
     def loss(self, Y_hat, Y, averaged=True):
@@ -72,11 +71,6 @@ class Classifier(Module):
         logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
         classes = indices(reshape(Y, (-1,)))
         return F.cross_entropy(logits, classes, reduction="mean" if averaged else "none")
-
-    def accuracy(self, Y_hat, Y, averaged=True):
-        """How often the largest logit is the class, or for each example whether it is."""
-        hits = (Y_hat.argmax(-1) == reshape(Y, Y_hat.shape[:-1])).float()
-        return hits.mean() if averaged else hits
 
 
 @contextlib.contextmanager
@@ -104,29 +98,3 @@ def seeded(seed, stream=0, devices=()):
     with drawing, torch.random.fork_rng(devices):
         torch.manual_seed(2 * seed + stream)
         yield
-
-
-class DataModule(core_data.DataModule):
-    """Minibatches as PyTorch tensors."""
-
-    def tensor(self, array, device=None):
-        return from_numpy(array, device)
-
-    def array(self, tensor):
-        return numpy(tensor) if isinstance(tensor, torch.Tensor) else super().array(tensor)
-
-
-class TextFile(core_data.TextFile, DataModule):
-    __doc__ = core_data.TextFile.__doc__
-
-
-class TimeMachine(core_data.TimeMachine, DataModule):
-    __doc__ = core_data.TimeMachine.__doc__
-
-
-class PairFile(core_data.PairFile, DataModule):
-    __doc__ = core_data.PairFile.__doc__
-
-
-class MTFraEng(core_data.MTFraEng, DataModule):
-    __doc__ = core_data.MTFraEng.__doc__

@@ -2,21 +2,20 @@
 
 import platform
 
-import numpy as np
 import torch
 
 # isort: off
 # fmt: off
 from torch import (  # noqa: F401
-    abs, arange, argmax, cos, cosh, exp, eye, float32, int32, int64, linspace, log, matmul, meshgrid,
-    normal, ones, ones_like, rand, randn, sigmoid, sin, sinh, stack, swapaxes, tanh, tensor, zeros,
-    zeros_like,
+    abs, arange, argmax, cos, cosh, exp, eye, float32, int32, int64, is_tensor, linspace, log, matmul,
+    meshgrid, normal, ones, ones_like, rand, randn, sigmoid, sin, sinh, stack, swapaxes, tanh, tensor,
+    zeros, zeros_like,
 )
 # fmt: on
 # isort: on
 from torch.nn import Module as nn_Module  # noqa: F401
 
-from d2lrnn.errors import ArgumentError
+from d2lrnn.hyperparameters import numeric
 
 astype = torch.Tensor.to
 batch_matmul = torch.bmm
@@ -59,16 +58,9 @@ def gpu(i=0):
     return torch.device(f"cuda:{i}")
 
 
-def try_gpu(i=0):
-    """The GPU of index `i` if there is one, otherwise the CPU (book, section 6.7)."""
-    return gpu(i) if num_gpus() > i else cpu()
-
-
 def from_numpy(array, device=None):
     """A NumPy array as a tensor; indices become int64, as PyTorch wants them, and reals float32."""
-    array = np.asarray(array)
-    if array.dtype.kind not in "biuf":
-        raise ArgumentError(f"array of dtype {array.dtype}: expected numbers.")
+    array = numeric(array)
     dtype = {"f": torch.float32, "b": torch.bool}.get(array.dtype.kind, torch.int64)
     return torch.tensor(array, dtype=dtype, device=device)
 

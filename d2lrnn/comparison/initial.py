@@ -13,7 +13,7 @@ from typing import Any
 import click
 import numpy as np
 
-from d2lrnn import cli, data, models, training
+from d2lrnn import cli, models, training
 from d2lrnn.weights import Weights, draw, write_weights
 
 
@@ -34,7 +34,7 @@ def initial_weights(options: Mapping[str, Any], *vocab_sizes: int) -> Weights:
 def write(file: str, **options: Any) -> None:
     """Write initial weights to FILE, for a model and a text as `d2lrnn train` takes them."""
     options = cli.complete(cli.with_defaults(click.get_current_context(), options))
-    vocabs = training.data_of(data, options).vocabs
+    vocabs = training.data_of(options).vocabs
     write_weights(file, initial_weights(options, *map(len, vocabs)))
 
 

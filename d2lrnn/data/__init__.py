@@ -1,4 +1,4 @@
-"""Texts, vocabularies and minibatches, in NumPy alone (sections 9.2, 9.3 and 10.5)."""
+"""Texts, vocabularies and minibatches, the same on every backend (sections 9.2, 9.3 and 10.5)."""
 
 from d2lrnn.data.archive import extract
 from d2lrnn.data.data_module import DataModule

@@ -5,22 +5,21 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from d2lrnn import backend
 from d2lrnn.arguments import check, shown
 from d2lrnn.data.download import cache_dir
 from d2lrnn.data.minibatches import Minibatches
 from d2lrnn.errors import ArgumentError
-from d2lrnn.hyperparameters import HyperParameters
+from d2lrnn.hyperparameters import HyperParameters, on_host
 
 
 class DataModule(HyperParameters):
     """Data that a `Trainer` can fit to (section 3.2.3).
 
     A subclass overrides `get_dataloader(train)`, which returns any iterable of minibatches, most
-    easily through `get_tensorloader`. A backend overrides `tensor`, and `array` where NumPy cannot
-    read its tensors by itself.
+    easily through `get_tensorloader`. What iterating over those gives are the active framework's tensors.
 
     `root` is the path of a folder for files of its own, by default the cache; `seed` decides the order of the
     minibatches. `num_workers` stands for the book's signature: minibatches are made in place, and
@@ -97,9 +96,9 @@ class DataModule(HyperParameters):
         )
 
     def tensor(self, array: NDArray[Any], device: Any = None) -> Any:
-        """The framework's tensor of `array` on `device`; here the array itself."""
-        return array
+        """The active framework's tensor of `array` on `device`; `array` itself where none is loaded."""
+        return backend.active().ops.from_numpy(array, device) if backend.loaded() else array
 
     def array(self, tensor: Any) -> NDArray[Any]:
         """The NumPy array of a framework's tensor, a view where the framework allows it."""
-        return np.asarray(tensor)
+        return on_host(tensor, "tensors")

@@ -40,7 +40,7 @@ class World:
             f"import {needs}\n"
             "from d2lrnn.backend import REQUIRED\n"
             f"__all__ = [name for name in REQUIRED if name not in {list(lacks)!r}]\n"
-            f"globals().update(dict.fromkeys([*__all__, 'optimizers', 'weights'], {package!r}))\n"
+            f"globals().update(dict.fromkeys([*__all__, 'ops', 'optimizers', 'weights'], {package!r}))\n"
             "versions = lambda: dict(framework='fake 1.0', devices=['CPU (fake)'])\n"
             f"ones = lambda shape: {one}\n",
         )

@@ -49,6 +49,33 @@ def backward(saved, gradient):
 recurrence.defvjp(forward, backward)
 
 
+@jax.custom_vjp
+def loss_of_steps(hiddens, W, b, Y):
+    """The mean loss of hiddens (num_steps, batch_size, num_hiddens), by the logits of a step at a time."""
+    return loss_and_gradients(hiddens, W, b, Y)[0]
+
+
+def loss_and_gradients(hiddens, W, b, Y):
+    """Both at once: a step's logits are made, and gone through, while they are in the cache."""
+
+    def step(sums, of_step):
+        H, y = of_step
+        logits = H @ W + b
+        exp = jnp.exp(logits - logits.max(-1, keepdims=True))
+        total = exp.sum(-1, keepdims=True)
+        p = exp / total
+        loss = -jnp.log(jnp.take_along_axis(p, y[:, None], -1)).sum() / Y.size
+        d = (p - jax.nn.one_hot(y, len(b))) / Y.size
+        return jax.tree.map(jnp.add, sums, (loss, H.T @ d, d.sum(0))), d @ W.T
+
+    zeros = jax.tree.map(jnp.zeros_like, (0.0, W, b))
+    (loss, dW, db), d_hiddens = jax.lax.scan(step, zeros, (hiddens, Y))
+    return loss, (d_hiddens, dW, db)
+
+
+loss_of_steps.defvjp(loss_and_gradients, lambda grads, g: (*(g * grad for grad in grads), None))
+
+
 class ByHand:
     def __init__(self, setting):
         self.s = setting
@@ -72,6 +99,8 @@ class ByHand:
 
     def loss(self, params, X, Y):
         hiddens = self.hiddens(params, X.T)
+        if self.s.vocab_size > 128:
+            return loss_of_steps(hiddens, params["W_hq"], params["b_q"], Y.T)
         hiddens = hiddens.reshape(-1, self.s.num_hiddens)  # steps below each other
         logits = hiddens @ params["W_hq"] + params["b_q"]
         logits -= jax.lax.stop_gradient(logits.max(-1, keepdims=True))

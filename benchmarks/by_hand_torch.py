@@ -35,6 +35,29 @@ class Recurrence(torch.autograd.Function):
         return None, dW_xh, dW_hh, flat.sum(0)
 
 
+class LossOfSteps(torch.autograd.Function):
+    """The summed loss of hidden states, and its gradients, with the logits of one step at a time."""
+
+    @staticmethod
+    def forward(ctx, hiddens, W_qh, b_q, Y):
+        total = 0
+        d_hiddens, dW, db = torch.empty_like(hiddens), torch.zeros_like(W_qh), torch.zeros_like(b_q)
+        for t, H in enumerate(hiddens):
+            log_p = torch.log_softmax(torch.addmm(b_q, H, W_qh.T), 1)
+            total = total - log_p.gather(1, Y[t, :, None]).sum()
+            d = log_p.exp_()
+            d.scatter_add_(1, Y[t, :, None], d.new_full((len(H), 1), -1))
+            torch.mm(d, W_qh, out=d_hiddens[t])
+            dW.addmm_(d.T, H)
+            db += d.sum(0)
+        ctx.save_for_backward(d_hiddens, dW, db)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return *(gradient * g for g in ctx.saved_tensors), None
+
+
 class Loop:
     """Training and validation by hand; a subclass makes its `parameters` and has `loss`."""
 
@@ -72,8 +95,13 @@ class ByHand(Loop):
     def loss(self, rows):
         X, Y = self.X[rows].T, self.Y[rows].T  # (num_steps, batch_size)
         W_xh, W_hh, b_h, W_qh, b_q = self.parameters
-        logits = F.linear(Recurrence.apply(X, W_xh, W_hh, b_h), W_qh, b_q)
-        return F.cross_entropy(logits.flatten(0, 1), Y.flatten())
+        hiddens = Recurrence.apply(X, W_xh, W_hh, b_h)
+        if self.s.vocab_size <= 128:
+            return F.cross_entropy(F.linear(hiddens, W_qh, b_q).flatten(0, 1), Y.flatten())
+        if torch.is_grad_enabled():
+            return LossOfSteps.apply(hiddens, W_qh, b_q, Y) / Y.numel()
+        each = (F.cross_entropy(F.linear(H, W_qh, b_q), y) for H, y in zip(hiddens, Y, strict=True))
+        return sum(each) / len(Y)
 
 
 class OnLayer(Loop):

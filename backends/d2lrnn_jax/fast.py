@@ -11,7 +11,7 @@ from jax import numpy as jnp
 
 from d2lrnn.language_model import NAMES, LanguageModel
 
-from .module import cross_entropy_of
+from .fast_loss import mean_loss
 from .rnn_scratch import ACTIVATIONS
 from .weights import layout, settings
 
@@ -72,9 +72,6 @@ def twin(model):
         X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
         flat = flatten_dict(params, sep=".")
         W_xh, W_hh, b_h, W_hq, b_q = (flat[paths[name]] for name in NAMES)
-        outputs = recurrence(activation, W_xh, W_hh, b_h, X)
-        # Time-major as they are: a mean has no order. One product over all steps, and one gradient.
-        logits = outputs.reshape(-1, len(W_hq)) @ W_hq + b_q  # (num_steps * batch_size, vocab_size)
-        return cross_entropy_of(logits, Y.reshape(-1)).mean(), {}
+        return mean_loss(recurrence(activation, W_xh, W_hh, b_h, X), W_hq, b_q, Y), {}
 
     return batch_loss

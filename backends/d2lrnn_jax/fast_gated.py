@@ -16,7 +16,7 @@ from d2lrnn.cells import GATES, names_of
 from d2lrnn.language_model import NAMES, LanguageModel
 from d2lrnn.weights import recurrent_parts
 
-from .module import cross_entropy_of
+from .fast_loss import mean_loss
 from .weights import layout
 
 W_HQ, B_Q = NAMES[3:]
@@ -81,8 +81,6 @@ def twin(model):
         X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
         flat = flatten_dict(params, sep=".")
         weights = {name: flat[path] for name, path in paths.items()}
-        outputs, W_hq = layers(kind, weights, parts, X), weights[W_HQ]
-        logits = outputs.reshape(-1, len(W_hq)) @ W_hq + weights[B_Q]
-        return cross_entropy_of(logits, Y.reshape(-1)).mean(), {}
+        return mean_loss(layers(kind, weights, parts, X), weights[W_HQ], weights[B_Q], Y), {}
 
     return batch_loss

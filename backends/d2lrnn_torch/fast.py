@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from d2lrnn.language_model import NAMES, LanguageModel
 
+from .fast_loss import mean_loss
 from .weights import layout, settings
 
 # In place, and the slope phi'(A) by H = phi(A), times the gradient, into `grad_input`.
@@ -73,8 +74,6 @@ def twin(model):
         X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
         W_xh, W_hh, b_h, W_hq, b_q = (p.T if transposed else p for p, transposed in parts)
         outputs = Recurrence.apply(X, W_xh, W_hh, b_h, activation)
-        # Time-major as they are: a mean has no order.
-        logits = F.linear(outputs, W_hq.T, b_q)  # (num_steps, batch_size, vocab_size)
-        return F.cross_entropy(logits.flatten(0, 1), Y.flatten())
+        return mean_loss(outputs, W_hq.T, b_q, Y)
 
     return batch_loss

@@ -31,6 +31,7 @@ with_a_choice = pytest.mark.parametrize(
 
 # Vocabularies smaller and larger than the layer: rows of W_xh are picked, or vectors multiplied.
 VOCAB_SIZES = [NUM_HIDDENS - 3, NUM_HIDDENS + 4]
+MANY = 300  # more than a twin may make the logits of all steps of at once
 # Float32 sums of the same terms in another order.
 ROUNDING = {"rtol": 0, "atol": 1e-6}
 
@@ -92,6 +93,19 @@ def test_loss_and_gradients(layers, vocab_size, activation, monkeypatch):
         assert row["val_loss"] == pytest.approx(plain_row["val_loss"], abs=1e-6)
 
 
+def test_many_classes(layers, monkeypatch):
+    data = Tokens(MANY, 3)
+    (trainer, before, after), (plain, _, expected) = (
+        trained(layers, MANY, data, monkeypatch, plain) for plain in (False, True)
+    )
+    # A loss of 6, whose last digit is 5e-7.
+    np.testing.assert_allclose(trainer.batch_losses, plain.batch_losses, rtol=5e-7)
+    for name in expected:
+        assert np.abs(expected[name] - before[name]).max() > 1e-4, name
+        np.testing.assert_allclose(after[name], expected[name], **ROUNDING, err_msg=name)
+    assert trainer.history[0]["val_loss"] == pytest.approx(plain.history[0]["val_loss"], rel=5e-7)
+
+
 @pytest.mark.parametrize(  # layers with a choice of activation had both sizes above
     "layers, vocab_size",
     [
@@ -113,9 +127,9 @@ def test_twenty_steps_of_training(layers, vocab_size, monkeypatch):
         np.testing.assert_allclose(after[name], expected[name], rtol=0, atol=1e-5, err_msg=name)
 
 
-def test_a_token_that_is_too_improbable_for_float32(layers, monkeypatch):
+@pytest.mark.parametrize("vocab_size", [VOCAB_SIZES[0], MANY])
+def test_a_token_that_is_too_improbable_for_float32(layers, vocab_size, monkeypatch):
     """From large weights the first loss is in the hundreds, and a clipped training goes on from there."""
-    vocab_size = VOCAB_SIZES[0]
     random, data = np.random.RandomState(0), Tokens(vocab_size, 2 * BATCH_SIZE)
     losses = []
     for plain in False, True:

@@ -209,6 +209,7 @@ ORDER = [
     {"fast_translation"},
     {"fast_gated"},
     {"fast"},
+    {"fast_loss"},
     {"trainer"},
     {"optimizers"},
     {
@@ -241,7 +242,7 @@ LONGEST = {"rnn": 90, "rnn_scratch": 120}
 LONGEST_OF_ANY = 180
 # What all sections of a backend share, with 9.5, 9.6 and their twins: what a reader of chapter 9 has before
 # him. What a framework lacks for it, and what it needs for several devices, is in rooms of its own, see
-# `ORDER`; twins of chapter 10 and the optimisers of chapter 12 are none of it.
+# `ORDER`; twins of chapter 10 and for words, and the optimisers of chapter 12, are none of it.
 CHAPTER_9 = "__init__ ops prepare weights module epoch trainer rnn_scratch rnn fast".split()
 LACKING = "parameters graph variables copies".split()
 LONGEST_OF_CHAPTER_9 = {"d2lrnn_torch": 700}

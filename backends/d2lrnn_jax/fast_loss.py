@@ -1,0 +1,57 @@
+"""The loss of a language model's twin, in JAX: with many classes step by step.
+
+The logits of a word-level minibatch, 600 MB over all its steps, would go through memory several times.
+"""
+
+import jax
+from jax import numpy as jnp
+
+from .module import cross_entropy_of
+
+FEW = 128  # up to so many classes, one product over all steps is faster
+
+
+def mean_loss(outputs, W_hq, b_q, Y):
+    """The mean loss of outputs (num_steps, batch_size, num_hiddens) and labels Y (num_steps, batch_size).
+
+    They are time-major as they come: a mean has no order.
+    """
+    if len(b_q) > FEW:
+        return of_steps(outputs, W_hq, b_q, Y)
+    logits = outputs.reshape(-1, len(W_hq)) @ W_hq + b_q  # (num_steps * batch_size, vocab_size)
+    return cross_entropy_of(logits, Y.reshape(-1)).mean()
+
+
+@jax.custom_vjp
+def of_steps(outputs, W_hq, b_q, Y):
+    return forward(outputs, W_hq, b_q, Y)[0]
+
+
+def forward(outputs, W_hq, b_q, Y):
+    """The loss and, taken while the logits of a step are there, its gradients."""
+
+    def step(sums, given):
+        H, labels = given
+        logits = H @ W_hq + b_q  # (batch_size, vocab_size)
+        exp = jnp.exp(logits - logits.max(-1, keepdims=True))
+        p = exp / exp.sum(-1, keepdims=True)
+        of_labels = jnp.take_along_axis(p, labels[:, None], -1)[:, 0]
+        losses = jax.lax.cond(
+            of_labels.min() > 1e-30,  # else one is too improbable for float32
+            lambda: -jnp.log(of_labels),
+            lambda: cross_entropy_of(H @ W_hq + b_q, labels),
+        )
+        d_logits = (p - jax.nn.one_hot(labels, len(b_q))) / Y.size
+        share = losses.sum() / Y.size, H.T @ d_logits, d_logits.sum(0)
+        return jax.tree.map(jnp.add, sums, share), d_logits @ W_hq.T
+
+    zeros = jax.tree.map(jnp.zeros_like, (0.0, W_hq, b_q))
+    (loss, *gradients), d_outputs = jax.lax.scan(step, zeros, (outputs, Y))
+    return loss, (d_outputs, *gradients)
+
+
+def backward(gradients, d_loss):
+    return *(d_loss * gradient for gradient in gradients), None
+
+
+of_steps.defvjp(forward, backward)

@@ -130,9 +130,8 @@ class Minibatches:
 
     def totals(self, values: Array) -> list[int]:
         """The sum of `values` (n,), a number for each example, in each minibatch of this epoch."""
-        ordered = values[self.order()]
-        starts = range(0, self.num_examples, self.batch_size)
-        return [int(ordered[i : i + self.batch_size].sum()) for i in starts]
+        order, starts = self.order(), range(0, self.num_examples, self.batch_size)
+        return [int(values[order[i : i + self.batch_size]].sum()) for i in starts]
 
 
 class Windows(NamedTuple):

@@ -19,7 +19,7 @@ class DataModule(HyperParameters):
     """Data that a `Trainer` can fit to (section 3.2.3).
 
     A subclass overrides `get_dataloader(train)`, which returns any iterable of minibatches, most
-    easily through `get_tensorloader`. What iterating over those gives are the active framework's tensors.
+    easily through `get_tensorloader`, whose minibatches are tensors of the active framework.
 
     `root` is the path of a folder for files of its own, by default the cache; `seed` decides the order of the
     minibatches. `num_workers` stands for the book's signature: minibatches are made in place, and

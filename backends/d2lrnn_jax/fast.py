@@ -6,14 +6,13 @@ Nothing depends on this file: without it every model trains by its own `batch_lo
 from functools import partial
 
 import jax
-from flax.traverse_util import flatten_dict
 from jax import numpy as jnp
 
-from d2lrnn.language_model import NAMES, LanguageModel
+from d2lrnn.language_model import NAMES
 
-from .fast_loss import mean_loss
+from .fast_loss import is_plain, loss_over
 from .rnn_scratch import ACTIVATIONS
-from .weights import layout, settings
+from .weights import settings
 
 # Steps that make a turn of a scan: one each is slower, all of them take twice as long to compile.
 UNROLL = 4
@@ -60,18 +59,11 @@ recurrence.defvjp(forward, backward)
 
 def twin(model):
     """A function equal to `model.batch_loss`, of a whole model of section 9.5 or 9.6; else None."""
-    whole = isinstance(model, LanguageModel) and model.is_whole() and model.has_weights(*NAMES)
-    if not whole or getattr(model.rnn, "dropout", 0):
+    if not (is_plain(model) and model.has_weights(*NAMES)):
         return None
-    paths = {name: piece.path for piece in layout(model) for name in piece.names}
     activation = settings(model).get("activation")
 
-    def batch_loss(params, batch, state):
-        if len(batch) > 2:  # it begins with a state
-            return model.batch_loss(params, batch, state)
-        X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
-        flat = flatten_dict(params, sep=".")
-        W_xh, W_hh, b_h, W_hq, b_q = (flat[paths[name]] for name in NAMES)
-        return mean_loss(recurrence(activation, W_xh, W_hh, b_h, X), W_hq, b_q, Y), {}
+    def outputs_of(weights, X):
+        return recurrence(activation, *(weights[name] for name in NAMES[:3]), X)
 
-    return batch_loss
+    return loss_over(model, outputs_of)

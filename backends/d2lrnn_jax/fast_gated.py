@@ -8,18 +8,14 @@ anything else took longer.
 from functools import partial
 
 import jax
-from flax.traverse_util import flatten_dict
 from jax import numpy as jnp
 from jax.nn import sigmoid
 
 from d2lrnn.cells import GATES, names_of
-from d2lrnn.language_model import NAMES, LanguageModel
+from d2lrnn.language_model import NAMES
 from d2lrnn.weights import recurrent_parts
 
-from .fast_loss import mean_loss
-from .weights import layout
-
-W_HQ, B_Q = NAMES[3:]
+from .fast_loss import is_plain, loss_over
 
 
 def lstm(A, state, W_h):
@@ -40,7 +36,7 @@ def gru(A, H, W_h):
 CELLS = {"lstm": lstm, "gru_after": gru}
 
 
-def layers(kind, weights, parts, X):
+def layers(kind, parts, weights, X):
     """The outputs of layers above each other, of tokens X (num_steps, batch_size)."""
     outputs = X
     for part in parts:
@@ -65,22 +61,9 @@ def one_step(cell, drive, W_h, state, x):
 
 def twin(model):
     """A function equal to `model.batch_loss`, of a whole model of these layers without dropout; else None."""
-    whole = isinstance(model, LanguageModel) and model.is_whole()
-    if not whole or getattr(model.rnn, "dropout", 0):
+    if not is_plain(model):
         return None
     parts = [part for *_, part in recurrent_parts("rnn.", getattr(model.rnn, "num_layers", 1))]
     of_kind = {kind: [n for part in parts for n in names_of(kind, part)] for kind in CELLS}
-    kind = next((k for k, names in of_kind.items() if model.has_weights(*names, W_HQ, B_Q)), None)
-    if kind is None:
-        return None
-    paths = {name: piece.path for piece in layout(model) for name in piece.names}
-
-    def batch_loss(params, batch, state):
-        if len(batch) > 2:  # it begins with a state
-            return model.batch_loss(params, batch, state)
-        X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
-        flat = flatten_dict(params, sep=".")
-        weights = {name: flat[path] for name, path in paths.items()}
-        return mean_loss(layers(kind, weights, parts, X), weights[W_HQ], weights[B_Q], Y), {}
-
-    return batch_loss
+    kind = next((k for k, names in of_kind.items() if model.has_weights(*names, *NAMES[3:])), None)
+    return kind and loss_over(model, partial(layers, kind, parts))

@@ -1,14 +1,40 @@
-"""The loss of a language model's twin, in JAX: with many classes step by step.
+"""What the twins of language models share, in JAX: the loss, with many classes step by step.
 
 The logits of a word-level minibatch, 600 MB over all its steps, would go through memory several times.
 """
 
 import jax
+from flax.traverse_util import flatten_dict
 from jax import numpy as jnp
 
+from d2lrnn.language_model import NAMES, LanguageModel
+
 from .module import cross_entropy_of
+from .weights import layout
 
 FEW = 128  # up to so many classes, one product over all steps is faster
+
+
+def is_plain(model):
+    """Whether this is a whole language model without dropout."""
+    whole = isinstance(model, LanguageModel) and model.is_whole()
+    return whole and not getattr(model.rnn, "dropout", 0)
+
+
+def loss_over(model, outputs_of):
+    """A twin: `model.batch_loss` by `outputs_of(weights, X)`, of weights by name and tokens, time-major."""
+    paths = {name: piece.path for piece in layout(model) for name in piece.names}
+
+    def batch_loss(params, batch, state):
+        if len(batch) > 2:  # it begins with a state
+            return model.batch_loss(params, batch, state)
+        X, Y = (tokens.T for tokens in batch)  # (num_steps, batch_size)
+        flat = flatten_dict(params, sep=".")
+        weights = {name: flat[path] for name, path in paths.items()}
+        W_hq, b_q = (weights[name] for name in NAMES[3:])
+        return mean_loss(outputs_of(weights, X), W_hq, b_q, Y), {}
+
+    return batch_loss
 
 
 def mean_loss(outputs, W_hq, b_q, Y):

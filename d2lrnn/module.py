@@ -286,11 +286,8 @@ def is_library_code(function: Any) -> bool:
     return backend.is_library(getattr(function, "__module__", None))
 
 
-def methods_of(model: Any) -> tuple[Any, ...]:
-    """The functions behind the methods of `model`, as they are at the moment; not the framework's own.
-
-    What has been compiled out of a model holds as long as they stay the same.
-    """
+def methods_by_name(model: Any) -> dict[str, Any]:
+    """The functions behind the methods of `model`, as they are at the moment; not the framework's own."""
     framework = [cls for cls in backend.active().Module.__mro__ if not is_library_code(cls)]
     names = {
         name
@@ -299,13 +296,31 @@ def methods_of(model: Any) -> tuple[Any, ...]:
         for name, value in vars(cls).items()
         if inspect.isfunction(value) and (not name.startswith("__") or name == "__call__")
     }
-    methods = (getattr(model, name) for name in sorted(names))
-    return tuple(getattr(method, "__func__", method) for method in methods)
+    methods = {name: getattr(model, name) for name in sorted(names)}
+    return {name: getattr(method, "__func__", method) for name, method in methods.items()}
+
+
+def methods_of(model: Any) -> tuple[Any, ...]:
+    """As `methods_by_name`: what is compiled out of a model holds as long as these stay the same."""
+    return tuple(methods_by_name(model).values())
+
+
+# How a model is trained is no part of what it computes: a reader may replace these.
+OF_TRAINING = ("configure_optimizers", "plot", "training_step", "validation_step")
 
 
 def is_whole(model: Any, *classes: type) -> bool:
-    """Whether `model` is exactly of one of `classes`, and a reader has replaced none of its methods."""
-    return type(model) in classes and all(map(is_library_code, methods_of(model)))
+    """Whether `model` computes what one of `classes` does.
+
+    It is of that class, or of a reader's below it, and of its methods only some `OF_TRAINING` are a reader's.
+    """
+    own = next(filter(is_library_code, type(model).__mro__), None)
+    others = (
+        function
+        for name, function in methods_by_name(model).items()
+        if name not in OF_TRAINING and hasattr(own, name)
+    )
+    return own in classes and all(map(is_library_code, others))
 
 
 def draw_by_path(model: Any, at: str = "") -> None:

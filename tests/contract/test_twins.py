@@ -172,6 +172,31 @@ def test_a_whole_model_has_a_twin_and_only_that(layers):
     assert backend.twin(base_class(layers)(layer, VOCAB_SIZES[1])) is None
 
 
+def test_how_a_model_is_trained_may_be_the_readers(layers):
+    """A reader's class that replaces none of what is computed has the twin, and decodes in NumPy."""
+
+    class Readers(base_class(layers)):
+        def configure_optimizers(self):
+            return super().configure_optimizers()
+
+        def training_step(self, *batch):
+            return super().training_step(*batch)
+
+        def of_the_readers_own(self):
+            return 0
+
+    model = make_model(layers, VOCAB_SIZES[1], base=Readers)
+    assert backend.twin(model) is not None
+    assert model.own_stepper() is not None
+
+
+def test_a_hook_that_is_no_plain_function_is_seen(layers):
+    class Readers(base_class(layers)):
+        loss = staticmethod(lambda *args: 0)
+
+    assert backend.twin(make_model(layers, VOCAB_SIZES[1], base=Readers)) is None
+
+
 def test_no_vectors_are_made_of_a_large_vocabulary(layers, monkeypatch):
     def one_hot(self, X):
         raise AssertionError("one-hot vectors of a large vocabulary")

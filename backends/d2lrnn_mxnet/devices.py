@@ -5,6 +5,7 @@ device, by the model's own optimiser (in gluon's terms, `update_on_kvstore=False
 weights go to the copies. MXNet's engine runs operations of different devices at the same time.
 """
 
+import mxnet
 from mxnet import autograd
 
 from d2lrnn import trainer as core
@@ -16,6 +17,7 @@ class OnDevices(core.Trainer):
     """What a trainer does about its devices; on one, `replicas` is None."""
 
     on_many = True
+    loss_before = None
 
     def count_shares(self):
         if not launched():
@@ -55,9 +57,19 @@ class OnDevices(core.Trainer):
             self.clip_gradients(self.gradient_clip_val, self.model)
         self.optim.step(1)
         self.replicas.send_weights()
-        return loss
+        return self.behind(loss)
 
     def evaluate_shares(self, shares, arrays):
         """`evaluate`, likewise."""
         loss, _ = self.replicas.loss(shares, arrays)
+        return self.behind(loss)
+
+    def behind(self, loss):
+        """`loss`, which MXNet computes behind the host's back, once the one before it is there.
+
+        Else the host would cut all minibatches of an epoch in advance, and they would wait in memory.
+        """
+        before, self.loss_before = self.loss_before, loss
+        if isinstance(before, mxnet.nd.NDArray):  # a reader's step may give none
+            before.wait_to_read()
         return loss

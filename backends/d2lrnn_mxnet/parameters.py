@@ -40,6 +40,12 @@ def is_as_drawn(parameter):
     return bool((parameter.data() == drawn.as_in_ctx(parameter.data().ctx)).all())
 
 
+def made_by_hand(blocks):
+    """The arrays made by hand in `blocks`, pairs of a path and a block; each once."""
+    named = (pair for _, block in blocks for pair in vars(block).items())
+    return list({id(value): value for name, value in named if is_by_hand(name, value)}.values())
+
+
 def own_gradients(model):
     """The gradient of each parameter of `model` that is trained."""
     params = model.parameters()
@@ -62,22 +68,24 @@ class Parameters(Initialized):
             # gluon's warns of layers made by hand, too, which are found here.
             warnings.filterwarnings("ignore", message=".*unregistered container")
             found = super().collect_params(select)
-        for path, block in layers(self):
+        inside = [*layers(self)]
+        for path, block in inside:
             if not select and block.params.keys() - found.keys():
                 warnings.warn(
                     f"{path} is not trained: gluon finds no layers in a list, tuple or dict. Put them into "
                     "gluon.nn.Sequential, or call register_child.",
                     stacklevel=3,
                 )
-        params = Incomplete() if self.get_scratch_params() else gluon.ParameterDict()
+        params = Incomplete() if made_by_hand(inside) else gluon.ParameterDict()
         params.update(found)
         return params
 
     def parameters(self):
         """The parameters that are trained: gluon's, or a list of arrays where some are made by hand."""
-        params = gluon.ParameterDict()
-        params.update({n: p for n, p in self.collect_params().items() if p.grad_req != "null"})
-        arrays = [array for array in self.get_scratch_params() if array.grad is not None]
+        params, found = gluon.ParameterDict(), self.collect_params()
+        params.update({n: p for n, p in found.items() if p.grad_req != "null"})
+        by_hand = self.get_scratch_params() if isinstance(found, Incomplete) else ()
+        arrays = [array for array in by_hand if array.grad is not None]
         if not arrays:
             return params
         if params.keys():
@@ -86,8 +94,7 @@ class Parameters(Initialized):
 
     def get_scratch_params(self):
         """The arrays that are attributes of this module or of one inside it."""
-        named = (pair for _, block in layers(self) for pair in vars(block).items())
-        return list({id(value): value for name, value in named if is_by_hand(name, value)}.values())
+        return made_by_hand(layers(self))
 
     # Where they are -------------------------------------------------------------------------------
 

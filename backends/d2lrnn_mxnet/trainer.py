@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from functools import cache
 
 import mxnet
 import numpy as onp
@@ -20,6 +21,7 @@ drawing = threading.RLock()  # MXNet's global stream is one for all threads
 
 class Trainer(devices.OnDevices):
     __doc__ = core.Trainer.__doc__
+    gradients_of = staticmethod(own_gradients)
 
     def prepare_model(self, model):
         own_devices = self.gpus or [cpu(i) for i in range(self.devices)]
@@ -40,9 +42,17 @@ class Trainer(devices.OnDevices):
         if self.gradient_clip_val > 0:
             self.clip_gradients(self.gradient_clip_val, self.model)
         self.optim.step(1)  # the loss is a mean already
-        return loss.detach()
+        return self.behind(loss.detach())
 
     def own_epoch(self, train):
+        """As the core's; no code of a reader's puts other arrays in their places, so they are found once."""
+        self.gradients_of = cache(own_gradients)
+        try:
+            return self.finite_epoch(train)
+        finally:
+            del self.gradients_of
+
+    def finite_epoch(self, train):
         """By the twin or, where its numbers leave float32, once more from the start, by the plain model.
 
         So the host need not wait for each loss before the gradients are asked for.
@@ -67,11 +77,11 @@ class Trainer(devices.OnDevices):
             self.batch_loss = twin
 
     def evaluate(self, loss_of, batch):
-        return loss_of(batch)
+        return self.behind(loss_of(batch))
 
     def clip_gradients(self, grad_clip_val, model):
         """Scale the gradients g by min(1, grad_clip_val / ||g||) (book, equation 9.5.3)."""
-        gradients = own_gradients(model)
+        gradients = self.gradients_of(model)
         everything = concat([reshape(g, -1) for g in gradients])
         # np.linalg.norm adds up naively: it loses digits of long vectors.
         norm = np.sqrt(np.dot(everything, everything))

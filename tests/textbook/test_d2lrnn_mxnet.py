@@ -1103,6 +1103,37 @@ def test_a_plotted_array_is_the_one_of_that_moment(data):
     assert [y for _, y in model.board.data["train_mine"]] == now and len(set(now)) == len(now)
 
 
+class Stepping(d2l.RNNLM):
+    def training_step(self, batch):
+        return super().training_step(batch)
+
+
+@pytest.mark.parametrize("cls", [d2l.RNNLM, Stepping])
+def test_the_host_is_one_minibatch_ahead(cls, data, monkeypatch):
+    """MXNet computes behind its back, and minibatches that wait to be computed take memory."""
+    wait, waited = mxnet.nd.NDArray.wait_to_read, []
+
+    def wait_to_read(array):
+        waited.append(array)
+        wait(array)
+
+    monkeypatch.setattr(mxnet.nd.NDArray, "wait_to_read", wait_to_read)
+    trainer = d2l.Trainer(1, progress=False)
+    trainer.fit(small(data, cls), data)
+    assert len(waited) >= trainer.num_train_batches + trainer.num_val_batches - 1
+
+
+def test_what_is_clipped_is_what_the_model_has_at_the_moment(data):
+    """The library's own epochs look for its arrays once; a reader may put others in their places."""
+    model, trainer = small(data, d2l.RNNLMScratch), d2l.Trainer(1, gradient_clip_val=1)
+    trainer.fit(model, data)
+    model.b_q = np.ones(len(data.vocab))
+    model.b_q.attach_grad()
+    model.b_q.grad[:] = 1e3
+    trainer.clip_gradients(1, model)
+    assert abs(np.linalg.norm(model.b_q.grad).item() - 1) < 1e-3
+
+
 def test_arrays_of_several_types_are_plotted_beside_each_other(data):
     parameter = gluon.Parameter("mine", shape=(1,), init=init.Constant(0.25))
     parameter.initialize()

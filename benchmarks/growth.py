@@ -1,4 +1,4 @@
-"""How the cost of an epoch grows: `epoch.py` for larger layers, longer sequences and more data.
+"""How the cost of an epoch grows: larger layers, longer sequences, smaller minibatches, more data.
 
     D2LRNN_BACKEND=torch python benchmarks/growth.py --json FILE [--only words,book]
 
@@ -25,6 +25,7 @@ SETTINGS = {
     "layers": [sizes(32, 32), sizes(256, 32), sizes(1024, 32)],
     "sequences": [sizes(32, 128), sizes(32, 512)],
     "both": [sizes(256, 128), sizes(256, 512), sizes(1024, 128), sizes(1024, 512)],
+    "minibatches": [{"batch_size": 32}, {"batch_size": 256}],
     "lstm": [{**sizes(h, t), "model": "lstm"} for h, t in [(32, 32), (256, 32), (32, 512)]],
     "words": [{"tokens": "word", "num_train": 4096, "num_val": 1024}],
     "book": [{"num_train": 158000, "num_val": 15000}],  # of The Time Machine's 173,396 windows

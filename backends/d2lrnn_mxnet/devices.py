@@ -5,6 +5,8 @@ device, by the model's own optimiser (in gluon's terms, `update_on_kvstore=False
 weights go to the copies. MXNet's engine runs operations of different devices at the same time.
 """
 
+from collections import deque
+
 import mxnet
 from mxnet import autograd
 
@@ -12,12 +14,13 @@ from d2lrnn import trainer as core
 
 from .replicas import Replicas, launched, of_workers
 
+AHEAD = 4  # minibatches that the host has cut, and MXNet has not yet computed
+
 
 class OnDevices(core.Trainer):
     """What a trainer does about its devices; on one, `replicas` is None."""
 
     on_many = True
-    loss_before = None
 
     def count_shares(self):
         if not launched():
@@ -28,6 +31,7 @@ class OnDevices(core.Trainer):
     def make_replicas(self, model, devices):
         """Put copies of `model`, which is on the first of the devices, on the others."""
         self.replicas = Replicas(model, devices) if self.num_shares > 1 else None
+        self.losses_ahead = deque()
 
     @property
     def has_twin(self):
@@ -65,11 +69,13 @@ class OnDevices(core.Trainer):
         return self.behind(loss)
 
     def behind(self, loss):
-        """`loss`, which MXNet computes behind the host's back, once the one before it is there.
+        """`loss`, which MXNet computes behind the host's back, once that of `AHEAD` minibatches ago is there.
 
         Else the host would cut all minibatches of an epoch in advance, and they would wait in memory.
         """
-        before, self.loss_before = self.loss_before, loss
-        if isinstance(before, mxnet.nd.NDArray):  # a reader's step may give none
-            before.wait_to_read()
+        if len(self.losses_ahead) == AHEAD:
+            before = self.losses_ahead.popleft()
+            if isinstance(before, mxnet.nd.NDArray):  # a reader's step may give none
+                before.wait_to_read()
+        self.losses_ahead.append(loss)
         return loss

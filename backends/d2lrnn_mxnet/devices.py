@@ -14,7 +14,7 @@ from d2lrnn import trainer as core
 
 from .replicas import Replicas, launched, of_workers
 
-AHEAD = 4  # minibatches that the host has cut, and MXNet has not yet computed
+AHEAD = 4  # minibatches, at most, that the host has cut and MXNet has not computed
 
 
 class OnDevices(core.Trainer):

@@ -45,7 +45,7 @@ class Trainer(devices.OnDevices):
         return self.behind(loss.detach())
 
     def own_epoch(self, train):
-        """As the core's; no code of a reader's puts other arrays in their places, so they are found once."""
+        """As the core's. The model keeps its arrays meanwhile, so their gradients are looked for once."""
         self.gradients_of = cache(own_gradients)
         try:
             return self.finite_epoch(train)

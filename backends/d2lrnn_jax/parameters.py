@@ -36,13 +36,6 @@ class Parameters:
 
     batch_stats: ClassVar = {}
 
-    def __setattr__(self, name, value):
-        """Linen freezes its fields; what a training ties to the model is no field of it."""
-        if name in ("batch_stats", "board", "params", "seed", "trainer", "training"):
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
-
     @property
     def params(self):
         """The parameters of this model, a dict of JAX arrays: drawn from its seed at first need."""

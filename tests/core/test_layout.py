@@ -252,7 +252,7 @@ LONGEST_OF_LACKING = 300
 LONGEST_OF_ALL = {
     "d2lrnn_torch": 745,
     "d2lrnn_mxnet": 1010,
-    "d2lrnn_jax": 1110,
+    "d2lrnn_jax": 1105,
     "d2lrnn_tensorflow": 1165,
 }
 

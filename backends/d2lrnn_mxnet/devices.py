@@ -73,9 +73,8 @@ class OnDevices(core.Trainer):
 
         Else the host would cut all minibatches of an epoch in advance, and they would wait in memory.
         """
-        if len(self.losses_ahead) == AHEAD:
-            before = self.losses_ahead.popleft()
-            if isinstance(before, mxnet.nd.NDArray):  # a reader's step may give none
-                before.wait_to_read()
-        self.losses_ahead.append(loss)
+        if isinstance(loss, mxnet.nd.NDArray):  # a reader's step may give none
+            self.losses_ahead.append(loss)
+        if len(self.losses_ahead) > AHEAD:
+            self.losses_ahead.popleft().wait_to_read()
         return loss

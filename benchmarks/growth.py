@@ -27,6 +27,7 @@ SETTINGS = {
     "both": [sizes(256, 128), sizes(256, 512), sizes(1024, 128), sizes(1024, 512)],
     "minibatches": [{"batch_size": 32}, {"batch_size": 256}],
     "lstm": [{**sizes(h, t), "model": "lstm"} for h, t in [(32, 32), (256, 32), (32, 512)]],
+    "readers": [{"model": "readers-rnn"}],
     "words": [{"tokens": "word", "num_train": 4096, "num_val": 1024}],
     "book": [{"num_train": 158000, "num_val": 15000}],  # of The Time Machine's 173,396 windows
 }

@@ -143,7 +143,7 @@ def try_gpu(i: int = 0) -> Any:
 def twin(model: Any) -> Callable[..., Any] | None:
     """A faster function equal to `model.batch_loss`, if the backend has one for this model."""
     package = active().__name__
-    for name in "fast", "fast_gated", "fast_translation":
+    for name in "fast", "fast_gated", "fast_translation", "fast_readers":
         if importlib.util.find_spec(f"{package}.{name}") is not None:
             module = importlib.import_module(f"{package}.{name}")
             faster: Callable[..., Any] | None = module.twin(model)

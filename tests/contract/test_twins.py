@@ -24,7 +24,19 @@ from d2lrnn import backend
 if importlib.util.find_spec(f"{backend.active().__name__}.fast") is None:
     pytest.skip("this backend has no fast.py", allow_module_level=True)
 
-WITH_TWIN = [name for name in LAYERS if backend.twin(make_model(name, 2 * NUM_HIDDENS))]
+
+def twins(*names):
+    """The files of these names that the backend has."""
+    files = [f"{backend.active().__name__}.{name}" for name in names]
+    return [importlib.import_module(file) for file in files if importlib.util.find_spec(file)]
+
+
+def twin_of_whole(model):
+    """The twin of a language model that is the library's alone."""
+    return next(filter(None, (fast.twin(model) for fast in twins("fast", "fast_gated"))), None)
+
+
+WITH_TWIN = [name for name in LAYERS if twin_of_whole(make_model(name, 2 * NUM_HIDDENS))]
 with_a_choice = pytest.mark.parametrize(
     "layers", [name for name in WITH_TWIN if LAYERS[name].activations]
 )
@@ -157,7 +169,7 @@ def test_long_sequences(layers, monkeypatch):
 
 def test_a_whole_model_has_a_twin_and_only_that(layers):
     model = make_model(layers, VOCAB_SIZES[1])
-    assert backend.twin(model) is not None
+    assert twin_of_whole(model) is not None
 
     class Louder(base_class(layers)):
         def output_layer(self, hiddens):
@@ -167,9 +179,9 @@ def test_a_whole_model_has_a_twin_and_only_that(layers):
         def forward(self, inputs, *state):
             return super().forward(inputs, *state)
 
-    assert backend.twin(make_model(layers, VOCAB_SIZES[1], base=Louder)) is None
+    assert twin_of_whole(make_model(layers, VOCAB_SIZES[1], base=Louder)) is None
     layer = Readers(num_inputs=VOCAB_SIZES[1], num_hiddens=NUM_HIDDENS)
-    assert backend.twin(base_class(layers)(layer, VOCAB_SIZES[1])) is None
+    assert twin_of_whole(base_class(layers)(layer, VOCAB_SIZES[1])) is None
 
 
 def test_how_a_model_is_trained_may_be_the_readers(layers):
@@ -186,7 +198,7 @@ def test_how_a_model_is_trained_may_be_the_readers(layers):
             return 0
 
     model = make_model(layers, VOCAB_SIZES[1], base=Readers)
-    assert backend.twin(model) is not None
+    assert twin_of_whole(model) is not None
     assert model.own_stepper() is not None
 
 
@@ -194,7 +206,7 @@ def test_a_hook_that_is_no_plain_function_is_seen(layers):
     class Readers(base_class(layers)):
         loss = staticmethod(lambda *args: 0)
 
-    assert backend.twin(make_model(layers, VOCAB_SIZES[1], base=Readers)) is None
+    assert twin_of_whole(make_model(layers, VOCAB_SIZES[1], base=Readers)) is None
 
 
 def test_no_vectors_are_made_of_a_large_vocabulary(layers, monkeypatch):
@@ -206,6 +218,73 @@ def test_no_vectors_are_made_of_a_large_vocabulary(layers, monkeypatch):
     model.get_weights()  # drawn, if not yet, by a run over one token
     monkeypatch.setattr(d2l.RNNLMScratch, "one_hot", one_hot)
     fit(model, Tokens(VOCAB_SIZES[1], 7))
+
+
+# A reader's language models ---------------------------------------------------------------------------
+
+
+def layer_twice(self, X, state=None):
+    """The logits after two runs of the layer, of which the second begins where the first ends."""
+    first, state = self.rnn(self.one_hot(X))
+    second, _ = self.rnn(self.one_hot(X), state)
+    return self.output_layer(second) + self.output_layer(first)
+
+
+READERS = {
+    "as the library's": {"forward": lambda self, X: d2l.RNNLMScratch.forward(self, X)},
+    "twice the vectors": {
+        "forward": lambda self, X: self.output_layer(self.rnn(2 * self.one_hot(X))[0])
+    },
+    "vectors of other tokens": {
+        "forward": lambda self, X: self.output_layer(
+            (self.one_hot(0 * X), self.rnn(self.one_hot(X))[0])[1]
+        )
+    },
+    "from a state": {"forward": layer_twice},
+    "its own vectors": {"one_hot": lambda self, X: d2l.RNNLMScratch.one_hot(self, X) / 2},
+    "another output layer": {
+        "output_layer": lambda self, H: 2 * type(self).__mro__[1].output_layer(self, H)
+    },
+}
+
+
+@pytest.mark.skipif(not twins("fast_readers"), reason="a reader's model has no twin here")
+@pytest.mark.parametrize("replaced", READERS)
+@pytest.mark.parametrize("layers", CHAPTER_9)
+def test_a_readers_model_is_trained_as_the_reader_wrote_it(layers, replaced, monkeypatch):
+    base = type("Readers", (base_class(layers),), {**READERS[replaced], "__module__": __name__})
+    assert twin_of_whole(make_model(layers, VOCAB_SIZES[1], base=base)) is None
+    assert backend.twin(make_model(layers, VOCAB_SIZES[1], base=base)) is not None
+    data = Tokens(VOCAB_SIZES[1], BATCH_SIZE)
+    (trainer, before, after), (plain, _, expected) = (
+        trained(layers, VOCAB_SIZES[1], data, monkeypatch, plain, base=base)
+        for plain in (False, True)
+    )
+    np.testing.assert_allclose(trainer.batch_losses, plain.batch_losses, **ROUNDING)
+    for name in expected:
+        assert np.abs(expected[name] - before[name]).max() > 1e-4, name
+        np.testing.assert_allclose(after[name], expected[name], **ROUNDING, err_msg=name)
+
+
+@pytest.mark.skipif(not twins("fast_readers"), reason="a reader's model has no twin here")
+def test_a_readers_loss_or_layer_is_called(monkeypatch):
+    called = []
+
+    class Loss(d2l.RNNLM):
+        def loss(self, *args, **options):
+            called.append("loss")
+            return super().loss(*args, **options)
+
+    class Layer(d2l.RNN):
+        def forward(self, *args):
+            called.append("layer")
+            return super().forward(*args)
+
+    fit(make_model("RNN", VOCAB_SIZES[1], base=Loss), Tokens(VOCAB_SIZES[1], BATCH_SIZE))
+    assert set(called) == {"loss"}
+    layer = Layer(num_inputs=VOCAB_SIZES[1], num_hiddens=NUM_HIDDENS)
+    fit(d2l.RNNLM(layer, VOCAB_SIZES[1]), Tokens(VOCAB_SIZES[1], BATCH_SIZE))
+    assert set(called) == {"loss", "layer"}
 
 
 # Translators (sections 10.7 and 11.4) -----------------------------------------------------------------

@@ -1,0 +1,68 @@
+"""A faster twin of a reader's language model over the layers of sections 9.5 and 9.6, in JAX.
+
+Nothing depends on this file. The reader's methods run as they are. Where they hand the library's layer the
+very one-hot vectors that `one_hot` made, the tokens behind these pick rows, as in `fast.py`; and over all
+steps `nn.Dense` is one product, whose gradient is one, too.
+"""
+
+from flax import linen as nn
+
+from d2lrnn.language_model import LanguageModel
+from d2lrnn.module import is_library_code, is_whole
+
+from .fast import recurrence
+from .ops import expand_dims
+from .rnn import RNN
+from .rnn_scratch import RNNScratch
+
+
+class Faster:
+    """What Flax calls in place of each method, while `nn.intercept_methods` lasts."""
+
+    vectors = tokens = None  # the last that `one_hot` made, and of what
+
+    def __call__(self, method, args, kwargs, context):
+        layer, name = context.module, context.method_name
+        if kwargs or not args:
+            return method(*args, **kwargs)
+        if name == "one_hot" and is_library_code(type(layer).one_hot):
+            self.tokens, self.vectors = args[0].T, method(*args)
+            return self.vectors  # (num_steps, batch_size, vocab_size)
+        if name == "forward" and args[0] is self.vectors and args[1:2] in [(), (None,)]:
+            return self.run(layer) if is_plain(layer) else method(*args)
+        if name == "__call__" and type(layer) is nn.Dense and args[0].ndim > 2:
+            before = args[0].shape[:-1]
+            return method(args[0].reshape(-1, args[0].shape[-1])).reshape(*before, -1)
+        return method(*args)
+
+    def run(self, layer):
+        """What `layer.forward` returns for the vectors of the tokens."""
+        on_cell = isinstance(layer, RNN)
+        params = layer.variables["params"]
+        W_xh, W_hh, b_h = (
+            (params["cell"] if on_cell else params)[name] for name in ("W_xh", "W_hh", "b_h")
+        )
+        outputs = recurrence(layer.activation, W_xh, W_hh, b_h, self.tokens)
+        return outputs, expand_dims(outputs[-1], 0) if on_cell else outputs[-1]
+
+
+def is_plain(layer):
+    """Whether this is a single layer of section 9.5 or 9.6, as the library made it."""
+    return is_whole(layer, RNN, RNNScratch) and getattr(layer, "num_layers", 1) == 1
+
+
+def twin(model):
+    """A function equal to `model.batch_loss`, of a language model over such a layer; else None."""
+    if not (isinstance(model, LanguageModel) and is_plain(getattr(model, "rnn", None))):
+        return None
+    compiled = {}  # apart from what is compiled out of the plain methods
+
+    def batch_loss(*args):
+        plain, vars(model)["_compiled"] = vars(model).get("_compiled", {}), compiled
+        try:
+            with nn.intercept_methods(Faster()):
+                return model.batch_loss(*args)
+        finally:
+            vars(model)["_compiled"] = plain
+
+    return batch_loss

@@ -10,16 +10,24 @@ from mxnet.gluon import nn, rnn
 class Loss(gluon.HybridBlock):
     """The mean cross-entropy of a minibatch, as one graph over layers that others share."""
 
-    def __init__(self, embedding, layer, linear, vocab_size):
+    def __init__(self, embedding, layer, linear, vocab_size, num_steps):
         super().__init__()
         self.hybridize(static_alloc=True, static_shape=True)
         self.embedding, self.rnn, self.linear = embedding, layer, linear
         self.vocab_size = vocab_size
+        # The logits of many classes are taken step by step, in the same memory.
+        self.num_parts = num_steps if vocab_size > 512 else 1
 
     def hybrid_forward(self, F, X, Y, *state):
         # (num_steps, batch_size, gates * num_hiddens) or (num_steps, batch_size, vocab_size)
         inputs = self.embedding(X) if self.embedding else F.npx.one_hot(X, self.vocab_size)
         hiddens, _ = self.rnn(inputs, [*state])  # (num_steps, batch_size, num_hiddens)
+        if self.num_parts == 1:
+            return self.part(F, hiddens, Y)
+        parts = zip(*(F.np.split(A, self.num_parts) for A in (hiddens, Y)), strict=True)
+        return sum(self.part(F, *part) for part in parts) / self.num_parts
+
+    def part(self, F, hiddens, Y):
         p = F.npx.softmax(self.linear(hiddens))  # faster on a CPU than log_softmax
         return -F.np.mean(F.np.log(F.npx.pick(p, Y)))
 
@@ -57,7 +65,7 @@ class ByHand:
     def loss(self, rows, train):
         key = len(rows), train  # one static graph each
         if key not in self.graphs:
-            graph = Loss(self.embedding, self.rnn, self.linear, self.s.vocab_size)
+            graph = Loss(self.embedding, self.rnn, self.linear, self.s.vocab_size, self.s.num_steps)
             self.graphs[key] = graph, self.rnn.begin_state(len(rows))
         graph, state = self.graphs[key]
         X, Y = (onp.ascontiguousarray(a[rows].T) for a in (self.s.X, self.s.Y))

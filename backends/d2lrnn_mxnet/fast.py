@@ -18,6 +18,8 @@ from d2lrnn.language_model import LanguageModel
 from .rnn_scratch import RNNScratch
 from .weights import GATES, has_sizes, layout, own
 
+FEW = 512  # up to so many classes, the logits of all steps at once are faster
+
 
 class Kind(NamedTuple):
     """What a recurrent layer is, in the terms of MXNet's operator."""
@@ -41,17 +43,18 @@ def kind_of(layer):
 class MeanLoss(gluon.HybridBlock):
     """From tokens X, Y (batch_size, num_steps) and the weights to the mean loss, as one graph."""
 
-    def __init__(self, kind, vocab_size, transposed):
+    def __init__(self, kind, vocab_size, transposed, num_steps):
         super().__init__()
         self.hybridize(static_alloc=True, static_shape=True)
         self.kind, self.vocab_size = kind, vocab_size
+        self.num_parts = num_steps if vocab_size > FEW else 1
         self.transposed = transposed  # which weights are (out, in), as MXNet's operators want them
 
     def hybrid_forward(self, F, X, Y, H, *weights):
         X, Y = F.np.transpose(X), F.np.transpose(Y)  # (num_steps, batch_size)
         given = zip(weights, self.transposed, strict=True)
-        W_hq, b_q, *parts = (w if t else F.np.transpose(w) for w, t in given)
-        W_x, W_h, *biases = (parts[i::4] for i in range(4))  # of each layer
+        W_hq, b_q, *layers = (w if t else F.np.transpose(w) for w, t in given)
+        W_x, W_h, *biases = (layers[i::4] for i in range(4))  # of each layer
         width = len(self.kind.gates) * self.kind.num_hiddens
         if self.vocab_size > width:
             # The operator multiplies its inputs by weights: rows of W_x, which X picks, by 1.
@@ -66,10 +69,14 @@ class MeanLoss(gluon.HybridBlock):
         options = {"mode": self.kind.mode, "state_outputs": True}
         states = [H] * (2 if self.kind.mode == "lstm" else 1)
         outputs = F.npx.rnn(inputs, flat, *states, **sizes, **options)[0]
-        # (num_steps, batch_size, vocab_size)
         options = {"num_hidden": self.vocab_size, "flatten": False}
-        logits = F.npx.fully_connected(outputs, W_hq, b_q, **options)
-        return -F.np.mean(F.np.log(F.npx.pick(F.npx.softmax(logits), Y)))
+        n, losses = self.num_parts, []
+        # Of many classes step by step: their logits then share memory. A split into one takes long.
+        parts = (F.np.split(steps, n) if n > 1 else [steps] for steps in (outputs, Y))
+        for hiddens, labels in zip(*parts, strict=True):
+            logits = F.npx.fully_connected(hiddens, W_hq, b_q, **options)
+            losses.append(-F.np.mean(F.np.log(F.npx.pick(F.npx.softmax(logits), labels))))
+        return sum(losses[1:], losses[0]) / n
 
 
 def twin(model):
@@ -93,7 +100,7 @@ def twin(model):
         case = X.shape, autograd.is_recording()
         if case not in graphs:
             H = np.zeros((kind.num_layers, X.shape[0], kind.num_hiddens), ctx=X.ctx)
-            graphs[case] = MeanLoss(kind, model.vocab_size, transposed), H
+            graphs[case] = MeanLoss(kind, model.vocab_size, transposed, X.shape[1]), H
         graph, H = graphs[case]
         return graph(X, Y, H, *weights)
 

@@ -43,7 +43,7 @@ with_a_choice = pytest.mark.parametrize(
 
 # Vocabularies smaller and larger than the layer: rows of W_xh are picked, or vectors multiplied.
 VOCAB_SIZES = [NUM_HIDDENS - 3, NUM_HIDDENS + 4]
-MANY = 300  # more than a twin may make the logits of all steps of at once
+MANY = 600  # more than a twin may make the logits of all steps of at once
 # Float32 sums of the same terms in another order.
 ROUNDING = {"rtol": 0, "atol": 1e-6}
 

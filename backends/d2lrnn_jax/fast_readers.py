@@ -7,6 +7,7 @@ steps `nn.Dense` is one product, whose gradient is one, too.
 
 from flax import linen as nn
 
+from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.language_model import LanguageModel
 from d2lrnn.module import is_library_code, is_whole
 
@@ -19,7 +20,7 @@ from .rnn_scratch import RNNScratch
 class Faster:
     """What Flax calls in place of each method, while `nn.intercept_methods` lasts."""
 
-    vectors = tokens = None  # the last that `one_hot` made, and of what
+    tokens, vectors = None, object()  # the last that `one_hot` made vectors of, and these
 
     def __call__(self, method, args, kwargs, context):
         layer, name = context.module, context.method_name
@@ -28,11 +29,12 @@ class Faster:
         if name == "one_hot" and is_library_code(type(layer).one_hot):
             self.tokens, self.vectors = args[0].T, method(*args)
             return self.vectors  # (num_steps, batch_size, vocab_size)
-        if name == "forward" and args[0] is self.vectors and args[1:2] in [(), (None,)]:
+        inputs = args[0]
+        if name == "forward" and inputs is self.vectors and args[1:2] in [(), (None,)]:
             return self.run(layer) if is_plain(layer) else method(*args)
-        if name == "__call__" and type(layer) is nn.Dense and args[0].ndim > 2:
-            before = args[0].shape[:-1]
-            return method(args[0].reshape(-1, args[0].shape[-1])).reshape(*before, -1)
+        if name == "__call__" and type(layer) is nn.Dense and getattr(inputs, "ndim", 0) > 2:
+            outputs = method(inputs.reshape(-1, inputs.shape[-1]))
+            return outputs.reshape(*inputs.shape[:-1], layer.features)
         return method(*args)
 
     def run(self, layer):
@@ -42,6 +44,7 @@ class Faster:
         W_xh, W_hh, b_h = (
             (params["cell"] if on_cell else params)[name] for name in ("W_xh", "W_hh", "b_h")
         )
+        check_inputs(self.vectors.shape[-1], len(W_xh))
         outputs = recurrence(layer.activation, W_xh, W_hh, b_h, self.tokens)
         return outputs, expand_dims(outputs[-1], 0) if on_cell else outputs[-1]
 

@@ -14,14 +14,16 @@ FEW = 128  # of more classes than that, it holds more in memory
 
 def twin(model):
     """A function equal to `model.batch_loss`, of a language model with the library's loss; else None."""
-    if not (isinstance(model, LanguageModel) and is_library_code(model.loss)):
-        return None
-    if not is_library_code(model.batch_loss):
+    hooks = "loss", "batch_loss"
+    own = isinstance(model, LanguageModel) and hasattr(model, "vocab_size")
+    if not (own and all(is_library_code(getattr(model, hook)) for hook in hooks)):
         return None
 
     def batch_loss(batch):
         Y_hat, Y = model(*batch[:-1]), batch[-1]  # (batch_size, num_steps, vocab_size)
-        if Y_hat.dtype != float32 or None in Y_hat.shape or Y_hat.shape[-1] > FEW:
+        known = Y_hat.dtype == float32 and None not in Y_hat.shape
+        # A label that is no class is an error of the plain loss; this one would pick another's logit.
+        if not (known and model.vocab_size <= Y_hat.shape[-1] <= FEW):
             return model.loss(Y_hat, Y)
         return cross_entropy(reshape(Y_hat, (-1, Y_hat.shape[-1])), reshape(Y, (-1,)))
 

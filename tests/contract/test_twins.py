@@ -266,6 +266,16 @@ def test_a_readers_model_is_trained_as_the_reader_wrote_it(layers, replaced, mon
         np.testing.assert_allclose(after[name], expected[name], **ROUNDING, err_msg=name)
 
 
+@pytest.mark.skipif(backend.name() != "tensorflow", reason="only TensorFlow's loss refuses labels")
+def test_labels_that_are_no_class_of_the_reader_are_an_error():
+    class Fewer(d2l.RNNLM):
+        def forward(self, X):
+            return super().forward(X)[..., :3]
+
+    with pytest.raises(Exception, match="outside the valid range"):
+        fit(make_model("RNN", VOCAB_SIZES[1], base=Fewer), Tokens(VOCAB_SIZES[1], BATCH_SIZE))
+
+
 @pytest.mark.skipif(not twins("fast_readers"), reason="a reader's model has no twin here")
 def test_a_readers_loss_or_layer_is_called(monkeypatch):
     called = []

@@ -1,7 +1,10 @@
-"""What the twins of language models share, in JAX: the loss, with many classes step by step.
+"""What the twins of language models share, in JAX: the recurrence of 9.5, and the loss.
 
-The logits of a word-level minibatch, 600 MB over all its steps, would go through memory several times.
+With many classes the loss is taken step by step. The logits of a word-level minibatch, 600 MB over all its
+steps, would go through memory several times.
 """
+
+from functools import partial
 
 import jax
 from flax.traverse_util import flatten_dict
@@ -10,8 +13,12 @@ from jax import numpy as jnp
 from d2lrnn.language_model import NAMES, LanguageModel
 
 from .module import cross_entropy_of
+from .rnn_scratch import ACTIVATIONS
 from .weights import layout
 
+# Steps that make a turn of a scan: one each is slower, all of them take twice as long to compile.
+UNROLL = 4
+SLOPES = {"tanh": lambda H: 1 - H * H, "relu": lambda H: H > 0}  # phi'(A), by H = phi(A)
 FEW = 128  # up to so many classes, one product over all steps is faster
 
 
@@ -81,3 +88,44 @@ def backward(gradients, d_loss):
 
 
 of_steps.defvjp(forward, backward)
+
+
+# The recurrence ---------------------------------------------------------------------------------------
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def recurrence(activation, W_xh, W_hh, b_h, X):
+    """H_t = phi(W_xh[X_t] + H_{t-1} W_hh + b_h) from zeros, for tokens X (num_steps, batch_size)."""
+
+    def step(H, tokens):  # which pick rows: the product of their one-hot vectors with W_xh
+        H = ACTIVATIONS[activation](W_xh[tokens] + H @ W_hh + b_h)  # (batch_size, num_hiddens)
+        return H, H
+
+    _, outputs = jax.lax.scan(step, jnp.zeros((X.shape[1], len(W_hh))), X, unroll=UNROLL)
+    return outputs  # (num_steps, batch_size, num_hiddens)
+
+
+def recurrence_forward(activation, W_xh, W_hh, b_h, X):
+    outputs = recurrence(activation, W_xh, W_hh, b_h, X)
+    return outputs, (W_xh, W_hh, X, outputs)
+
+
+def recurrence_backward(activation, saved, d_outputs):
+    """The gradients by the weights (book, section 9.7): step by step those by the argument A of phi only.
+
+    A weight's is one product over all steps; JAX would add up a small one of each.
+    """
+    W_xh, W_hh, X, outputs = saved
+
+    def step(dH, of_step):  # the gradients here are all of the shape of H (batch_size, num_hiddens)
+        dO, H = of_step
+        dA = (dH + dO) * SLOPES[activation](H)
+        return dA @ W_hh.T, dA
+
+    options = {"reverse": True, "unroll": UNROLL}
+    _, dA = jax.lax.scan(step, jnp.zeros_like(outputs[0]), (d_outputs, outputs), **options)
+    before, after = (A.reshape(-1, len(W_hh)) for A in (outputs[:-1], dA[1:]))
+    return jnp.zeros_like(W_xh).at[X].add(dA), before.T @ after, dA.sum((0, 1)), None
+
+
+recurrence.defvjp(recurrence_forward, recurrence_backward)

@@ -1,8 +1,8 @@
 """A faster twin of a reader's language model over the layers of sections 9.5 and 9.6, in JAX.
 
 Nothing depends on this file. The reader's methods run as they are. Where they hand the library's layer the
-very one-hot vectors that `one_hot` made, the tokens behind these pick rows, as in `fast.py`; and over all
-steps `nn.Dense` is one product, whose gradient is one, too.
+very one-hot vectors that `one_hot` made, the tokens behind these pick rows, as in `fast_loss.py`; and over
+all steps `nn.Dense` is one product, whose gradient is one, too.
 """
 
 from flax import linen as nn
@@ -11,7 +11,7 @@ from d2lrnn.hyperparameters import check_inputs
 from d2lrnn.language_model import LanguageModel
 from d2lrnn.module import is_library_code, is_whole
 
-from .fast import recurrence
+from .fast_loss import recurrence
 from .ops import expand_dims
 from .rnn import RNN
 from .rnn_scratch import RNNScratch

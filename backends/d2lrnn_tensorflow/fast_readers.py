@@ -1,4 +1,4 @@
-"""A faster twin of a reader's language model, in TensorFlow: its logits, and the cross-entropy of `fast.py`.
+"""A faster twin of a reader's language model, in TensorFlow: its logits, and the loss of `fast_loss.py`.
 
 Nothing depends on this file: without it every model trains by its own `batch_loss`.
 """
@@ -6,7 +6,7 @@ Nothing depends on this file: without it every model trains by its own `batch_lo
 from d2lrnn.language_model import LanguageModel
 from d2lrnn.module import is_library_code
 
-from .fast import cross_entropy
+from .fast_loss import cross_entropy
 from .ops import float32, reshape
 
 FEW = 128  # of more classes than that, it holds more in memory

@@ -253,7 +253,7 @@ LONGEST_OF_ALL = {
     "d2lrnn_torch": 745,
     "d2lrnn_mxnet": 1020,
     "d2lrnn_jax": 1105,
-    "d2lrnn_tensorflow": 1165,
+    "d2lrnn_tensorflow": 1172,
 }
 
 

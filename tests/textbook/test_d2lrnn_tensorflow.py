@@ -812,9 +812,12 @@ def test_a_layer_with_a_call_of_the_readers_is_given_vectors(layer, options):
 
     base = d2l.RNNLM if layer is d2l.RNN else d2l.RNNLMScratch
     model = base(Readers(num_hiddens=7, **options), vocab_size=28)
-    assert backend.twin(model) is None and model.own_stepper() is None
+    assert model.own_stepper() is None
     model.logits(np.array([[1, 2]]))
-    assert set(seen) == {3}
+    run, X = backend.twin(model) or model.batch_loss, tf.constant([[1, 2]], tf.int64)
+    assert seen == [3]
+    assert float(run((X, X))) == pytest.approx(float(model.batch_loss((X, X))))
+    assert seen == [3, 3, 3]
 
 
 def test_long_sequences_of_rows_are_not_unrolled(data):
@@ -1250,7 +1253,9 @@ def test_another_layer_may_be_put_inside_afterwards(data):
         7, "relu", return_sequences=True, return_state=True, dropout=0.1
     )
     assert model.logits(data.X[:2]).shape == (2, 6, len(data.vocab))
-    assert backend.twin(model) is None
+    batch = tf.constant(data.X[:2], tf.int64), tf.constant(data.Y[:2], tf.int64)
+    run = backend.twin(model) or model.batch_loss
+    assert float(run(batch)) == pytest.approx(float(model.batch_loss(batch)))
 
 
 # What else a reader holds or does -----------------------------------------------------------------

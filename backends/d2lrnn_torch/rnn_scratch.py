@@ -98,7 +98,7 @@ class RNNLMScratch(LanguageModel, Classifier):
 
     def one_hot(self, X):
         """Tokens (batch_size, num_steps) as vectors (num_steps, batch_size, vocab_size)."""
-        return F.embedding(indices(X.T), torch.eye(self.vocab_size, device=X.device))
+        return F.one_hot(indices(X.T), self.vocab_size).to(torch.float32)
 
     def output_layer(self, rnn_outputs):
         """num_steps outputs (batch_size, num_hiddens) to logits (batch_size, num_steps, vocab_size)."""

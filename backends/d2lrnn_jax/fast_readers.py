@@ -31,7 +31,7 @@ class Faster:
             return self.vectors  # (num_steps, batch_size, vocab_size)
         inputs = args[0]
         if name == "forward" and inputs is self.vectors and args[1:2] in [(), (None,)]:
-            return self.run(layer) if is_plain(layer) else method(*args)
+            return self.run(layer) if is_single(layer) else method(*args)
         if name == "__call__" and type(layer) is nn.Dense and getattr(inputs, "ndim", 0) > 2:
             outputs = method(inputs.reshape(-1, inputs.shape[-1]))
             return outputs.reshape(*inputs.shape[:-1], layer.features)
@@ -49,14 +49,14 @@ class Faster:
         return outputs, expand_dims(outputs[-1], 0) if on_cell else outputs[-1]
 
 
-def is_plain(layer):
+def is_single(layer):
     """Whether this is a single layer of section 9.5 or 9.6, as the library made it."""
     return is_whole(layer, RNN, RNNScratch) and getattr(layer, "num_layers", 1) == 1
 
 
 def twin(model):
     """A function equal to `model.batch_loss`, of a language model over such a layer; else None."""
-    if not (isinstance(model, LanguageModel) and is_plain(getattr(model, "rnn", None))):
+    if not (isinstance(model, LanguageModel) and is_single(getattr(model, "rnn", None))):
         return None
     compiled = {}  # apart from what is compiled out of the plain methods
 

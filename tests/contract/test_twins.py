@@ -277,7 +277,7 @@ def test_labels_that_are_no_class_of_the_reader_are_an_error():
 
 
 @pytest.mark.skipif(not twins("fast_readers"), reason="a reader's model has no twin here")
-def test_a_readers_loss_or_layer_is_called(monkeypatch):
+def test_a_readers_loss_or_layer_is_called():
     called = []
 
     class Loss(d2l.RNNLM):

@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from d2lrnn import module as core
 from d2lrnn.hyperparameters import check_fields
 
-from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape, typed
+from .ops import exp, from_numpy, numpy, reduce_mean, reduce_sum, reshape, swapaxes, typed
 from .parameters import Parameters
 from .weights import arrays
 
@@ -105,6 +105,8 @@ class Classifier(Module):
         def cross_entropy(params, X, Y, batch_stats, dropout_rng):
             variables = {"params": params, "batch_stats": batch_stats}
             Y_hat = apply_fn(variables, *X, rngs={"dropout": dropout_rng})  # (..., num_classes)
+            if averaged and Y.ndim == 2:  # time-major as a layer computed them: a mean has no order
+                Y_hat, Y = reshape(swapaxes(Y_hat, 0, 1), (Y.size, -1)), reshape(Y.T, (-1,))
             losses = cross_entropy_of(Y_hat, reshape(Y, Y_hat.shape[:-1]))
             return reduce_mean(losses) if averaged else reshape(losses, (-1,))
 

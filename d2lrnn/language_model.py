@@ -47,7 +47,7 @@ class LanguageModel:
     def logits(self, X: Any, state: Any = None) -> Array:
         """The logits (batch_size, num_steps, vocab_size) of the tokens `X`, in NumPy."""
         tokens = self.check_tokens(X)
-        logits: Array = self.evaluator(_logits)(tokens, self.check_state(state, len(tokens)))
+        logits: Array = self._evaluated(_logits, tokens, state)
         return logits
 
     def states(self, X: Any, state: Any = None) -> tuple[Array, Any]:
@@ -62,11 +62,18 @@ class LanguageModel:
             arrays (num_layers, batch_size, num_hiddens).
         """
         tokens = self.check_tokens(X)
-        outputs, state = self.evaluator(_states)(tokens, self.check_state(state, len(tokens)))
+        outputs, state = self._evaluated(_states, tokens, state)
         outputs = np.asarray(outputs)  # from scratch, a list of num_steps arrays
         return outputs, flat_state(state)
 
     recurrence = states  # its name in d2lrnn 0.1
+
+    def _evaluated(self, function: Callable[..., Any], tokens: Array, state: Any) -> Any:
+        def run(*arrays: Any) -> Any:
+            return self.evaluator(function)(*arrays)
+
+        run = backend.faster(self, run) if tokens.shape[1] > 1 else run
+        return run(tokens, self.check_state(state, len(tokens)))
 
     def step(self, token: Any, state: Any, device: Any = None) -> tuple[Array, Any]:
         """One recurrent step, in evaluation mode: the logits after `token`, and the new state.
@@ -297,7 +304,8 @@ def _whole(tokens: Any) -> Array:
 
 
 def _logits(model: Any, X: Any, state: Any) -> Any:
-    return model(X, state)  # (batch_size, num_steps, vocab_size)
+    given = (X,) if state is None else (X, state)  # a reader's forward may take tokens alone
+    return model(*given)  # (batch_size, num_steps, vocab_size)
 
 
 def _states(model: Any, X: Any, state: Any) -> Any:

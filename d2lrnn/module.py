@@ -6,10 +6,11 @@ The classes here are mixins: a backend's `Module` derives from its framework's b
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -242,7 +243,8 @@ class Module(HyperParameters):
         X, Y = check_numbers("X", X), check_numbers("Y", Y)
         self.check_batch((X, Y))
         state, own = self.check_state(state, len(X)), self._sized()
-        loss, gradients = self.gradients_of(*((X, Y) if state is None else (X, state, Y)))
+        run = backend.faster(self, self.gradients_of)
+        loss, gradients = run(*((X, Y) if state is None else (X, state, Y)))
         layout = [p for p in own.layout(self) if p.names and p.path in gradients]
         return loss, to_canonical(layout, gradients)
 
@@ -303,6 +305,29 @@ def methods_by_name(model: Any) -> dict[str, Any]:
 def methods_of(model: Any) -> tuple[Any, ...]:
     """As `methods_by_name`: what is compiled out of a model holds as long as these stay the same."""
     return tuple(methods_by_name(model).values())
+
+
+@contextlib.contextmanager
+def standing_in(owner: Module, **methods: Callable[..., Any]) -> Iterator[None]:
+    """Inside the block, functions stand in for those methods of `owner` that are the library's.
+
+    A copy of it that is made there, by a reader's `training_step` say, has none of them.
+    """
+    own = vars(owner)  # not by setattr, with which a framework looks into what it is given
+    others: dict[str, Any] = {
+        name: function
+        for name, function in methods.items()
+        if name not in own and is_library_code(getattr(owner, name))
+    }
+    before = {name: own[name] for name in ("not_copied",) if name in own}
+    others["not_copied"] = (*owner.not_copied, *others, "not_copied")
+    own.update(others)
+    try:
+        yield
+    finally:
+        for name in others:
+            del own[name]
+        own.update(before)
 
 
 # How a model is trained is no part of what it computes: a reader may replace these.

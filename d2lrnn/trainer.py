@@ -232,8 +232,7 @@ class Trainer(HyperParameters):
         self.belongs_to = checkpoints.of_training(self, model)
         if earlier is not None:
             checkpoints.refuse_others(self, str(resume), earlier.state)
-        self.prepare_model(model)
-        self.batch_loss = backend.twin(model) or model.batch_loss
+        self._prepare_model(model)
         self.seed = getattr(model, "seed", 0) or 0  # of what is drawn in training
         self.history, self.batch_losses = [], []
         self.interrupted = self.diverged = False
@@ -299,8 +298,7 @@ class Trainer(HyperParameters):
         self.prepare_data(data)
         if self.val_dataloader is None:
             raise ArgumentError("The data has no validation split; give it num_val of at least 1.")
-        self.prepare_model(model)
-        self.batch_loss = backend.twin(model) or model.batch_loss
+        self._prepare_model(model)
         self.train_batch_idx = self.val_batch_idx = 0
         try:
             self.val_losses = self.validation_epoch()
@@ -329,6 +327,11 @@ class Trainer(HyperParameters):
         self.num_val_batches = (
             0 if self.val_dataloader is None else length_of("validation", self.val_dataloader)
         )
+
+    def _prepare_model(self, model: Any) -> None:
+        self.prepare_model(model)
+        self.twin = backend.twin(model)
+        self.batch_loss = self.twin or backend.faster(model, model.batch_loss)
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the training data which epoch this is: its order depends on the seed and on that alone."""
@@ -378,7 +381,9 @@ class Trainer(HyperParameters):
         """
         step = self.model.training_step if train else self.model.validation_step
         loader = self.train_dataloader if train else self.val_dataloader
-        return None if is_librarys(loader) and is_library_code(step) else step
+        if is_librarys(loader) and is_library_code(step):
+            return None
+        return backend.faster(self.model, step)
 
     def _check_steps(self, model: Any) -> None:
         """Raise an ArgumentError if the reader runs the minibatches, which the library is to cut."""

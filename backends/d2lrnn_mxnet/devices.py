@@ -36,7 +36,7 @@ class OnDevices(core.Trainer):
     @property
     def has_twin(self):
         """Whether `batch_loss` is a twin's, and not the plain model's."""
-        return self.batch_loss != self.model.batch_loss
+        return self.batch_loss is self.twin
 
     def own_epoch(self, train):
         if self.replicas is None:

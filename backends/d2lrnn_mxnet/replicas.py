@@ -72,8 +72,9 @@ class Replicas:
         self.models = [model, *(copy.deepcopy(model) for _ in devices[1:])]
         for replica, device in zip(self.models, devices, strict=True):
             replica.reset_ctx(device)
-        self.plain = [replica.batch_loss for replica in self.models]
-        self.twins = [backend.twin(replica) or replica.batch_loss for replica in self.models]
+        self.plain = [backend.faster(replica, replica.batch_loss) for replica in self.models]
+        twins = map(backend.twin, self.models)
+        self.twins = [twin or plain for twin, plain in zip(twins, self.plain, strict=True)]
         self.of_devices = None if launched() else mxnet.kv.create("device")
         self.keys = [self.new_key(gradient[0]) for gradient in self.gradients()]
         if launched():  # all begin with the weights of the first

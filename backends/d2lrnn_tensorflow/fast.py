@@ -3,36 +3,15 @@
 Nothing depends on this file: without it every model trains by its own `batch_loss`.
 """
 
-from itertools import accumulate
-
 import tensorflow as tf
 
 from d2lrnn.language_model import NAMES, LanguageModel
 
-from .fast_loss import cross_entropy
-from .ops import swapaxes, zeros
-from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED
+from .fast_loss import cross_entropy, recurrence
+from .ops import swapaxes
+from .rnn_scratch import ACTIVATIONS
 from .variables import layers, variables
 from .weights import layout, settings
-
-
-def recurrence(X, W_xh, W_hh, b_h, activation):
-    """H_t = phi(W_xh[X_t] + b_h + H_{t-1} W_hh) from zeros, for tokens X, as (tokens, num_hiddens).
-
-    Tokens pick rows, which is what the product of their one-hot vectors with W_xh comes to.
-    """
-    (num_steps, batch_size), num_hiddens = X.shape, W_hh.shape[0]
-    drive = tf.gather(W_xh + b_h, X)  # (num_steps, batch_size, num_hiddens)
-    zero_state = zeros((batch_size, num_hiddens))
-
-    def step(H, A):
-        return ACTIVATIONS[activation](A + tf.matmul(H, W_hh))
-
-    if num_steps > LONGEST_UNROLLED:
-        outputs = tf.scan(step, drive, zero_state)
-    else:
-        outputs = tf.stack([*accumulate(tf.unstack(drive), step, initial=zero_state)][1:])
-    return tf.reshape(outputs, (-1, num_hiddens))
 
 
 def twin(model):
@@ -53,9 +32,11 @@ def twin(model):
             return model.batch_loss(batch)
         X, Y = (swapaxes(tokens, 0, 1) for tokens in batch)  # (num_steps, batch_size)
         W_xh, W_hh, b_h, W_hq, b_q = (tf.convert_to_tensor(own[paths[name,]]) for name in NAMES)
-        outputs = recurrence(X, W_xh, W_hh, b_h, activation)
+        outputs = recurrence(X, W_xh, W_hh, b_h, activation)  # (num_steps, batch_size, num_hiddens)
         # Time-major as they are: a mean has no order.
-        logits = tf.matmul(outputs, W_hq) + b_q  # (num_steps * batch_size, vocab_size)
+        logits = (
+            tf.matmul(tf.reshape(outputs, (-1, W_hh.shape[0])), W_hq) + b_q
+        )  # (tokens, vocab_size)
         Y = tf.reshape(Y, (-1,))
         if model.vocab_size <= model.rnn.num_hiddens:  # arrays (tokens, vocab_size) are no burden
             return cross_entropy(logits, Y)

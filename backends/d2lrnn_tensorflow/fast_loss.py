@@ -1,6 +1,28 @@
-"""The loss that the twins of language models share, in TensorFlow."""
+"""What the twins of language models share, in TensorFlow: the recurrence of 9.5, and the loss."""
+
+from itertools import accumulate
 
 import tensorflow as tf
+
+from .ops import zeros
+from .rnn_scratch import ACTIVATIONS, LONGEST_UNROLLED
+
+
+def recurrence(X, W_xh, W_hh, b_h, activation):
+    """H_t = phi(W_xh[X_t] + b_h + H_{t-1} W_hh) from zeros, for tokens X (num_steps, batch_size).
+
+    Tokens pick rows, which is what the product of their one-hot vectors with W_xh comes to.
+    """
+    (num_steps, batch_size), num_hiddens = X.shape, W_hh.shape[0]
+    drive = tf.gather(W_xh + b_h, X)  # (num_steps, batch_size, num_hiddens)
+    zero_state = zeros((batch_size, num_hiddens))
+
+    def step(H, A):
+        return ACTIVATIONS[activation](A + tf.matmul(H, W_hh))
+
+    if num_steps > LONGEST_UNROLLED:
+        return tf.scan(step, drive, zero_state)
+    return tf.stack([*accumulate(tf.unstack(drive), step, initial=zero_state)][1:])
 
 
 @tf.custom_gradient

@@ -919,6 +919,36 @@ def test_only_the_librarys_own_layers_have_a_twin(data):
     assert model(activation).own_stepper() is None
 
 
+# How a reader may look at one-hot vectors, which are made only then.
+LOOKS = {
+    "numbers": lambda V: V.asnumpy(),
+    "a copy": lambda V: V.copy().asnumpy(),
+    "a step": lambda V: V[1].asnumpy(),
+    "in place": lambda V: [V.__setitem__(0, 2), V][1].asnumpy(),
+    "a loop": lambda V: np.stack(list(V)).asnumpy(),
+    "a product": lambda V: np.matmul(V, np.ones((5, 2))).asnumpy(),
+    "twice": lambda V: (2 * V + V).asnumpy(),
+    "pickled": lambda V: pickle.loads(pickle.dumps(V)).asnumpy(),
+    "another type": lambda V: V.astype("float64").asnumpy(),
+    "the old kind": lambda V: V.as_nd_ndarray().asnumpy(),
+    "its size": lambda V: (V.size, V.ndim, str(V.ctx), len(V)),
+    "text": repr,
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_one_hot_vectors_that_know_their_tokens_are_like_others(look):
+    def one_hot(X):
+        return npx.one_hot(X.T, 5)
+
+    kind = pytest.importorskip("d2lrnn_mxnet.fast_readers").OneHot
+    tokens = np.array([[1, 0, 3], [2, 4, 3]], dtype="int32")
+    vectors, expected = kind(one_hot, tokens, 5), one_hot(tokens)
+    assert (vectors.shape, vectors.dtype) == (expected.shape, expected.dtype)
+    assert vectors.made is None
+    onp.testing.assert_array_equal(look(vectors), look(expected))
+
+
 # Whatever else a reader holds or does --------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import pickle
 import subprocess
 import sys
 
@@ -910,6 +911,69 @@ def scaled(model):
     model.linear.register_full_backward_hook(
         lambda m, gradients, _: tuple(0 * g for g in gradients)
     )
+
+
+# How a reader may look at one-hot vectors, which are made only then.
+LOOKS = {
+    "numbers": lambda V: V.numpy(),
+    "NumPy": np.asarray,
+    "a copy": lambda V: torch.tensor(V).numpy(),
+    "a step": lambda V: V[1].numpy(),
+    "in place": lambda V: [V.mul_(2), V][1].numpy(),
+    "a loop": lambda V: torch.stack(list(V)).numpy(),
+    "another product": lambda V: torch.einsum("tbv,vh->tbh", V, torch.eye(5)).numpy(),
+    "pickled": lambda V: pickle.loads(pickle.dumps(V)).numpy(),
+    "by name": lambda V: torch.matmul(input=V, other=torch.eye(5)).numpy(),
+    "a matrix": lambda V: (V @ torch.eye(5)[:, :3]).numpy(),
+    "a list": lambda V: np.array(V.tolist()),
+    "another type": lambda V: V.double().numpy(),
+    "a layer of its own": lambda V: torch.nn.LSTM(5, 2)(V)[0].shape,
+    "both directions": lambda V: torch.nn.RNN(5, 2, 2, bidirectional=True)(V)[0].shape,
+    "its gradient": lambda V: torch.autograd.grad((V.requires_grad_() ** 2).sum(), V)[0].numpy(),
+    "many at once": lambda V: torch.func.vmap(lambda v: v * 2)(V).numpy(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:To copy construct")
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_one_hot_vectors_that_know_their_tokens_are_like_others(look):
+    one_hot = pytest.importorskip("d2lrnn_torch.fast_readers").OneHot
+    tokens = torch.tensor([[1, 2], [0, 4], [3, 3]])
+    expected = torch.nn.functional.one_hot(tokens, 5).float()
+    vectors = one_hot(tokens, 5)
+    assert (vectors.shape, vectors.dtype, len(vectors)) == (expected.shape, expected.dtype, 3)
+    assert vectors.made is None
+    np.testing.assert_array_equal(look(vectors), look(expected))
+
+
+@pytest.mark.parametrize("taken", ["twice", "forward"])
+def test_a_reader_takes_gradients_of_other_kinds(taken, data):
+    """Of gradients, and along a direction: rows are picked by operations of which PyTorch takes them."""
+
+    class Penalised(d2l.RNNLM):
+        def loss(self, Y_hat, Y, averaged=True):
+            loss = super().loss(Y_hat, Y, averaged)
+            return loss + self.penalty() if averaged and self.training else loss
+
+        def mean(self, weight, X):
+            weights = {"rnn.rnn.weight_ih_l0": weight}
+            return torch.func.functional_call(self, weights, (X,)).square().mean()
+
+        def penalty(self):
+            X, weight = torch.tensor([[1, 2, 3], [0, 4, 1]]), self.rnn.rnn.weight_ih_l0
+            if taken == "twice":
+                (gradient,) = torch.autograd.grad(self.mean(weight, X), weight, create_graph=True)
+                return gradient.square().sum()
+            return torch.func.jvp(lambda w: self.mean(w, X), (weight,), (weight,))[1]
+
+    losses = []
+    for plain in False, True:
+        model = small(data, Penalised)
+        with pytest.MonkeyPatch.context() as patch:
+            if plain:
+                patch.setattr(d2l.backend, "faster", lambda model, function: function)
+            losses.append([weights_after(model, data), model.trainer.batch_losses])
+    np.testing.assert_allclose(losses[0][1], losses[1][1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("change", [replaced, scaled])

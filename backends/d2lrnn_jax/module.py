@@ -105,9 +105,10 @@ class Classifier(Module):
         def cross_entropy(params, X, Y, batch_stats, dropout_rng):
             variables = {"params": params, "batch_stats": batch_stats}
             Y_hat = apply_fn(variables, *X, rngs={"dropout": dropout_rng})  # (..., num_classes)
+            Y = reshape(Y, Y_hat.shape[:-1])
             if averaged and Y.ndim == 2:  # time-major as a layer computed them: a mean has no order
                 Y_hat, Y = reshape(swapaxes(Y_hat, 0, 1), (Y.size, -1)), reshape(Y.T, (-1,))
-            losses = cross_entropy_of(Y_hat, reshape(Y, Y_hat.shape[:-1]))
+            losses = cross_entropy_of(Y_hat, Y)
             return reduce_mean(losses) if averaged else reshape(losses, (-1,))
 
         run = self.compiled(("loss", averaged, apply_fn), cross_entropy)

@@ -70,7 +70,7 @@ class Classifier(core.Classifier, Module):
         """Mean cross-entropy in nats of the logits `Y_hat` (..., num_classes) to the classes `Y` (...)."""
         if averaged and Y_hat.ndim == 3 and swapaxes(Y_hat, 0, 1).is_contiguous():
             # As a recurrent layer computed them, in which order no copy is made; a mean has none.
-            Y_hat, Y = swapaxes(Y_hat, 0, 1), swapaxes(Y, 0, 1)
+            Y_hat, Y = swapaxes(Y_hat, 0, 1), swapaxes(reshape(Y, Y_hat.shape[:2]), 0, 1)
         logits = reshape(Y_hat, (-1, Y_hat.shape[-1]))  # (tokens, num_classes)
         classes = indices(reshape(Y, (-1,)))
         return F.cross_entropy(logits, classes, reduction="mean" if averaged else "none")

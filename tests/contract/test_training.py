@@ -250,6 +250,22 @@ def test_a_readers_loss_is_used(layers, data):
     assert doubled.batch_losses[0] == pytest.approx(2 * plain.batch_losses[0], rel=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(-1,), (BATCH_SIZE, -1), (BATCH_SIZE, -1, 1)], ids=str)
+@pytest.mark.parametrize("layers", CHAPTER_9)
+def test_labels_of_any_shape_are_in_the_order_of_the_logits(layers, shape, data):
+    model = make_model(layers, len(data.vocab))
+    X, Y = data.X[:BATCH_SIZE], data.Y[:BATCH_SIZE]
+    logits = model.logits(X).astype(np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = -np.take_along_axis(log_p, Y[..., None], -1).mean()
+    tokens, labels = (d2l.tensor(array) for array in (X, Y.reshape(shape)))
+    if hasattr(model, "train_state"):  # JAX's loss takes parameters
+        loss, _ = model.loss(model.params, (tokens,), labels, model.train_state())
+    else:
+        loss = model.loss(model(tokens), labels)
+    assert float(d2l.numpy(loss)) == pytest.approx(expected, rel=1e-6)
+
+
 def test_plots_are_kept(model, data):
     fit(model, data, max_epochs=3)
     points = model.board.data
@@ -293,7 +309,12 @@ def test_a_thousand_epochs_take_no_more_memory():
 
     trainer = Watched(max_epochs=1000, progress=False)
     small = d2l.SyntheticRegressionData(np.ones(2, np.float32), 1, num_train=4, num_val=2)
-    trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), small)
+    gc.collect()
+    gc.freeze()  # with all that other tests have left, Python would wait long before it looks for garbage
+    try:
+        trainer.fit(d2l.LinearRegressionScratch(2, lr=0.03), small)
+    finally:
+        gc.unfreeze()
     assert len(trainer.history) == 1000
     # A row of the history takes 0.7 kB, with the points that are plotted some more; an epoch's losses,
     # tensors or graphs, were they kept, would take several MB.

@@ -314,20 +314,20 @@ def standing_in(owner: Module, **methods: Callable[..., Any]) -> Iterator[None]:
     A copy of it that is made there, by a reader's `training_step` say, has none of them.
     """
     own = vars(owner)  # not by setattr, with which a framework looks into what it is given
-    others: dict[str, Any] = {
+    others = {
         name: function
         for name, function in methods.items()
         if name not in own and is_library_code(getattr(owner, name))
     }
-    before = {name: own[name] for name in ("not_copied",) if name in own}
-    others["not_copied"] = (*owner.not_copied, *others, "not_copied")
-    own.update(others)
+    outer = own.get("not_copied")  # inside another such block
+    own.update(others, not_copied=(*owner.not_copied, *others, "not_copied"))
     try:
         yield
     finally:
-        for name in others:
+        for name in (*others, "not_copied"):
             del own[name]
-        own.update(before)
+        if outer is not None:
+            own["not_copied"] = outer
 
 
 # How a model is trained is no part of what it computes: a reader may replace these.

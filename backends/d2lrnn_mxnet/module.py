@@ -39,13 +39,13 @@ class Module(Parameters, core.Module, nn.Block):
         trained = {path: array for path, array in own(self).items() if array.grad is not None}
         before = {path: array.grad.copy() for path, array in trained.items()}
         for array in trained.values():  # those that the loss does not reach too
-            array.grad[:] = 0
+            np.zeros_like(array).copyto(array.grad)  # sooner than `[:] = 0`
         with autograd.record(train_mode=False):
             loss = self.batch_loss(self.tensors(batch))
         loss.backward()
         gradients = {path: numpy(array.grad) for path, array in trained.items()}
         for path, array in trained.items():
-            array.grad[:] = before[path]
+            before[path].copyto(array.grad)
         return loss.item(), gradients
 
 

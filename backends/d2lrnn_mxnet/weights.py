@@ -7,7 +7,6 @@ from mxnet import gluon, init, np
 from mxnet.gluon import nn, rnn
 
 from d2lrnn import weights as core
-from d2lrnn.module import is_library_code
 from d2lrnn.weights import Piece, prefix_of, seed_at
 
 from .ops import numpy
@@ -127,8 +126,9 @@ def has_sizes(model):
 def has_hooks(model):
     """Whether a reader has hooked something into a pass of `model` or of a block in it, or replaced one."""
     parts = [block for _, block in layers(model)]
-    names = "forward", "hybrid_forward"
-    replaced = any(n in vars(b) and not is_library_code(vars(b)[n]) for b in parts for n in names)
+    names = {"forward", "hybrid_forward"}
+    # What `standing_in` has put there is none of the reader's: it is not copied.
+    replaced = any(names & vars(b).keys() - {*vars(b).get("not_copied", ())} for b in parts)
     return replaced or any(b._forward_hooks or b._forward_pre_hooks for b in parts)
 
 

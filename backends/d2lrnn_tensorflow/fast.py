@@ -34,9 +34,8 @@ def twin(model):
         W_xh, W_hh, b_h, W_hq, b_q = (tf.convert_to_tensor(own[paths[name,]]) for name in NAMES)
         outputs = recurrence(X, W_xh, W_hh, b_h, activation)  # (num_steps, batch_size, num_hiddens)
         # Time-major as they are: a mean has no order.
-        logits = (
-            tf.matmul(tf.reshape(outputs, (-1, W_hh.shape[0])), W_hq) + b_q
-        )  # (tokens, vocab_size)
+        logits = tf.tensordot(outputs, W_hq, 1) + b_q
+        logits = tf.reshape(logits, (-1, model.vocab_size))  # (tokens, vocab_size)
         Y = tf.reshape(Y, (-1,))
         if model.vocab_size <= model.rnn.num_hiddens:  # arrays (tokens, vocab_size) are no burden
             return cross_entropy(logits, Y)

@@ -23,11 +23,9 @@ def faster(model, function):
     plain = model.one_hot
 
     def one_hot(X):
-        return (
-            plain(X)
-            if torch.compiler.is_compiling()
-            else OneHot(indices(X.T).clone(), model.vocab_size)
-        )
+        if torch.compiler.is_compiling():
+            return plain(X)
+        return OneHot(indices(X.T).clone(), model.vocab_size)
 
     def run(*args):
         with standing_in(model, one_hot=one_hot):
@@ -55,17 +53,21 @@ class OneHot(torch.Tensor):
         with torch._C.DisableTorchFunctionSubclass():
             if is_known and func in INSTEAD and (found := INSTEAD[func](known, *given)) is not None:
                 return found
-            kwargs = {name: nested(read, value) for name, value in (kwargs or {}).items()}
-            return func(*nested(read, args), **kwargs)
+            return called(func, args, kwargs)
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         """What PyTorch does without asking `__torch_function__`, such as `torch.tensor(vectors)`."""
-        return func(*nested(read, args), **(kwargs or {}))
+        return called(func, args, kwargs)
+
+
+def called(func, args, kwargs):
+    """What a function of PyTorch's returns for arguments of which the vectors are made."""
+    return func(*nested(read, args), **{n: nested(read, x) for n, x in (kwargs or {}).items()})
 
 
 def read(x):
-    """An argument of a function of PyTorch's, its vectors made: as F.one_hot, which makes int64 first."""
+    """An argument, its vectors made: as by F.one_hot, which makes int64 first."""
     if not isinstance(x, OneHot):
         return x
     if x.made is None:
